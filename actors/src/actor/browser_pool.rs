@@ -1,0 +1,310 @@
+//! Owns the count of workers: slots of running sessions, warm spares, launches. The app starts it.
+//! In: reserve, release, lease. Out: launched workers. Nothing is lost when it dies: the ledger and the spares stand in
+//! [`PoolTable`], and workers belong to their drivers.
+
+use super::living::lock;
+use crate::domain::ids::{SessionId, UserId, WorkerId};
+use crate::domain::spec::SessionSpec;
+use crate::policy::admission::{Ledger, Refused, Slot};
+use crate::policy::pacing::Pacing;
+use crate::ports::BoxFuture;
+use crate::ports::clock::Clock;
+use crate::ports::engine::WorkerPool;
+use crate::ports::worker::{LaunchError, Worker, WorkerLauncher};
+use actix::prelude::*;
+use dashmap::DashMap;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{Semaphore, oneshot};
+
+/// Takes a slot for a session that is to run. Idempotent. Sent by the handle.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refused>")]
+pub struct Reserve {
+    /// The session.
+    pub session: SessionId,
+    /// Whose.
+    pub user: UserId,
+}
+
+/// Gives a slot back. Idempotent. Sent by the session.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Release {
+    /// The session.
+    pub session: SessionId,
+}
+
+/// A driver needs its browser. Sent through [`PoolDoor`].
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Lease {
+    session: SessionId,
+    user: UserId,
+    profile: Option<WorkerId>,
+    answer: oneshot::Sender<Result<Arc<dyn Worker>, LaunchError>>,
+}
+
+/// Look whether a spare has to be launched.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Warm;
+
+/// End the spares and launch no more. Sent at shutdown; the answer comes when they are gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close {
+    /// Hears the end.
+    pub done: oneshot::Sender<()>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Warmed(Result<Arc<dyn Worker>, LaunchError>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct SpareDied(WorkerId);
+
+/// What lives on.
+pub struct PoolTable {
+    /// The count.
+    pub ledger: Mutex<Ledger>,
+    spares: DashMap<WorkerId, Arc<dyn Worker>>,
+}
+
+impl PoolTable {
+    /// For a node of so many workers.
+    #[must_use]
+    pub fn new(node_limit: usize) -> Self {
+        Self { ledger: Mutex::new(Ledger::new(node_limit)), spares: DashMap::new() }
+    }
+}
+
+/// Numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Running sessions per user.
+    pub user_limit: usize,
+    /// Warm spares to hold ready.
+    pub warm_spares: usize,
+    /// Browsers that may be starting at once.
+    pub launching_at_once: usize,
+    /// Browser starts per second.
+    pub starts_per_second: u32,
+}
+
+/// Ports and numbers.
+#[derive(Clone)]
+pub struct Deps {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Starts browsers.
+    pub launcher: Arc<dyn WorkerLauncher>,
+    /// What lives on.
+    pub table: Arc<PoolTable>,
+    /// The runtime of launches.
+    pub io: tokio::runtime::Handle,
+    /// Numbers.
+    pub policy: Policy,
+}
+
+/// The shell.
+pub struct BrowserPoolActor {
+    deps: Deps,
+    launching: Arc<Semaphore>,
+    pacing: Pacing,
+    closing: bool,
+}
+
+impl BrowserPoolActor {
+    /// A pool over `deps.table`.
+    #[must_use]
+    pub fn new(deps: Deps) -> Self {
+        let launching = Arc::new(Semaphore::new(deps.policy.launching_at_once.max(1)));
+        let pacing = Pacing::per_second(deps.policy.starts_per_second);
+        Self { deps, launching, pacing, closing: false }
+    }
+
+    /// Launches on the `io` runtime, at the next free place of the node's pacing.
+    fn launch(&mut self, id: WorkerId) -> BoxFuture<'static, Result<Arc<dyn Worker>, LaunchError>> {
+        let at = self.pacing.place(self.deps.clock.now());
+        let (clock, launcher) = (Arc::clone(&self.deps.clock), Arc::clone(&self.deps.launcher));
+        let launching = Arc::clone(&self.launching);
+        let task = self.deps.io.spawn(async move {
+            clock.sleep_until(at).await;
+            let _permit = launching.acquire_owned().await;
+            launcher.launch(id).await
+        });
+        Box::pin(async move { task.await.unwrap_or_else(|error| Err(LaunchError(error.to_string()))) })
+    }
+
+    fn warm(&mut self, ctx: &mut Context<Self>) {
+        if self.closing || !lock(&self.deps.table.ledger).begin_warming(self.deps.policy.warm_spares) {
+            return;
+        }
+        let launch = self.launch(WorkerId::generate());
+        ctx.spawn(launch.into_actor(self).map(|result, _, ctx| ctx.notify(Warmed(result))));
+    }
+
+    /// Ends a spare; what it occupied is free once it is gone.
+    fn end(&self, worker: Arc<dyn Worker>) -> BoxFuture<'static, ()> {
+        let launcher = Arc::clone(&self.deps.launcher);
+        let task = self.deps.io.spawn(async move {
+            worker.stop(false).await;
+            launcher.remove_profile(worker.id()).await;
+        });
+        Box::pin(async move {
+            let _ = task.await;
+        })
+    }
+}
+
+impl Actor for BrowserPoolActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.notify(Warm);
+    }
+}
+
+impl Supervised for BrowserPoolActor {}
+
+impl Handler<Reserve> for BrowserPoolActor {
+    type Result = ResponseFuture<Result<(), Refused>>;
+
+    fn handle(&mut self, reserve: Reserve, _: &mut Context<Self>) -> Self::Result {
+        let limit = self.deps.policy.user_limit;
+        let slot = lock(&self.deps.table.ledger).reserve(reserve.session, reserve.user, limit);
+        let displaced = match slot {
+            Ok(Slot::Held | Slot::Free) => None,
+            Ok(Slot::Displaced(spare)) => self.deps.table.spares.remove(&spare).map(|(_, worker)| self.end(worker)),
+            Err(refused) => return Box::pin(async move { Err(refused) }),
+        };
+        Box::pin(async move {
+            if let Some(gone) = displaced {
+                gone.await;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Handler<Release> for BrowserPoolActor {
+    type Result = ();
+
+    fn handle(&mut self, release: Release, ctx: &mut Context<Self>) {
+        lock(&self.deps.table.ledger).release(release.session);
+        self.warm(ctx);
+    }
+}
+
+impl Handler<Lease> for BrowserPoolActor {
+    type Result = ();
+
+    fn handle(&mut self, lease: Lease, ctx: &mut Context<Self>) {
+        let reserved =
+            lock(&self.deps.table.ledger).reserve(lease.session, lease.user, self.deps.policy.user_limit);
+        let spare = match reserved {
+            Err(refused) => {
+                let _ = lease.answer.send(Err(LaunchError(refused.to_string())));
+                return;
+            }
+            Ok(Slot::Displaced(spare)) => Some(spare),
+            Ok(Slot::Held | Slot::Free) if lease.profile.is_none() => lock(&self.deps.table.ledger).take_spare(),
+            Ok(Slot::Held | Slot::Free) => None,
+        };
+        let warm = spare.and_then(|id| self.deps.table.spares.remove(&id)).map(|(_, worker)| worker);
+        match (warm, lease.profile) {
+            (Some(worker), None) => {
+                let _ = lease.answer.send(Ok(worker));
+            }
+            (displaced, profile) => {
+                let gone = displaced.map(|worker| self.end(worker));
+                let launch = self.launch(profile.unwrap_or_else(WorkerId::generate));
+                self.deps.io.spawn(async move {
+                    if let Some(gone) = gone {
+                        gone.await;
+                    }
+                    if let Err(Ok(worker)) = lease.answer.send(launch.await) {
+                        worker.stop(false).await;
+                    }
+                });
+            }
+        }
+        self.warm(ctx);
+    }
+}
+
+impl Handler<Warm> for BrowserPoolActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Warm, ctx: &mut Context<Self>) {
+        self.warm(ctx);
+    }
+}
+
+impl Handler<Warmed> for BrowserPoolActor {
+    type Result = ();
+
+    fn handle(&mut self, Warmed(result): Warmed, ctx: &mut Context<Self>) {
+        let worker = result.inspect_err(|error| tracing::warn!(%error, "no warm worker")).ok();
+        let id = worker.as_ref().map(|worker| worker.id());
+        lock(&self.deps.table.ledger).end_warming(id);
+        let Some(worker) = worker else { return };
+        let (watched, addr) = (Arc::clone(&worker), ctx.address());
+        self.deps.table.spares.insert(worker.id(), worker);
+        self.deps.io.spawn(async move {
+            watched.exited().await;
+            addr.do_send(SpareDied(watched.id()));
+        });
+        self.warm(ctx);
+    }
+}
+
+impl Handler<SpareDied> for BrowserPoolActor {
+    type Result = ();
+
+    fn handle(&mut self, SpareDied(id): SpareDied, ctx: &mut Context<Self>) {
+        // A worker that was handed out is its driver's business.
+        if let Some((_, worker)) = self.deps.table.spares.remove(&id) {
+            lock(&self.deps.table.ledger).lose_spare(id);
+            let gone = self.end(worker);
+            ctx.spawn(gone.into_actor(self).map(|(), actor, ctx| actor.warm(ctx)));
+        }
+    }
+}
+
+impl Handler<Close> for BrowserPoolActor {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, _: &mut Context<Self>) {
+        self.closing = true;
+        let ids: Vec<_> = self.deps.table.spares.iter().map(|spare| *spare.key()).collect();
+        let ends: Vec<_> = ids
+            .into_iter()
+            .filter_map(|id| self.deps.table.spares.remove(&id))
+            .map(|(_, worker)| self.end(worker))
+            .collect();
+        self.deps.io.spawn(async move {
+            for end in ends {
+                end.await;
+            }
+            let _ = close.done.send(());
+        });
+    }
+}
+
+/// The pool as drivers see it.
+pub struct PoolDoor(pub Addr<BrowserPoolActor>);
+
+impl WorkerPool for PoolDoor {
+    fn lease(
+        &self,
+        spec: &SessionSpec,
+        profile: Option<WorkerId>,
+    ) -> BoxFuture<'static, Result<Arc<dyn Worker>, LaunchError>> {
+        let (answer, worker) = oneshot::channel();
+        self.0.do_send(Lease { session: spec.id, user: spec.user, profile, answer });
+        Box::pin(async move { worker.await.unwrap_or_else(|_| Err(LaunchError("the pool did not answer".into()))) })
+    }
+}

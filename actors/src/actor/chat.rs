@@ -1,0 +1,248 @@
+//! Owns one chat: pulls its signals from the journal in order and hands them to its agent. Started on demand by the
+//! registry, passivated when idle. In: nudges. Out: agent state and effects, in one commit with the journal mark.
+//! Nothing is lost when it dies: state and mark are read again from the store.
+
+use super::living::ChatEntry;
+use super::registry::{ChatIdle, RegistryActor, WakeChat};
+use crate::agent::{Agent, AgentFactory};
+use crate::domain::ids::ChatKey;
+use crate::domain::signal::AgentState;
+use crate::ports::clock::Clock;
+use crate::ports::journal::{AgentCommit, AgentStore, Pending};
+use crate::ports::{BoxFuture, PortError};
+use crate::supervise::Lifeline;
+use actix::WeakAddr;
+use actix::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// New signals are in the journal. Sent by the handle; at most one waits.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Nudge;
+
+/// The registry has taken the chat out of the routing table: end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Passivate;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Pulled(Result<Batch, PortError>);
+
+struct Batch {
+    state: Option<(AgentState, i64)>,
+    signals: Vec<Pending>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Committed(Result<(AgentState, i64), PortError>);
+
+/// Ports and numbers.
+#[derive(Clone)]
+pub struct Deps {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Agent states and signals.
+    pub store: Arc<dyn AgentStore>,
+    /// Agents.
+    pub agents: Arc<dyn AgentFactory>,
+    /// Where an idle chat asks to be put to sleep.
+    pub registry: WeakAddr<RegistryActor>,
+    /// So long without a signal, and the chat is idle; milliseconds.
+    pub idle_ms: u64,
+    /// A signal that panicked so often is set aside.
+    pub poison_limit: u32,
+}
+
+/// Signals taken from the journal at once.
+const BATCH: u64 = 64;
+/// Pause after the store failed, in milliseconds.
+const RETRY_MS: u64 = 500;
+
+/// The shell.
+pub struct ChatActor {
+    key: ChatKey,
+    deps: Deps,
+    entry: Arc<ChatEntry>,
+    lifeline: Lifeline,
+    agent: Arc<dyn Agent>,
+    /// State and mark, once loaded.
+    memory: Option<(AgentState, i64)>,
+    queue: VecDeque<Pending>,
+    /// A pull or a commit is under way.
+    busy: bool,
+    /// A nudge came meanwhile.
+    again: bool,
+    touched: u64,
+}
+
+impl ChatActor {
+    /// A chat that has still to load its state.
+    #[must_use]
+    pub fn new(key: ChatKey, deps: Deps, entry: Arc<ChatEntry>, lifeline: Lifeline) -> Self {
+        let (agent, touched) = (deps.agents.agent(key), deps.clock.now());
+        let (memory, queue) = (None, VecDeque::new());
+        Self { key, deps, entry, lifeline, agent, memory, queue, busy: false, again: false, touched }
+    }
+}
+
+impl Actor for ChatActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.pull(ctx);
+        self.watch_idleness(ctx);
+    }
+}
+
+impl Supervised for ChatActor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        (self.memory, self.busy, self.again) = (None, false, false);
+        self.queue.clear();
+    }
+}
+
+impl Handler<Nudge> for ChatActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Nudge, ctx: &mut Context<Self>) {
+        self.entry.nudged.store(false, Ordering::Release);
+        self.touched = self.deps.clock.now();
+        self.pull(ctx);
+    }
+}
+
+impl Handler<Passivate> for ChatActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Passivate, ctx: &mut Context<Self>) {
+        if (self.busy || self.again)
+            && let Some(registry) = self.deps.registry.upgrade()
+        {
+            // A nudge came just before: its work goes to a successor.
+            registry.do_send(WakeChat { chat: self.key });
+        }
+        self.lifeline.end();
+        ctx.stop();
+    }
+}
+
+impl Handler<Pulled> for ChatActor {
+    type Result = ();
+
+    fn handle(&mut self, Pulled(result): Pulled, ctx: &mut Context<Self>) {
+        self.busy = false;
+        match result {
+            Ok(batch) => {
+                if batch.state.is_some() {
+                    self.memory = batch.state;
+                }
+                self.again |= u64::try_from(batch.signals.len()).is_ok_and(|taken| taken == BATCH);
+                self.queue = batch.signals.into();
+                self.next(ctx);
+            }
+            Err(error) => self.retry(error, ctx),
+        }
+    }
+}
+
+impl Handler<Committed> for ChatActor {
+    type Result = ();
+
+    fn handle(&mut self, Committed(result): Committed, ctx: &mut Context<Self>) {
+        self.busy = false;
+        match result {
+            Ok(memory) => {
+                self.memory = Some(memory);
+                self.next(ctx);
+            }
+            Err(error) => self.retry(error, ctx),
+        }
+    }
+}
+
+impl ChatActor {
+    /// Reads what follows the mark. Interleaves; one at a time.
+    fn pull(&mut self, ctx: &mut Context<Self>) {
+        if self.busy {
+            self.again = true;
+            return;
+        }
+        (self.busy, self.again) = (true, false);
+        let (key, store) = (self.key, Arc::clone(&self.deps.store));
+        let mark = self.memory.as_ref().map(|(_, handled)| *handled);
+        let work: BoxFuture<'static, Result<Batch, PortError>> = Box::pin(async move {
+            let state = if mark.is_none() { Some(store.load(key).await?) } else { None };
+            let handled = mark.or(state.as_ref().map(|(_, handled)| *handled)).unwrap_or_default();
+            Ok(Batch { signals: store.pending(key, handled, BATCH).await?, state })
+        });
+        ctx.spawn(work.into_actor(self).map(|result, _, ctx| ctx.notify(Pulled(result))));
+    }
+
+    /// Hands the next signal to the agent and commits what it answered; memory changes after the commit.
+    fn next(&mut self, ctx: &mut Context<Self>) {
+        let (Some(pending), Some((state, expected))) = (self.queue.pop_front(), self.memory.clone()) else {
+            if self.again {
+                self.pull(ctx);
+            }
+            return;
+        };
+        self.busy = true;
+        let (state, effects, poison) = if self.is_poison(pending.seq) {
+            tracing::warn!(chat = %self.key.chat, seq = pending.seq, "a signal panicked too often and is set aside");
+            (state, vec![], true)
+        } else {
+            let seed = self.key.chat.0.as_u128() ^ u128::from(pending.seq.unsigned_abs());
+            let mut rng = StdRng::seed_from_u64(u64::try_from(seed & u128::from(u64::MAX)).unwrap_or_default());
+            let (state, effects) = self.agent.handle(&state, &pending.signal, self.deps.clock.unix_ms(), &mut rng);
+            (state, effects, false)
+        };
+        self.entry.poison_count.store(0, Ordering::Release);
+        let commit =
+            AgentCommit { chat: self.key, expected, handled: pending.seq, state: state.clone(), effects, poison };
+        let work = self.deps.store.commit(commit);
+        let done = work.into_actor(self).map(move |result, _, ctx| {
+            ctx.notify(Committed(result.map(|()| (state, pending.seq))));
+        });
+        ctx.spawn(done);
+    }
+
+    /// Counts the attempt before it is made: a panic leaves the count behind in the routing table.
+    fn is_poison(&self, seq: i64) -> bool {
+        if self.entry.poison_seq.swap(seq, Ordering::AcqRel) != seq {
+            self.entry.poison_count.store(0, Ordering::Release);
+        }
+        self.entry.poison_count.fetch_add(1, Ordering::AcqRel) >= self.deps.poison_limit
+    }
+
+    /// The store failed, or another writer moved the mark: forget and read again after a pause.
+    fn retry(&mut self, error: PortError, ctx: &mut Context<Self>) {
+        tracing::debug!(chat = %self.key.chat, %error, "the chat reads its state again");
+        (self.memory, self.busy) = (None, true);
+        self.queue.clear();
+        let sleep = self.deps.clock.sleep_until(self.deps.clock.now().saturating_add(RETRY_MS));
+        ctx.spawn(sleep.into_actor(self).map(|(), actor, ctx| {
+            actor.busy = false;
+            actor.pull(ctx);
+        }));
+    }
+
+    fn watch_idleness(&self, ctx: &mut Context<Self>) {
+        let sleep = self.deps.clock.sleep_until(self.touched.saturating_add(self.deps.idle_ms));
+        ctx.spawn(sleep.into_actor(self).map(|(), actor, ctx| {
+            let idle = actor.deps.clock.now().saturating_sub(actor.touched) >= actor.deps.idle_ms;
+            if idle && !actor.busy {
+                if let Some(registry) = actor.deps.registry.upgrade() {
+                    registry.do_send(ChatIdle { chat: actor.key });
+                }
+                actor.touched = actor.deps.clock.now();
+            }
+            actor.watch_idleness(ctx);
+        }));
+    }
+}

@@ -1,0 +1,483 @@
+//! The only door to the kernel: async functions, no actix type. Everything is asked by tenant; what belongs to another
+//! tenant is not found.
+
+use crate::actor::browser_pool::{self, BrowserPoolActor, Reserve};
+use crate::actor::inbox::Inbox;
+use crate::actor::living::{Living, SessionEntry, View};
+use crate::actor::registry::{self, Adopt, Create, RegistryActor, Remove, WakeChat, refresh};
+use crate::actor::session::{Ask, Control, Wish};
+use crate::domain::chat::ChatId;
+use crate::domain::ids::{ChatKey, SessionName, TenantId, UserId};
+use crate::domain::message::Message;
+use crate::domain::session::Status;
+use crate::domain::spec::{Network, SessionSpec};
+use crate::policy::admission::Refused;
+use crate::ports::PortError;
+use crate::ports::engine::{Answer, Command, CommandError};
+use crate::ports::journal::NudgeSink;
+use crate::ports::store::{AcceptError, CreateError, NewSession, Outgoing};
+use crate::supervise;
+use actix::{Addr, ArbiterHandle};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// Why the kernel refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such session.
+    #[error("Session not found")]
+    NotFound,
+    /// The name is taken.
+    #[error("a session of this name exists")]
+    Exists,
+    /// A limit is reached.
+    #[error(transparent)]
+    Limit(#[from] Refused),
+    /// The session is in another status than the request needs.
+    #[error("the session is {}", .0.as_str())]
+    WrongStatus(Status),
+    /// An inbox or the outbox is full.
+    #[error("too many requests are waiting")]
+    Busy,
+    /// A port failed.
+    #[error(transparent)]
+    Store(#[from] PortError),
+    /// The driver refused.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// What was asked for did not end in time; it goes on.
+    #[error("it takes longer than expected and goes on in the background")]
+    Slow,
+}
+
+/// A session as clients see it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What is stored.
+    pub spec: SessionSpec,
+    /// What is live.
+    pub view: View,
+}
+
+/// What the kernel is started with.
+pub struct Kernel {
+    /// Registry and sessions.
+    pub registry: registry::Deps,
+    /// Sessions that a user may have, unless set otherwise for the user.
+    pub user_limit: usize,
+    /// Texts that may wait in one session's outbox.
+    pub outbox_limit: u64,
+    /// Requests that may wait at the registry.
+    pub registry_inbox: usize,
+}
+
+/// How long a caller waits for a driver's answer to a command.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a caller waits for a session to end: the driver's 20 s and its forced end.
+const END_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// The door. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    living: Arc<Living>,
+    registry: Arc<Inbox<RegistryActor>>,
+    pool: Addr<BrowserPoolActor>,
+    kernel: Arc<Kernel>,
+}
+
+impl Kernel {
+    /// Starts the registry on `arbiter` and opens the door.
+    #[must_use]
+    pub fn start(self, arbiter: &ArbiterHandle) -> Handle {
+        let deps = self.registry.clone();
+        let addr = supervise::start(arbiter, "registry", deps.supervision.clone(), move |_| {
+            RegistryActor::new(deps)
+        });
+        Handle {
+            living: Arc::clone(&self.registry.living),
+            registry: Arc::new(Inbox::new(addr, self.registry_inbox)),
+            pool: self.registry.session.pool_actor.clone(),
+            kernel: Arc::new(self),
+        }
+    }
+}
+
+/// Starts the pool on `arbiter`.
+#[must_use]
+pub fn start_pool(
+    arbiter: &ArbiterHandle,
+    supervision: supervise::Supervision,
+    deps: browser_pool::Deps,
+) -> Addr<BrowserPoolActor> {
+    supervise::start(arbiter, "browser_pool", supervision, move |_| BrowserPoolActor::new(deps))
+}
+
+impl Handle {
+    /// Puts the stored sessions into the table, finishes deletions that were cut off, and starts what shall run.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn boot(&self) -> Result<(), PortError> {
+        let store = &self.kernel.registry.session.sessions;
+        let buried = store.tombstones().await?;
+        let specs = store.all().await?;
+        let starting: Vec<_> = specs.iter().filter(|spec| spec.desired_running).map(SessionSpec::key).collect();
+        let all: Vec<_> = specs.into_iter().chain(buried.iter().cloned()).collect();
+        self.registry.addr.send(Adopt { specs: all }).await.map_err(|_| PortError::Unavailable)?;
+        for spec in self.living.sessions.iter().map(|entry| entry.spec()).filter(|spec| !spec.desired_running) {
+            // A kill in the middle of a stop leaves a login open on disk.
+            let put_away = self.kernel.registry.session.engine.put_away(&spec);
+            self.kernel.registry.session.io.spawn(put_away);
+        }
+        for spec in buried {
+            let (done, _) = oneshot::channel();
+            self.registry.addr.do_send(Remove { key: spec.key(), done });
+        }
+        for key in starting {
+            if let Some(entry) = self.living.session(key)
+                && let Err(refusal) = self.run(&entry).await
+            {
+                tracing::warn!(session = %key.session, %refusal, "not started at boot");
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a session, and starts it when it is desired to run.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was changed then.
+    pub async fn create(&self, new: NewSession) -> Result<Seen, Refusal> {
+        let permit = self.registry.permit().ok_or(Refusal::Busy)?;
+        let desired = new.desired_running;
+        if desired {
+            self.room_for_one()?;
+        }
+        let (done, created) = oneshot::channel();
+        let user_limit = self.kernel.user_limit;
+        self.registry.addr.do_send(Create { new, user_limit, done, permit });
+        let entry = match created.await {
+            Ok(Ok(entry)) => entry,
+            Ok(Err(CreateError::Exists)) => return Err(Refusal::Exists),
+            Ok(Err(CreateError::Quota { limit })) => return Err(Refused::Quota { limit }.into()),
+            Ok(Err(CreateError::Store(error))) => return Err(error.into()),
+            Err(_) => return Err(PortError::Unavailable.into()),
+        };
+        if desired && let Err(refusal) = self.run(&entry).await {
+            // Somebody else took the last slot in between: a refused request leaves nothing behind.
+            self.remove(entry.spec().tenant, &entry.spec().name).await?;
+            return Err(refusal);
+        }
+        Ok(seen(&entry))
+    }
+
+    /// All sessions of a tenant, by name.
+    #[must_use]
+    pub fn sessions(&self, tenant: TenantId) -> Vec<Seen> {
+        let keys: Vec<_> =
+            self.living.names.iter().filter(|entry| entry.key().0 == tenant).map(|entry| *entry.value()).collect();
+        let mut all: Vec<_> =
+            keys.into_iter().filter_map(|key| self.living.session(key)).map(|entry| seen(&entry)).collect();
+        all.sort_by(|one, two| one.spec.name.cmp(&two.spec.name));
+        all
+    }
+
+    /// How many sessions of all tenants are in each status.
+    #[must_use]
+    pub fn census(&self) -> Vec<(Status, usize)> {
+        let statuses: Vec<_> = self.living.sessions.iter().map(|entry| entry.view.borrow().status).collect();
+        Status::ALL.map(|status| (status, statuses.iter().filter(|one| **one == status).count())).to_vec()
+    }
+
+    /// Worker slots in use, warm spares included.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        crate::actor::living::lock(&self.kernel.registry.session.pool_table.ledger).total()
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub fn session(&self, tenant: TenantId, name: &SessionName) -> Result<Seen, Refusal> {
+        self.entry(tenant, name).map(|entry| seen(&entry))
+    }
+
+    /// The session's view, and every change of it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub fn watch(&self, tenant: TenantId, name: &SessionName) -> Result<watch::Receiver<View>, Refusal> {
+        self.entry(tenant, name).map(|entry| entry.view.subscribe())
+    }
+
+    /// Wants the session to run.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn start(&self, tenant: TenantId, name: &SessionName) -> Result<Seen, Refusal> {
+        let entry = self.entry(tenant, name)?;
+        self.desire(&entry, true).await?;
+        self.run(&entry).await?;
+        Ok(seen(&entry))
+    }
+
+    /// Ends the session and keeps its login; answers when its driver is gone.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn stop(&self, tenant: TenantId, name: &SessionName) -> Result<Seen, Refusal> {
+        let entry = self.entry(tenant, name)?;
+        self.desire(&entry, false).await?;
+        self.wish_and_wait(&entry, Wish::Stop).await?;
+        Ok(seen(&entry))
+    }
+
+    /// Ends the session and starts it again; forgets all failures.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn restart(&self, tenant: TenantId, name: &SessionName) -> Result<Seen, Refusal> {
+        let entry = self.entry(tenant, name)?;
+        self.desire(&entry, true).await?;
+        self.reserve(&entry).await?;
+        self.wish(&entry, Wish::Restart, None)?;
+        self.settle(&entry, Status::Starting).await;
+        Ok(seen(&entry))
+    }
+
+    /// Unlinks the account; the session starts again if it was running.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn logout(&self, tenant: TenantId, name: &SessionName) -> Result<Seen, Refusal> {
+        let entry = self.entry(tenant, name)?;
+        self.wish(&entry, Wish::Logout, None)?;
+        let mut view = entry.view.subscribe();
+        let unlinked = view.wait_for(|view| view.account.is_none());
+        let _ = tokio::time::timeout(END_TIMEOUT, unlinked).await.map_err(|_| Refusal::Slow)?;
+        Ok(seen(&entry))
+    }
+
+    /// Replaces the config; a running session is restarted with it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn configure(
+        &self,
+        tenant: TenantId,
+        name: &SessionName,
+        network: Network,
+        config: String,
+    ) -> Result<Seen, Refusal> {
+        let entry = self.entry(tenant, name)?;
+        self.kernel.registry.session.sessions.set_config(&entry.spec(), network, config).await?;
+        self.reload(&entry).await?;
+        if entry.view.borrow().status != Status::Stopped {
+            return self.restart(tenant, name).await;
+        }
+        Ok(seen(&entry))
+    }
+
+    /// Removes the session; rows, files and processes are gone when this ends. Idempotent.
+    ///
+    /// # Errors
+    /// [`Refusal::Slow`] when it goes on in the background.
+    pub async fn remove(&self, tenant: TenantId, name: &SessionName) -> Result<(), Refusal> {
+        let Ok(entry) = self.entry(tenant, name) else { return Ok(()) };
+        let (done, gone) = oneshot::channel();
+        self.registry.addr.do_send(Remove { key: entry.spec().key(), done });
+        match tokio::time::timeout(END_TIMEOUT, gone).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(_) => Err(PortError::Unavailable.into()),
+            Err(_) => Err(Refusal::Slow),
+        }
+    }
+
+    /// Waits until the session is in `status`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongStatus`] with the status that it has instead.
+    pub async fn wait_for(
+        &self,
+        tenant: TenantId,
+        name: &SessionName,
+        status: Status,
+        limit: Duration,
+    ) -> Result<View, Refusal> {
+        let entry = self.entry(tenant, name)?;
+        let mut view = entry.view.subscribe();
+        let reached = tokio::time::timeout(limit, view.wait_for(|view| view.status == status)).await;
+        match reached {
+            Ok(Ok(view)) => Ok(view.clone()),
+            _ => Err(Refusal::WrongStatus(entry.view.borrow().status)),
+        }
+    }
+
+    /// Accepts a text into the outbox. The receiver hears what became of it.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was accepted then.
+    pub async fn send_text(
+        &self,
+        tenant: TenantId,
+        name: &SessionName,
+        chat: &ChatId,
+        text: String,
+    ) -> Result<(Outgoing, oneshot::Receiver<Result<Message, String>>), Refusal> {
+        let entry = self.entry(tenant, name)?;
+        let outbox = &self.kernel.registry.session.outbox;
+        let accepted = outbox.accept(&entry.spec(), chat, text, self.kernel.outbox_limit).await;
+        let accepted = accepted.map_err(|error| match error {
+            AcceptError::Full => Refusal::Busy,
+            AcceptError::Store(error) => error.into(),
+        })?;
+        let (tell, hear) = oneshot::channel();
+        entry.deliveries.retain(|_, waiter| !waiter.is_closed());
+        entry.deliveries.insert(accepted.id, tell);
+        entry.outbox_ready.notify_one();
+        Ok((accepted, hear))
+    }
+
+    /// Asks the session's driver.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn ask<T>(
+        &self,
+        tenant: TenantId,
+        name: &SessionName,
+        command: impl FnOnce(Answer<T>) -> Command,
+    ) -> Result<T, Refusal> {
+        let entry = self.entry(tenant, name)?;
+        let inbox = entry.inbox.get().ok_or(Refusal::Busy)?;
+        let permit = inbox.permit().ok_or(Refusal::Busy)?;
+        let (answer, hear) = oneshot::channel();
+        inbox.addr.do_send(Ask { command: command(answer), permit });
+        match tokio::time::timeout(ANSWER_TIMEOUT, hear).await {
+            Ok(Ok(answer)) => Ok(answer?),
+            _ => Err(CommandError::NoAnswer.into()),
+        }
+    }
+
+    /// Ends everything, drivers first; answers with the names of those that did not end in time.
+    pub async fn shut_down(&self, limit: Duration) -> Vec<SessionName> {
+        let entries: Vec<_> = self.living.sessions.iter().map(|entry| Arc::clone(entry.value())).collect();
+        let mut ends = vec![];
+        for entry in &entries {
+            let (done, ended) = oneshot::channel();
+            if let Some(inbox) = entry.inbox.get() {
+                inbox.addr.do_send(Control { wish: Wish::Stop, done: Some(done), permit: None });
+            }
+            ends.push((entry.spec().name, ended));
+        }
+        let (done, closed) = oneshot::channel();
+        self.pool.do_send(browser_pool::Close { done });
+        let deadline = tokio::time::Instant::now() + limit;
+        let mut stragglers = vec![];
+        for (name, ended) in ends {
+            if tokio::time::timeout_at(deadline, ended).await.is_err() {
+                stragglers.push(name);
+            }
+        }
+        let _ = tokio::time::timeout_at(deadline, closed).await;
+        stragglers
+    }
+
+    /// The user of a new session may not be known yet; this tells whether the node could run one more at all.
+    fn room_for_one(&self) -> Result<(), Refusal> {
+        let table = &self.kernel.registry.session.pool_table;
+        crate::actor::living::lock(&table.ledger).room().map_err(Refusal::from)
+    }
+
+    async fn run(&self, entry: &SessionEntry) -> Result<(), Refusal> {
+        self.reserve(entry).await?;
+        self.wish(entry, Wish::Start, None)?;
+        let mut view = entry.view.subscribe();
+        let begun = view.wait_for(|view| view.status != Status::Stopped);
+        let _ = tokio::time::timeout(ANSWER_TIMEOUT, begun).await;
+        Ok(())
+    }
+
+    async fn reserve(&self, entry: &SessionEntry) -> Result<(), Refusal> {
+        let (session, user): (_, UserId) = { (entry.spec().id, entry.spec().user) };
+        let reserved = self.pool.send(Reserve { session, user }).await;
+        reserved.map_err(|_| Refusal::Busy)?.map_err(Refusal::from)
+    }
+
+    async fn desire(&self, entry: &SessionEntry, running: bool) -> Result<(), Refusal> {
+        self.kernel.registry.session.sessions.set_desired(&entry.spec(), running).await?;
+        self.reload(entry).await?;
+        entry.view.send_modify(|view| view.desired_running = running);
+        Ok(())
+    }
+
+    async fn reload(&self, entry: &SessionEntry) -> Result<(), Refusal> {
+        let stored = self.kernel.registry.session.sessions.get(entry.spec().key()).await?;
+        refresh(entry, stored.ok_or(Refusal::NotFound)?);
+        Ok(())
+    }
+
+    /// A moment for the wish to be taken up, so that the answer shows it.
+    async fn settle(&self, entry: &SessionEntry, status: Status) {
+        let mut view = entry.view.subscribe();
+        let _ = tokio::time::timeout(Duration::from_secs(1), view.wait_for(|view| view.status == status)).await;
+    }
+
+    async fn wish_and_wait(&self, entry: &SessionEntry, wish: Wish) -> Result<(), Refusal> {
+        let (done, ended) = oneshot::channel();
+        self.wish(entry, wish, Some(done))?;
+        tokio::time::timeout(END_TIMEOUT, ended).await.map(drop).map_err(|_| Refusal::Slow)
+    }
+
+    fn wish(&self, entry: &SessionEntry, wish: Wish, done: Option<oneshot::Sender<()>>) -> Result<(), Refusal> {
+        let inbox = entry.inbox.get().ok_or(Refusal::Busy)?;
+        let permit = Some(inbox.permit().ok_or(Refusal::Busy)?);
+        inbox.addr.do_send(Control { wish, done, permit });
+        Ok(())
+    }
+
+    fn entry(&self, tenant: TenantId, name: &SessionName) -> Result<Arc<SessionEntry>, Refusal> {
+        self.living.named(tenant, name).ok_or(Refusal::NotFound)
+    }
+}
+
+fn seen(entry: &SessionEntry) -> Seen {
+    Seen { spec: entry.spec(), view: entry.view.borrow().clone() }
+}
+
+/// Wakes chats; made before the kernel, because the journal needs it first.
+#[derive(Default)]
+pub struct ChatBell {
+    handle: OnceLock<(Arc<Living>, Addr<RegistryActor>)>,
+}
+
+impl ChatBell {
+    /// From now on nudges arrive.
+    pub fn connect(&self, handle: &Handle) {
+        let _ = self.handle.set((Arc::clone(&handle.living), handle.registry.addr.clone()));
+    }
+}
+
+impl NudgeSink for ChatBell {
+    fn nudge(&self, chat: ChatKey) {
+        let Some((living, registry)) = self.handle.get() else { return };
+        let known = living.chats.get(&chat).map(|entry| Arc::clone(&entry));
+        match known {
+            Some(entry) => {
+                if !entry.nudged.swap(true, Ordering::AcqRel)
+                    && let Some(addr) = entry.addr.get()
+                {
+                    addr.do_send(crate::actor::chat::Nudge);
+                    // Put to sleep meanwhile: then nobody may be left to hear the nudge.
+                    if !living.chats.get(&chat).is_some_and(|now| Arc::ptr_eq(&now, &entry)) {
+                        registry.do_send(WakeChat { chat });
+                    }
+                }
+            }
+            None => registry.do_send(WakeChat { chat }),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Sessions and their outgoing work.
+
+use super::{BoxFuture, PortError};
+use crate::domain::chat::ChatId;
+use crate::domain::ids::{LinkEpoch, SessionKey, SessionName, TenantId, UserId, WorkerId};
+use crate::domain::login::Account;
+use crate::domain::spec::{EngineName, Network, SessionSpec};
+
+/// A session that does not exist yet.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Owner.
+    pub tenant: TenantId,
+    /// Whose.
+    pub user: UserId,
+    /// Its name.
+    pub name: SessionName,
+    /// The adapter.
+    pub engine: EngineName,
+    /// The network.
+    pub network: Network,
+    /// The client's `config`, JSON text.
+    pub config: String,
+    /// Start at once, and at every boot.
+    pub desired_running: bool,
+}
+
+/// Why no session was created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    /// The tenant has one of this name.
+    #[error("a session of this name exists")]
+    Exists,
+    /// The user has as many as the quota allows.
+    #[error("the user's quota of {limit} sessions is used up")]
+    Quota {
+        /// The quota.
+        limit: usize,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] PortError),
+}
+
+/// The sessions. Writes are fenced by `owner_epoch`: [`PortError::Conflict`] when another node took over.
+pub trait SessionStore: Send + Sync + 'static {
+    /// All sessions that this node owns, without tombstones.
+    fn all(&self) -> BoxFuture<'static, Result<Vec<SessionSpec>, PortError>>;
+
+    /// Sessions whose deletion was begun and not finished.
+    fn tombstones(&self) -> BoxFuture<'static, Result<Vec<SessionSpec>, PortError>>;
+
+    /// Creates one, unless the name is taken or `user_limit` sessions of the user exist.
+    fn create(&self, new: NewSession, user_limit: usize) -> BoxFuture<'static, Result<SessionSpec, CreateError>>;
+
+    /// As it stands now; `None` when there is none.
+    fn get(&self, key: SessionKey) -> BoxFuture<'static, Result<Option<SessionSpec>, PortError>>;
+
+    /// Whether a person wants it to run.
+    fn set_desired(&self, spec: &SessionSpec, running: bool) -> BoxFuture<'static, Result<(), PortError>>;
+
+    /// Replaces the client's config.
+    fn set_config(
+        &self,
+        spec: &SessionSpec,
+        network: Network,
+        config: String,
+    ) -> BoxFuture<'static, Result<(), PortError>>;
+
+    /// An account was linked: the link epoch rises by one. Answers the new epoch.
+    fn linked(
+        &self,
+        spec: &SessionSpec,
+        account: &Account,
+        at: i64,
+    ) -> BoxFuture<'static, Result<LinkEpoch, PortError>>;
+
+    /// The account is gone.
+    fn unlinked(&self, spec: &SessionSpec) -> BoxFuture<'static, Result<(), PortError>>;
+
+    /// Whose profile directory holds the login.
+    fn set_worker(&self, spec: &SessionSpec, worker: Option<WorkerId>)
+    -> BoxFuture<'static, Result<(), PortError>>;
+
+    /// Unix seconds of the newest message recorded since the last linking.
+    fn watermark(&self, key: SessionKey, epoch: LinkEpoch) -> BoxFuture<'static, Result<Option<i64>, PortError>>;
+
+    /// Marks it deleted: from now on nobody finds it, and its name is free.
+    fn bury(&self, spec: &SessionSpec) -> BoxFuture<'static, Result<(), PortError>>;
+
+    /// Removes every row of it.
+    fn purge(&self, key: SessionKey) -> BoxFuture<'static, Result<(), PortError>>;
+}
+
+/// A text that has to leave.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its place in the outbox.
+    pub id: i64,
+    /// To whom.
+    pub chat: ChatId,
+    /// The bare message id (without chat), chosen when the text was accepted.
+    pub message_id: String,
+    /// The text.
+    pub text: String,
+    /// How often it was tried.
+    pub attempts: i32,
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Outgoing({})", self.id)
+    }
+}
+
+/// What became of an outgoing text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The network has it.
+    Sent,
+    /// It will never leave.
+    Failed {
+        /// `not_on_whatsapp`, `refused`.
+        code: String,
+    },
+}
+
+/// The outbox of one session.
+pub trait OutboxStore: Send + Sync + 'static {
+    /// Accepts a text and chooses its message id; it is committed when this ends. `limit` texts may wait per session.
+    fn accept(
+        &self,
+        spec: &SessionSpec,
+        chat: &ChatId,
+        text: String,
+        limit: u64,
+    ) -> BoxFuture<'static, Result<Outgoing, AcceptError>>;
+
+    /// The oldest waiting texts, in order.
+    fn waiting(&self, spec: &SessionSpec, limit: u64) -> BoxFuture<'static, Result<Vec<Outgoing>, PortError>>;
+
+    /// Notes that an attempt begins.
+    fn attempt(&self, key: SessionKey, id: i64) -> BoxFuture<'static, Result<(), PortError>>;
+
+    /// Closes it.
+    fn finish(&self, key: SessionKey, id: i64, delivery: Delivery) -> BoxFuture<'static, Result<(), PortError>>;
+}
+
+/// Why a text was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcceptError {
+    /// Too many wait already.
+    #[error("too many messages are waiting in this session")]
+    Full,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] PortError),
+}

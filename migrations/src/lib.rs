@@ -1,0 +1,19 @@
+//! The database schema, forward only. SQLite and PostgreSQL run the same migrations.
+//!
+//! Rules: every table's key is led by `tenant_id` (but for what belongs to no tenant: `meta`, `nodes`, `tenants`); times are
+//! Unix milliseconds; sealed columns are binary; a migration that has been released is never edited.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m20261101_000001_foundation;
+
+/// All migrations, oldest first.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261101_000001_foundation::Migration)]
+    }
+}

@@ -1,0 +1,72 @@
+//! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
+
+use super::{auth, chats, chatting, screenshot, server, sessions};
+use std::collections::HashSet;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Wardroom", description = "Keeps many people's messaging sessions alive, apart, and under watch. \
+         WAHA-compatible."),
+    paths(
+        sessions::list::list, sessions::create::create, sessions::get::get, sessions::update::update,
+        sessions::delete::delete, sessions::start::start, sessions::stop::stop, sessions::restart::restart,
+        sessions::reconnect::reconnect, sessions::logout::logout, sessions::me::me, sessions::status::status,
+        auth::qr, auth::request_code, screenshot::get,
+        chatting::send_text, chatting::send_seen, chatting::start_typing, chatting::stop_typing,
+        chats::list, chats::messages, server::ping, server::version, server::status,
+    ),
+    modifiers(&Key),
+    security(("api_key" = [])),
+)]
+struct Document;
+
+struct Key;
+
+impl Modify for Key {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key"))));
+    }
+}
+
+/// The document as JSON text.
+#[must_use]
+pub fn document() -> String {
+    let mut text = Document::openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Every literal that stands beside or above `{session}` in a path.
+#[must_use]
+pub fn reserved_names() -> HashSet<String> {
+    let document = Document::openapi();
+    let paths: Vec<Vec<&str>> =
+        document.paths.paths.keys().map(|path| path.trim_matches('/').split('/').collect()).collect();
+    let is_name = |part: &&str| !part.starts_with('{');
+    let mut reserved = HashSet::new();
+    for path in &paths {
+        let Some(place) = path.iter().position(|part| *part == "{session}") else { continue };
+        reserved.extend(path.iter().take(place).filter(|part| is_name(part)).map(|part| (*part).to_owned()));
+        let beside = paths.iter().filter(|other| other.get(..place) == path.get(..place));
+        reserved.extend(beside.filter_map(|other| other.get(place)).filter(|part| is_name(part)).map(|part| (*part).to_owned()));
+    }
+    reserved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_beside_and_above_a_session_are_reserved() {
+        let reserved = reserved_names();
+        for name in ["api", "sessions", "screenshot", "sendText", "server"] {
+            assert!(reserved.contains(name), "{name}");
+        }
+        assert!(!reserved.contains("start"), "below a session there is nothing to confuse");
+        assert!(!reserved.contains("default"));
+    }
+}

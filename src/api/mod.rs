@@ -1,0 +1,161 @@
+//! The REST API. Path = URL = verb: `api/sessions/restart.rs` serves `POST /api/sessions/{session}/restart`.
+//!
+//! WAHA's paths, names, payloads and statuses are kept; `openapi.json` beside this file is generated from the handlers. A
+//! handler gets its caller from the guard and its session from [`Named`]; what belongs to another tenant is not found.
+
+pub mod auth;
+pub mod chats;
+pub mod chatting;
+pub mod docs;
+pub mod screenshot;
+pub mod server;
+pub mod sessions;
+pub mod shape;
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::store::Store;
+use crate::store::repo::identity::KeyHolder;
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Route, web};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+use wardroom_actors::domain::ids::{SessionName, TenantId};
+use wardroom_actors::domain::session::Status;
+use wardroom_actors::handle::{Handle, Refusal, Seen};
+
+/// What all handlers share.
+pub struct Api {
+    /// The kernel.
+    pub handle: Handle,
+    /// Reading what is stored.
+    pub store: Store,
+    /// How long a request waits for a status.
+    pub status_wait: Duration,
+    /// Longest text of a message in bytes.
+    pub text_bytes: usize,
+    /// Names that no session may have, because paths have them.
+    pub reserved: std::collections::HashSet<String>,
+    /// Unix milliseconds of the start.
+    pub started_at_ms: i64,
+}
+
+impl Api {
+    /// A session of a tenant by the text that a client sent.
+    ///
+    /// # Errors
+    /// 404.
+    pub fn session(&self, tenant: TenantId, name: &str) -> Result<(SessionName, Seen), ApiError> {
+        let name = SessionName::parse(name).map_err(|_| ApiError::no_session())?;
+        let seen = self.handle.session(tenant, &name)?;
+        Ok((name, seen))
+    }
+
+    /// Waits for a status as WAHA does, then says what is wrong.
+    ///
+    /// # Errors
+    /// 422 with the status that the session has instead.
+    pub async fn expect(&self, tenant: TenantId, name: &SessionName, status: Status) -> Result<(), ApiError> {
+        match self.handle.wait_for(tenant, name, status, self.status_wait).await {
+            Ok(_) => Ok(()),
+            Err(Refusal::WrongStatus(is)) => Err(ApiError::status(name.as_str(), is, &[status])),
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+/// The session of the path, proven to belong to the caller.
+pub struct Named {
+    /// Who asks.
+    pub holder: KeyHolder,
+    /// The session's name.
+    pub name: SessionName,
+    /// What it looks like.
+    pub seen: Seen,
+}
+
+impl FromRequest for Named {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let caller = Caller::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move { named(&request, caller.await?.0) })
+    }
+}
+
+/// The session of the path for a caller that is known.
+///
+/// # Errors
+/// 404.
+pub fn named(request: &HttpRequest, holder: KeyHolder) -> Result<Named, ApiError> {
+    let api = request.app_data::<web::Data<Api>>().ok_or_else(ApiError::no_session)?;
+    let text = request.match_info().get("session").unwrap_or_default();
+    let (name, seen) = api.session(holder.tenant, text)?;
+    Ok(Named { holder, name, seen })
+}
+
+/// A path and its verbs; any other verb is 405 with `Allow`.
+fn resource<const N: usize>(path: &str, verbs: [(&'static str, Route); N]) -> Resource {
+    let allow = verbs.iter().map(|(verb, _)| *verb).collect::<Vec<_>>().join(", ");
+    let mut resource = web::resource(path);
+    for (_, route) in verbs {
+        resource = resource.route(route);
+    }
+    resource.default_service(web::to(move || {
+        let allow = allow.clone();
+        async move {
+            let mut response = actix_web::ResponseError::error_response(&ApiError::new(
+                "method_not_allowed",
+                format!("This path takes {allow}"),
+            ));
+            if let Ok(value) = header::HeaderValue::from_str(&allow) {
+                response.headers_mut().insert(header::ALLOW, value);
+            }
+            response
+        }
+    }))
+}
+
+/// All routes, the literal ones first.
+pub fn routes(config: &mut web::ServiceConfig) {
+    use web::{delete, get, post, put};
+    config
+        .service(resource("/api/sessions", [("GET", get().to(sessions::list)), ("POST", post().to(sessions::create))]))
+        .service(resource("/api/screenshot", [("GET", get().to(screenshot::get))]))
+        .service(resource("/api/sendText", [("POST", post().to(chatting::send_text))]))
+        .service(resource("/api/sendSeen", [("POST", post().to(chatting::send_seen))]))
+        .service(resource("/api/startTyping", [("POST", post().to(chatting::start_typing))]))
+        .service(resource("/api/stopTyping", [("POST", post().to(chatting::stop_typing))]))
+        .service(resource("/api/server/version", [("GET", get().to(server::version))]))
+        .service(resource("/api/server/status", [("GET", get().to(server::status))]))
+        .service(resource("/api/version", [("GET", get().to(server::version))]))
+        .service(resource("/ping", [("GET", get().to(server::ping))]))
+        .service(resource(
+            "/api/sessions/{session}",
+            [
+                ("GET", get().to(sessions::get)),
+                ("PUT", put().to(sessions::update)),
+                ("DELETE", delete().to(sessions::delete)),
+            ],
+        ))
+        .service(resource("/api/sessions/{session}/start", [("POST", post().to(sessions::start))]))
+        .service(resource("/api/sessions/{session}/stop", [("POST", post().to(sessions::stop))]))
+        .service(resource("/api/sessions/{session}/restart", [("POST", post().to(sessions::restart))]))
+        .service(resource("/api/sessions/{session}/reconnect", [("POST", post().to(sessions::reconnect))]))
+        .service(resource("/api/sessions/{session}/logout", [("POST", post().to(sessions::logout))]))
+        .service(resource("/api/sessions/{session}/me", [("GET", get().to(sessions::me))]))
+        .service(resource("/api/sessions/{session}/status", [("GET", get().to(sessions::status))]))
+        .service(resource("/api/{session}/auth/qr", [("GET", get().to(auth::qr))]))
+        .service(resource("/api/{session}/auth/request-code", [("POST", post().to(auth::request_code))]))
+        .service(resource("/api/{session}/chats", [("GET", get().to(chats::list))]))
+        .service(resource("/api/{session}/chats/{chat}/messages", [("GET", get().to(chats::messages))]));
+}
+
+/// What no route takes.
+pub async fn not_found() -> HttpResponse {
+    actix_web::ResponseError::error_response(&ApiError::new("not_found", "There is no such path"))
+}

@@ -1,0 +1,136 @@
+//! Bodies that several handlers and the socket share, in WAHA's words.
+
+use crate::error::ApiError;
+use serde_json::{Value, json};
+use wardroom_actors::domain::login::Account;
+use wardroom_actors::domain::message::Message;
+use wardroom_actors::domain::spec::Network;
+use wardroom_actors::handle::Seen;
+
+/// Milliseconds as JSON.
+#[must_use]
+pub fn time_ms(ms: i64) -> Value {
+    json!(ms)
+}
+
+/// WAHA's session object; `network` in the config and `user`-facing fields are Wardroom's.
+#[must_use]
+pub fn session_body(seen: &Seen) -> Value {
+    let config: Value = serde_json::from_str(&seen.spec.config).unwrap_or_default();
+    let mut body = json!({
+        "name": seen.spec.name.as_str(),
+        "status": seen.view.status.as_str(),
+        "config": config,
+        "me": seen.view.account.as_ref().map(account_body),
+        "engine": {"engine": "WEBJS"},
+        "presence": null,
+        "timestamps": {"activity": seen.view.activity_ms},
+        "assignedWorker": "wardroom",
+        "apps": null,
+    });
+    if let (Some(exit), Some(object)) = (&seen.view.exit, body.as_object_mut()) {
+        let action = exit.user_action();
+        let retry = seen.view.retry_at_ms;
+        object.insert("lastExit".into(), json!({"reason": exit.code(), "userAction": action, "retryAt": retry}));
+    }
+    body
+}
+
+/// WAHA's `me`.
+#[must_use]
+pub fn account_body(account: &Account) -> Value {
+    json!({"id": account.id, "lid": account.lid, "pushName": account.push_name})
+}
+
+/// WAHA's message object.
+#[must_use]
+pub fn message_body(message: &Message, account: Option<&Account>) -> Value {
+    let own = account.map(|account| account.id.as_str());
+    let source = if message.via_api { "api" } else { "app" };
+    json!({
+        "id": message.id,
+        "timestamp": message.timestamp,
+        "from": message.chat,
+        "fromMe": message.from_me,
+        "source": source,
+        "to": if message.from_me { Some(message.chat.as_str()) } else { own },
+        "participant": message.participant,
+        "body": message.body,
+        "hasMedia": false,
+        "media": null,
+        "ack": i8::from(message.ack),
+        "ackName": message.ack.name(),
+        "vCards": [],
+        "location": null,
+        "replyTo": null,
+        "_data": {"type": message.kind, "notifyName": message.push_name},
+    })
+}
+
+/// The config's `metadata`, which comes back in every event.
+#[must_use]
+pub fn metadata_of(config: &str) -> Value {
+    let config: Value = serde_json::from_str(config).unwrap_or_default();
+    config.get("metadata").filter(|metadata| metadata.is_object()).cloned().unwrap_or_else(|| json!({}))
+}
+
+/// What Wardroom itself reads out of a config.
+///
+/// # Errors
+/// 400 when the shape is wrong; the rest of a config is kept as it comes.
+pub fn read_config(config: &Value) -> Result<Network, ApiError> {
+    let Some(object) = config.as_object() else {
+        return Err(ApiError::invalid("config must be an object"));
+    };
+    if let Some(metadata) = object.get("metadata").filter(|value| !value.is_null()) {
+        let flat = metadata.as_object().is_some_and(|map| map.values().all(Value::is_string));
+        if !flat {
+            return Err(ApiError::invalid("config.metadata must be a flat map of texts"));
+        }
+    }
+    match object.get("engine") {
+        None | Some(Value::Null) => {}
+        Some(engine) if engine == "web" => {}
+        Some(_) => return Err(ApiError::invalid("config.engine must be \"web\"")),
+    }
+    if let Some(webhooks) = object.get("webhooks").filter(|value| !value.is_null()) {
+        let shaped = webhooks.as_array().is_some_and(|all| all.iter().all(|one| one["url"].is_string()));
+        if !shaped {
+            return Err(ApiError::invalid("config.webhooks must be a list of objects with a url"));
+        }
+    }
+    match object.get("network") {
+        None | Some(Value::Null) => Ok(Network::Whatsapp),
+        Some(network) if network == "whatsapp" => Ok(Network::Whatsapp),
+        Some(network) if network == "simulator" => Ok(Network::Simulator),
+        Some(_) => Err(ApiError::invalid("config.network must be \"whatsapp\" or \"simulator\"")),
+    }
+}
+
+/// A QR code as PNG: black on white with the quiet zone that scanners need.
+///
+/// # Errors
+/// When the text is too long for a code.
+pub fn qr_png(text: &str) -> Result<Vec<u8>, ApiError> {
+    const SCALE: usize = 6;
+    const QUIET: usize = 4;
+    let failed = |_| ApiError::new("internal", "Internal server error");
+    let code = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::L).map_err(failed)?;
+    let (width, modules) = (code.width(), code.to_colors());
+    let side = (width + 2 * QUIET) * SCALE;
+    let dark = |x: usize, y: usize| {
+        let place = |at: usize| (at / SCALE).checked_sub(QUIET).filter(|at| *at < width);
+        let (Some(column), Some(row)) = (place(x), place(y)) else { return false };
+        modules.get(row * width + column).is_some_and(|color| *color == qrcode::Color::Dark)
+    };
+    let pixels: Vec<u8> =
+        (0..side).flat_map(|y| (0..side).map(move |x| (x, y))).map(|(x, y)| if dark(x, y) { 0 } else { 255 }).collect();
+    let size = u32::try_from(side).unwrap_or_default();
+    let mut png = vec![];
+    let mut encoder = png::Encoder::new(&mut png, size, size);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels));
+    written.map_err(|_| ApiError::new("internal", "Internal server error"))?;
+    Ok(png)
+}

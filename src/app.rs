@@ -1,0 +1,464 @@
+//! The composition root: the only file that knows every adapter.
+
+use crate::api::{self, Api};
+use crate::clock::SystemClock;
+use crate::config::{Config, Environment};
+use crate::dashboard::gate::Conn;
+use crate::dashboard::socket::{self, Sockets};
+use crate::dashboard::files;
+use crate::engine::web::{self, ChromiumLauncher, Snapshots, WebEngine};
+use crate::error::{ApiError, REQUEST_ID};
+use crate::metrics::Metrics;
+use crate::store::repo::identity::OWNER;
+use crate::store::repo::journal::JournalWriter;
+use crate::store::repo::retention::Retention;
+use crate::store::{Role, Store};
+use crate::vault::{Kek, Vault};
+use crate::{ground, simulator};
+use actix_rt::{Arbiter, ArbiterHandle};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, Error, HttpResponse, HttpServer, rt, web as http};
+use anyhow::Context as _;
+use secrecy::ExposeSecret;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use wardroom_actors::actor::browser_pool::{self, PoolDoor, PoolTable};
+use wardroom_actors::actor::living::Living;
+use wardroom_actors::actor::{registry, session};
+use wardroom_actors::agent::relay::Relays;
+use wardroom_actors::domain::event::Event;
+use wardroom_actors::domain::login::QrRotation;
+use wardroom_actors::handle::{ChatBell, Handle, Kernel, start_pool};
+use wardroom_actors::policy::backoff::BackoffPolicy;
+use wardroom_actors::policy::breaker::BreakerPolicy;
+use wardroom_actors::policy::restart::RestartPolicy;
+use wardroom_actors::ports::clock::Clock;
+use wardroom_actors::ports::journal::EventSink;
+use wardroom_actors::supervise::{Delays, Supervision};
+
+/// Time for sessions to end at a shutdown; the rest of the 20 s is for the servers.
+const SESSIONS_END: Duration = Duration::from_secs(17);
+
+/// A server that runs.
+pub struct Running {
+    handle: Handle,
+    store: Store,
+    ready: Arc<AtomicBool>,
+    servers: Vec<actix_web::dev::ServerHandle>,
+    _lock: File,
+}
+
+/// Where events go: metrics and sockets.
+struct Fan {
+    metrics: Arc<Metrics>,
+    sockets: Arc<Sockets>,
+}
+
+impl EventSink for Fan {
+    fn publish(&self, event: Event) {
+        tracing::debug!(session = %event.key.session, seq = event.seq, kind = ?std::mem::discriminant(&event.kind), "event");
+        self.metrics.publish(event.clone());
+        self.sockets.publish(event);
+    }
+}
+
+/// Starts everything. To be called inside an actix system; `io` is the runtime of everything that waits.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub async fn start(config: Config, io: tokio::runtime::Handle) -> anyhow::Result<Running> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let dir = ground::data_dir(&config)?;
+    let lock = ground::lock(&dir)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let opening = {
+        let (config, dir, clock) = (config.clone(), dir.clone(), Arc::clone(&clock));
+        io.spawn(async move { ground::store(&config, &dir, clock, Role::Server).await })
+    };
+    let (store, vault) = opening.await??;
+    bootstrap(&config, &store).await?;
+    let mut servers = vec![];
+    let simulator = simulator(&config, &dir, &mut servers)?;
+    let launcher = Arc::new(ChromiumLauncher::new(ground::launching(&config, &dir)?).map_err(anyhow::Error::msg)?);
+    let metrics = Arc::new(Metrics::new()?);
+    let sockets = Arc::new(Sockets::new(Arc::clone(&clock), Arc::clone(&metrics), config.limits.sockets_per_tenant));
+    let parts = Parts { config: &config, store: &store, vault, clock, launcher, metrics, sockets, io, simulator };
+    let handle = parts.kernel(&dir).await?;
+    parts.sockets.connect(handle.clone());
+    parts.watch_sockets();
+    parts.forget_old();
+    let ready = Arc::new(AtomicBool::new(false));
+    for server in [parts.http(&handle)?, parts.ops(&handle, &ready)?] {
+        servers.push(server.handle());
+        rt::spawn(server);
+    }
+    handle.boot().await?;
+    ready.store(true, Ordering::Release);
+    tracing::info!(http = config.http.listen, ops = config.ops.listen, "ready");
+    Ok(Running { handle, store, ready, servers, _lock: lock })
+}
+
+impl Running {
+    /// Ends everything, sessions first; names who did not end in time.
+    pub async fn stop(self) {
+        self.ready.store(false, Ordering::Release);
+        let stragglers = self.handle.shut_down(SESSIONS_END).await;
+        for name in stragglers {
+            tracing::error!(session = %name, "did not end in time");
+        }
+        for server in self.servers {
+            let _ = tokio::time::timeout(Duration::from_secs(1), server.stop(false)).await;
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// The first tenant and its key.
+async fn bootstrap(config: &Config, store: &Store) -> anyhow::Result<()> {
+    let key = config.bootstrap.api_key.expose_secret();
+    let made = key.is_empty() && config.environment == Environment::Development && !store.has_keys().await?;
+    if key.is_empty() && !made {
+        return Ok(());
+    }
+    let name = &config.bootstrap.tenant;
+    let tenant = match store.tenant_named(name).await? {
+        Some(tenant) => tenant,
+        None => store.create_tenant(name).await?.context("the tenant's name was taken meanwhile")?,
+    };
+    let owner = store.user_named(tenant, OWNER).await?;
+    let key = if made { format!("key_{}", Kek::generate().get(..40).unwrap_or_default()) } else { key.to_owned() };
+    store.add_key(tenant, owner, &key, true).await.context("bootstrap.api_key belongs to another tenant")?;
+    if made {
+        let path = ground::data_dir(config)?.join("api-key.txt");
+        std::fs::write(&path, format!("{key}\n"))?;
+        tracing::warn!(path = %path.display(), "made an admin key for development; it is in this file");
+    }
+    Ok(())
+}
+
+/// The simulated network: inside this server, elsewhere, or none.
+fn simulator(
+    config: &Config,
+    dir: &std::path::Path,
+    servers: &mut Vec<actix_web::dev::ServerHandle>,
+) -> anyhow::Result<Option<String>> {
+    if !config.simulator.url.is_empty() {
+        return Ok(Some(config.simulator.url.clone()));
+    }
+    if !config.simulator.enabled {
+        return Ok(None);
+    }
+    let options = simulator::Options {
+        listen: config.simulator.listen.clone(),
+        data_dir: dir.join("simulator"),
+        qr_first: Duration::from_millis(config.login.qr_first_ms),
+        qr_next: Duration::from_millis(config.login.qr_next_ms),
+        qr_codes: config.login.qr_codes,
+    };
+    let listen = &config.simulator.listen;
+    let running = simulator::start(options).with_context(|| format!("the simulator cannot listen on {listen}"))?;
+    servers.push(running.handle);
+    tracing::info!(phones = format!("http://{}/phones", running.address), "simulated WhatsApp");
+    Ok(Some(format!("http://{}/", running.address)))
+}
+
+struct Parts<'a> {
+    config: &'a Config,
+    store: &'a Store,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    launcher: Arc<ChromiumLauncher>,
+    metrics: Arc<Metrics>,
+    sockets: Arc<Sockets>,
+    io: tokio::runtime::Handle,
+    simulator: Option<String>,
+}
+
+impl Parts<'_> {
+    async fn kernel(&self, dir: &std::path::Path) -> anyhow::Result<Handle> {
+        use wardroom_actors::ports::store::SessionStore as _;
+        let config = self.config;
+        let kept: Vec<_> = self.store.all().await?.iter().filter_map(|spec| spec.worker).collect();
+        self.launcher.reap_orphans(&kept).await;
+        let living = Arc::new(Living::default());
+        let supervision = self.supervision();
+        let arbiters = self.arbiters();
+        let first = arbiters.first().cloned().unwrap_or_else(Arbiter::current);
+        let pool_table = Arc::new(PoolTable::new(config.pool.workers_per_node));
+        let pool = start_pool(&first, supervision.clone(), self.pool(&pool_table));
+        let bell = Arc::new(ChatBell::default());
+        let sink: Arc<dyn EventSink> =
+            Arc::new(Fan { metrics: Arc::clone(&self.metrics), sockets: Arc::clone(&self.sockets) });
+        let bell_port: Arc<dyn wardroom_actors::ports::journal::NudgeSink> = Arc::clone(&bell) as _;
+        let journal = Arc::new(JournalWriter::start(self.store.clone(), Arc::clone(&sink), bell_port));
+        let kernel = Kernel {
+            registry: registry::Deps {
+                living: Arc::clone(&living),
+                session: session::Deps {
+                    clock: Arc::clone(&self.clock),
+                    engine: Arc::new(self.engine(dir)),
+                    journal,
+                    sink,
+                    sessions: Arc::new(self.store.clone()),
+                    outbox: Arc::new(self.store.clone()),
+                    pool: Arc::new(PoolDoor(pool.clone())),
+                    pool_actor: pool,
+                    pool_table,
+                    io: self.io.clone(),
+                    stop_timeout: Duration::from_secs(20),
+                },
+                agent_store: Arc::new(self.store.clone()),
+                agents: Arc::new(Relays(living)),
+                arbiters: Arc::new(arbiters),
+                supervision,
+                policy: registry::Policy {
+                    restart: restart_policy(config),
+                    session_inbox: config.limits.session_inbox,
+                    chat_idle_ms: config.limits.chat_idle_ms,
+                    poison_limit: config.limits.poison_limit,
+                },
+            },
+            user_limit: config.pool.sessions_per_user,
+            outbox_limit: config.limits.outbox,
+            registry_inbox: config.limits.registry_inbox,
+        };
+        let handle = kernel.start(&first);
+        bell.connect(&handle);
+        Ok(handle)
+    }
+
+    fn pool(&self, table: &Arc<PoolTable>) -> browser_pool::Deps {
+        let pool = &self.config.pool;
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let at_once = if pool.launching_at_once == 0 { 2 * cores } else { pool.launching_at_once };
+        browser_pool::Deps {
+            clock: Arc::clone(&self.clock),
+            launcher: Arc::clone(&self.launcher) as _,
+            table: Arc::clone(table),
+            io: self.io.clone(),
+            policy: browser_pool::Policy {
+                user_limit: pool.sessions_per_user,
+                warm_spares: pool.warm_spares,
+                launching_at_once: at_once,
+                starts_per_second: pool.starts_per_second,
+            },
+        }
+    }
+
+    fn engine(&self, dir: &std::path::Path) -> WebEngine {
+        let (browser, login) = (&self.config.browser, &self.config.login);
+        let options = web::Options {
+            wa_js: browser.wa_js.clone().into(),
+            simulator: self.simulator.clone(),
+            rotation: QrRotation { first_ms: login.qr_first_ms, next_ms: login.qr_next_ms, codes: login.qr_codes },
+            ready_timeout: Duration::from_secs(browser.ready_timeout_s),
+            snapshot_every: Duration::from_secs(browser.snapshot_every_s),
+        };
+        let snapshots = Snapshots::new(dir.join("snapshots"), Arc::clone(&self.vault));
+        WebEngine::new(options, Arc::clone(&self.clock), Arc::clone(&self.launcher), snapshots)
+    }
+
+    fn supervision(&self) -> Supervision {
+        let metrics = Arc::clone(&self.metrics);
+        Supervision {
+            clock: Arc::clone(&self.clock),
+            delays: Delays::default(),
+            on_exit: Arc::new(move |actor, exit, next| {
+                metrics.actor_exit(actor, exit);
+                tracing::debug!(actor, ?exit, ?next, "actor exit");
+            }),
+        }
+    }
+
+    /// One thread of actors per core.
+    fn arbiters(&self) -> Vec<ArbiterHandle> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        (0..cores).map(|_| Arbiter::new().handle()).collect()
+    }
+
+    fn watch_sockets(&self) {
+        let sockets = Arc::clone(&self.sockets);
+        self.io.spawn(async move {
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                second.tick().await;
+                sockets.watch();
+            }
+        });
+    }
+
+    fn forget_old(&self) {
+        const DAY_MS: i64 = 24 * 3600 * 1000;
+        let days = |days: u64| i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY_MS);
+        let kept = &self.config.retention;
+        let retention = Retention {
+            journal_ms: days(kept.journal_days),
+            outbox_ms: days(kept.outbox_days),
+            dead_letters_ms: days(kept.dead_letter_days),
+        };
+        let store = self.store.clone();
+        self.io.spawn(async move {
+            let mut hour = tokio::time::interval(Duration::from_secs(3600));
+            loop {
+                hour.tick().await;
+                match store.forget_old(retention).await {
+                    Ok(0) => {}
+                    Ok(rows) => tracing::info!(rows, "removed what was too old"),
+                    Err(error) => tracing::warn!(%error, "nothing old was removed"),
+                }
+            }
+        });
+    }
+
+    fn http(&self, handle: &Handle) -> anyhow::Result<Server> {
+        let api = http::Data::new(Api {
+            handle: handle.clone(),
+            store: self.store.clone(),
+            status_wait: Duration::from_secs(self.config.http.status_wait_s),
+            text_bytes: self.config.limits.text_bytes,
+            reserved: api::docs::reserved_names(),
+            started_at_ms: self.clock.unix_ms(),
+        });
+        let store = http::Data::new(self.store.clone());
+        let sockets = http::Data::from(Arc::clone(&self.sockets));
+        let metrics = http::Data::from(Arc::clone(&self.metrics));
+        let body_limit = self.config.http.body_limit;
+        let listen = &self.config.http.listen;
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(api.clone())
+                .app_data(store.clone())
+                .app_data(sockets.clone())
+                .app_data(metrics.clone())
+                .app_data(json_config(body_limit))
+                .app_data(http::PayloadConfig::new(body_limit))
+                .app_data(http::QueryConfig::default().error_handler(|error, _| bad_input(&error).into()))
+                .app_data(http::PathConfig::default().error_handler(|_, _| ApiError::new("not_found", "There is no such path").into()))
+                .wrap(from_fn(request_id))
+                .configure(api::routes)
+                .route("/ws", http::get().to(socket::open))
+                .route("/dashboard/sign-in", http::post().to(files::sign_in))
+                .route("/dashboard/sign-out", http::post().to(files::sign_out))
+                .route("/dashboard/{file}", http::get().to(files::serve))
+                .route("/", http::get().to(files::serve))
+                .default_service(http::to(api::not_found))
+        })
+        .on_connect(|io, extensions| {
+            // A second handle of the connection, so that a client that does not read can be cut off from outside.
+            let stream = io.downcast_ref::<rt::net::TcpStream>();
+            if let Some(Ok(fd)) = stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
+                extensions.insert(Conn(Arc::new(fd.into())));
+            }
+        })
+        .workers(self.config.http.workers)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .bind(listen)
+        .with_context(|| format!("cannot listen on {listen}"))?;
+        Ok(server.run())
+    }
+
+    fn ops(&self, handle: &Handle, ready: &Arc<AtomicBool>) -> anyhow::Result<Server> {
+        let (metrics, handle, ready) = (Arc::clone(&self.metrics), handle.clone(), Arc::clone(ready));
+        let listen = &self.config.ops.listen;
+        let server = HttpServer::new(move || {
+            let (metrics, handle, ready) = (Arc::clone(&metrics), handle.clone(), Arc::clone(&ready));
+            App::new()
+                .route("/healthz", http::get().to(|| async { HttpResponse::Ok().body("ok\n") }))
+                .route(
+                    "/readyz",
+                    http::get().to(move || {
+                        let ready = ready.load(Ordering::Acquire);
+                        async move {
+                            if ready {
+                                HttpResponse::Ok().body("ready\n")
+                            } else {
+                                HttpResponse::ServiceUnavailable().body("not ready\n")
+                            }
+                        }
+                    }),
+                )
+                .route(
+                    "/metrics",
+                    http::get().to(move || {
+                        let text = metrics.render(&handle);
+                        async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text) }
+                    }),
+                )
+        })
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .bind(listen)
+        .with_context(|| format!("cannot listen on {listen}"))?;
+        Ok(server.run())
+    }
+}
+
+fn restart_policy(config: &Config) -> RestartPolicy {
+    let restart = &config.restart;
+    RestartPolicy {
+        backoff: BackoffPolicy {
+            base_ms: restart.backoff_base_ms,
+            cap_ms: restart.backoff_cap_ms,
+            reset_after_ms: restart.reset_after_ms,
+        },
+        max_failures: restart.max_failures,
+        window_ms: restart.window_ms,
+        breaker: BreakerPolicy {
+            open_ms: restart.open_ms,
+            open_cap_ms: restart.open_cap_ms,
+            probe_timeout_ms: restart.probe_timeout_ms,
+        },
+    }
+}
+
+fn bad_input(error: &dyn std::fmt::Display) -> ApiError {
+    ApiError::invalid(error.to_string())
+}
+
+fn json_config(limit: usize) -> http::JsonConfig {
+    use actix_web::error::JsonPayloadError::{ContentType, Overflow, OverflowKnownLength};
+    http::JsonConfig::default().limit(limit).error_handler(move |error, _| {
+        match error {
+            Overflow { .. } | OverflowKnownLength { .. } => {
+                ApiError::new("payload_too_large", format!("The body may have {limit} bytes"))
+            }
+            ContentType => ApiError::new("unsupported_media_type", "The body must be application/json"),
+            other => bad_input(&other),
+        }
+        .into()
+    })
+}
+
+/// Gives every request an id, which the client gets back and every error carries.
+async fn request_id<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    static HEADER: OnceLock<HeaderName> = OnceLock::new();
+    let name = HEADER.get_or_init(|| HeaderName::from_static("x-request-id")).clone();
+    let id = format!("req_{}", uuid::Uuid::now_v7().simple());
+    let metrics = request.app_data::<http::Data<Metrics>>().cloned();
+    let path = request.path().to_owned();
+    let method = request.method().clone();
+    let answered = REQUEST_ID.scope(id.clone(), next.call(request)).await.map(ServiceResponse::map_into_boxed_body);
+    answered.map(|mut response| {
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(name, value);
+        }
+        let status = response.status().as_u16();
+        if let Some(metrics) = metrics {
+            metrics.request(status);
+        }
+        tracing::debug!(request_id = id, %method, path, status, "request");
+        response
+    })
+}

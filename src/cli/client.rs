@@ -1,0 +1,145 @@
+//! Commands that ask a running server.
+
+use super::{EventsCommand, SendCommand, Server, SessionsVerb};
+use anyhow::{Context as _, bail};
+use futures_util::StreamExt;
+use qrcode::render::unicode::Dense1x2;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+
+fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+impl Server {
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
+        let mut request = client.request(method, &url).header("x-api-key", &self.key);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.with_context(|| format!("no server answers at {}", self.url))?;
+        let status = response.status();
+        let text = response.text().await?;
+        let body: Value = serde_json::from_str(&text).unwrap_or_default();
+        if !status.is_success() {
+            let message = match &body["message"] {
+                Value::String(text) => text.clone(),
+                Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
+                _ => text,
+            };
+            bail!("{message} ({status})");
+        }
+        Ok(body)
+    }
+}
+
+fn line(session: &Value) -> String {
+    let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
+    let account = session["me"]["id"].as_str().unwrap_or("-");
+    format!("{:<24} {:<14} {account}", text("name"), text("status"))
+}
+
+pub(super) fn sessions(server: &Server, verb: SessionsVerb) -> anyhow::Result<()> {
+    blocking(async {
+        let session = match verb {
+            SessionsVerb::List => {
+                let all = server.ask(Method::GET, "/api/sessions?all=true", None).await?;
+                for session in all.as_array().into_iter().flatten() {
+                    println!("{}", line(session));
+                }
+                return Ok(());
+            }
+            SessionsVerb::Create { name, network, user } => {
+                let body = json!({"name": name, "user": user, "config": {"network": network}});
+                server.ask(Method::POST, "/api/sessions", Some(body)).await?
+            }
+            SessionsVerb::Start { name } => server.ask(Method::POST, &format!("/api/sessions/{name}/start"), None).await?,
+            SessionsVerb::Stop { name } => server.ask(Method::POST, &format!("/api/sessions/{name}/stop"), None).await?,
+            SessionsVerb::Delete { name } => {
+                server.ask(Method::DELETE, &format!("/api/sessions/{name}"), None).await?;
+                println!("{name} is gone.");
+                return Ok(());
+            }
+        };
+        println!("{}", line(&session));
+        Ok(())
+    })
+}
+
+/// Draws each new code until the session is linked or its login has failed.
+pub(super) fn login(server: &Server, session: &str) -> anyhow::Result<()> {
+    blocking(async {
+        let mut shown = String::new();
+        loop {
+            let state = server.ask(Method::GET, &format!("/api/sessions/{session}/status"), None).await?;
+            match state["status"].as_str().unwrap_or_default() {
+                "WORKING" => {
+                    println!("Linked to {}.", state["phoneNumber"].as_str().unwrap_or("an account"));
+                    return Ok(());
+                }
+                "FAILED" => bail!("{}", state["userAction"].as_str().unwrap_or("the login has failed")),
+                "STOPPED" => bail!("the session is stopped: `wardroom sessions start {session}`"),
+                "SCAN_QR_CODE" => {
+                    let code = server.ask(Method::GET, &format!("/api/{session}/auth/qr?format=raw"), None).await;
+                    let code = code.ok().and_then(|code| code["value"].as_str().map(str::to_owned)).unwrap_or_default();
+                    if !code.is_empty() && code != shown {
+                        let drawing = qrcode::QrCode::with_error_correction_level(&code, qrcode::EcLevel::L)?;
+                        println!("{}", drawing.render::<Dense1x2>().quiet_zone(true).build());
+                        println!("WhatsApp on the phone → Linked devices → Link a device. The code changes by itself.");
+                        shown = code;
+                    }
+                }
+                _ => {}
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    })
+}
+
+pub(super) fn send(server: &Server, what: &SendCommand) -> anyhow::Result<()> {
+    blocking(async {
+        let body = json!({"session": what.session, "chatId": what.chat, "text": what.text});
+        let message = server.ask(Method::POST, "/api/sendText", Some(body)).await?;
+        println!("{} {}", message["id"].as_str().unwrap_or_default(), message["ackName"].as_str().unwrap_or_default());
+        Ok(())
+    })
+}
+
+pub(super) fn events(server: &Server, what: &EventsCommand) -> anyhow::Result<()> {
+    blocking(async {
+        let base = server.url.trim_end_matches('/').replacen("http", "ws", 1);
+        let since = match (&what.since, what.follow) {
+            (Some(cursor), _) => format!("&since={cursor}"),
+            (None, false) => "&since=j0".to_owned(),
+            (None, true) => String::new(),
+        };
+        let mut request = format!("{base}/ws?session={}{since}", what.session).into_client_request()?;
+        request.headers_mut().insert("x-api-key", HeaderValue::from_str(&server.key)?);
+        let (mut socket, _) = tokio_tungstenite::connect_async(request)
+            .await
+            .with_context(|| format!("no server answers at {}, or it refuses this key", server.url))?;
+        loop {
+            // Recorded events come without a pause; the first pause ends a look at them.
+            let next = socket.next();
+            let message = if what.follow {
+                next.await
+            } else {
+                match tokio::time::timeout(Duration::from_secs(1), next).await {
+                    Ok(message) => message,
+                    Err(_) => return Ok(()),
+                }
+            };
+            match message {
+                Some(Ok(message)) if message.is_text() => println!("{}", message.into_text()?),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => return Ok(()),
+            }
+        }
+    })
+}

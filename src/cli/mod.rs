@@ -1,0 +1,232 @@
+//! The command line. Commands that ask a running server go through its API; `migrate`, `tenants` and `keys` use the database.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command line does")]
+
+mod client;
+mod doctor;
+mod operate;
+mod serve;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Keeps many people's messaging sessions alive, apart, and under watch.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    /// Settings that replace the defaults [default: ./config.toml, if there is one].
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve,
+    /// Bring the database to this version's schema.
+    Migrate,
+    /// The master key.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Organisations.
+    #[command(subcommand)]
+    Tenants(TenantsCommand),
+    /// API keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Sessions of a running server.
+    Sessions(Asked<SessionsCommand>),
+    /// Link an account: draws the QR code until a phone has scanned it.
+    Login(AskedSession),
+    /// Send a text.
+    Send(Asked<SendCommand>),
+    /// Print events, one JSON object a line.
+    Events(Asked<EventsCommand>),
+    /// Look whether everything is there that a server needs.
+    Doctor,
+    /// Run the simulated WhatsApp by itself.
+    Simulator(SimulatorCommand),
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Write a new master key to a file (mode 0600); never replaces one.
+    Generate {
+        /// The file [default: vault.kek_file].
+        path: Option<PathBuf>,
+    },
+    /// Look whether the configured master key is the one that the database was sealed with.
+    Check,
+}
+
+#[derive(Subcommand)]
+enum TenantsCommand {
+    /// Create a tenant with its user `owner`.
+    Create {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// Create an API key; it is printed alone on the last line and never again.
+    Create {
+        /// The tenant's name.
+        #[arg(long)]
+        tenant: String,
+        /// The user whose sessions it creates; made on first use.
+        #[arg(long, default_value = "owner")]
+        user: String,
+        /// May act for other users.
+        #[arg(long)]
+        admin: bool,
+    },
+}
+
+/// Which server, and with which key.
+#[derive(Args)]
+struct Server {
+    /// The server's address.
+    #[arg(long, env = "WARDROOM_URL", default_value = "http://127.0.0.1:3000")]
+    url: String,
+    /// The API key.
+    #[arg(long, env = "WARDROOM_KEY", hide_env_values = true)]
+    key: String,
+}
+
+#[derive(Args)]
+struct Asked<T: Args> {
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    what: T,
+}
+
+#[derive(Args)]
+struct AskedSession {
+    #[command(flatten)]
+    server: Server,
+    /// The session's name.
+    session: String,
+}
+
+#[derive(Args)]
+struct SessionsCommand {
+    #[command(subcommand)]
+    verb: SessionsVerb,
+}
+
+#[derive(Subcommand)]
+enum SessionsVerb {
+    /// All sessions with their status.
+    List,
+    /// Create and start a session.
+    Create {
+        /// Its name.
+        name: String,
+        /// `whatsapp` or `simulator`.
+        #[arg(long, default_value = "whatsapp")]
+        network: String,
+        /// Whose; admin keys only.
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Start a session.
+    Start {
+        /// Its name.
+        name: String,
+    },
+    /// Stop a session; it comes back without a scan.
+    Stop {
+        /// Its name.
+        name: String,
+    },
+    /// Log a session out and remove everything of it.
+    Delete {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Args)]
+struct SendCommand {
+    /// The session's name.
+    session: String,
+    /// A number or a chat id.
+    chat: String,
+    /// The text.
+    text: String,
+}
+
+#[derive(Args)]
+struct EventsCommand {
+    /// Go on until interrupted; without it, only what is already recorded is printed.
+    #[arg(long)]
+    follow: bool,
+    /// One session only.
+    #[arg(long, default_value = "*")]
+    session: String,
+    /// Begin after this cursor.
+    #[arg(long)]
+    since: Option<String>,
+}
+
+#[derive(Args)]
+struct SimulatorCommand {
+    /// Its address.
+    #[arg(long, default_value = "127.0.0.1:3002")]
+    listen: String,
+    /// Where its state is kept.
+    #[arg(long, default_value = "data/simulator")]
+    data_dir: PathBuf,
+    /// Life of the first QR code in milliseconds.
+    #[arg(long, default_value_t = 60_000)]
+    qr_first_ms: u64,
+    /// Life of each later QR code in milliseconds.
+    #[arg(long, default_value_t = 20_000)]
+    qr_next_ms: u64,
+    /// How many QR codes are shown to one page.
+    #[arg(long, default_value_t = 6)]
+    qr_codes: u32,
+}
+
+/// Runs the command; what went wrong is one sentence on standard error.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = || crate::config::load(cli.config.as_deref()).map_err(anyhow::Error::from);
+    let done = match cli.command {
+        Command::Serve => config().and_then(serve::run),
+        Command::Migrate => config().and_then(operate::migrate),
+        Command::Key(KeyCommand::Generate { path }) => config().and_then(|config| operate::generate_key(&config, path)),
+        Command::Key(KeyCommand::Check) => config().and_then(operate::check_key),
+        Command::Tenants(TenantsCommand::Create { name }) => {
+            config().and_then(|config| operate::create_tenant(config, name))
+        }
+        Command::Keys(KeysCommand::Create { tenant, user, admin }) => {
+            config().and_then(|config| operate::create_key(config, tenant, user, admin))
+        }
+        Command::Openapi => {
+            print!("{}", crate::api::docs::document());
+            Ok(())
+        }
+        Command::Sessions(asked) => client::sessions(&asked.server, asked.what.verb),
+        Command::Login(asked) => client::login(&asked.server, &asked.session),
+        Command::Send(asked) => client::send(&asked.server, &asked.what),
+        Command::Events(asked) => client::events(&asked.server, &asked.what),
+        Command::Doctor => config().and_then(doctor::run),
+        Command::Simulator(options) => serve::simulator(options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wardroom: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

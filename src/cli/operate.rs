@@ -1,0 +1,78 @@
+//! Commands that work on the data directory and the database themselves.
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::ground;
+use crate::store::{Role, Store};
+use crate::vault::Kek;
+use anyhow::{Context as _, bail};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(work)
+}
+
+async fn store(config: &Config) -> anyhow::Result<Store> {
+    let dir = ground::data_dir(config)?;
+    Ok(ground::store(config, &dir, Arc::new(SystemClock::start()), Role::Operator).await?.0)
+}
+
+pub(super) fn migrate(config: Config) -> anyhow::Result<()> {
+    blocking(async {
+        let dir = ground::data_dir(&config)?;
+        let (writer, _) = Store::connect(&ground::database(&config, &dir)).await?;
+        match Store::migrate(&writer).await? {
+            0 => println!("The database is up to date."),
+            count => println!("Ran {count} migrations."),
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn generate_key(config: &Config, path: Option<PathBuf>) -> anyhow::Result<()> {
+    let path = match path {
+        Some(path) => path,
+        None => ground::kek_file(config, &ground::data_dir(config)?),
+    };
+    Kek::create(&path)?;
+    println!("Wrote a new master key to {}. Keep a copy of it somewhere safe.", path.display());
+    Ok(())
+}
+
+pub(super) fn check_key(config: Config) -> anyhow::Result<()> {
+    blocking(async {
+        store(&config).await?;
+        println!("The master key is the right one for this database.");
+        Ok(())
+    })
+}
+
+pub(super) fn create_tenant(config: Config, name: String) -> anyhow::Result<()> {
+    if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+        bail!("a tenant's name has 1 to 64 characters");
+    }
+    blocking(async {
+        let store = store(&config).await?;
+        let id = store.create_tenant(&name).await?.with_context(|| format!("there is a tenant named {name} already"))?;
+        println!("Created tenant {name} ({id}).");
+        Ok(())
+    })
+}
+
+pub(super) fn create_key(config: Config, tenant: String, user: String, admin: bool) -> anyhow::Result<()> {
+    if user.is_empty() || user.len() > 64 || user.chars().any(char::is_control) {
+        bail!("a user's name has 1 to 64 characters");
+    }
+    blocking(async {
+        let store = store(&config).await?;
+        let found = store.tenant_named(&tenant).await?;
+        let id = found.with_context(|| format!("there is no tenant named {tenant}: `wardroom tenants create {tenant}`"))?;
+        let user_id = store.user_named(id, &user).await?;
+        let key = format!("key_{}", Kek::generate().get(..40).unwrap_or_default());
+        store.add_key(id, user_id, &key, admin).await?;
+        println!("Created a key of {user} in {tenant}. It is shown only now:");
+        println!("{key}");
+        Ok(())
+    })
+}

@@ -1,0 +1,71 @@
+//! `wardroom serve` and `wardroom simulator`.
+
+use super::SimulatorCommand;
+use crate::config::{Config, Log, LogFormat};
+use crate::{app, simulator, telemetry};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs the server until SIGTERM or SIGINT.
+pub(super) fn run(config: Config) -> anyhow::Result<()> {
+    telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+    cheap_panics();
+    let io = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).max(2))
+        .thread_name("io")
+        .enable_all()
+        .build()?;
+    let handle = io.handle().clone();
+    let ended = actix_rt::System::new().block_on(async move {
+        let stop = stop_signal()?;
+        let running = tokio::select! {
+            running = app::start(config, handle) => running?,
+            () = stop => return Ok(()),
+        };
+        stop_signal()?.await;
+        tracing::info!("stopping");
+        running.stop().await;
+        Ok(())
+    });
+    io.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+/// Runs a simulator until SIGTERM or SIGINT.
+pub(super) fn simulator(options: SimulatorCommand) -> anyhow::Result<()> {
+    let log = Log { filter: "info".to_owned(), format: LogFormat::Text };
+    telemetry::start(&log).map_err(anyhow::Error::msg)?;
+    actix_rt::System::new().block_on(async move {
+        let stop = stop_signal()?;
+        let running = simulator::start(simulator::Options {
+            listen: options.listen,
+            data_dir: options.data_dir,
+            qr_first: Duration::from_millis(options.qr_first_ms),
+            qr_next: Duration::from_millis(options.qr_next_ms),
+            qr_codes: options.qr_codes,
+        })?;
+        tracing::info!(phones = format!("http://{}/phones", running.address), "simulated WhatsApp");
+        stop.await;
+        running.handle.stop(false).await;
+        Ok(())
+    })
+}
+
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}
+
+/// A contained panic is an ordinary event: one line, no backtrace, so that a storm of them does not block a thread.
+fn cheap_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = wardroom_actors::supervise::panic_text(panic.payload());
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, text, "panic");
+    }));
+}

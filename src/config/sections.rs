@@ -1,0 +1,237 @@
+//! One struct per section of config.toml; the meaning of each key stands there.
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where everything lives that is not in the database.
+    pub data_dir: PathBuf,
+    /// "production" or "development".
+    pub environment: Environment,
+    /// `[http]`
+    pub http: Http,
+    /// `[ops]`
+    pub ops: Ops,
+    /// `[database]`
+    pub database: Database,
+    /// `[vault]`
+    pub vault: Vault,
+    /// `[bootstrap]`
+    pub bootstrap: Bootstrap,
+    /// `[pool]`
+    pub pool: Pool,
+    /// `[restart]`
+    pub restart: Restart,
+    /// `[browser]`
+    pub browser: Browser,
+    /// `[login]`
+    pub login: Login,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[retention]`
+    pub retention: Retention,
+    /// `[simulator]`
+    pub simulator: Simulator,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address of the API, the WebSocket and the dashboard.
+    pub listen: String,
+    /// Threads that serve HTTP.
+    pub workers: usize,
+    /// Largest request body in bytes.
+    pub body_limit: usize,
+    /// How long a request waits for a session to get into the status it needs, in seconds (WAHA's rule).
+    pub status_wait_s: u64,
+}
+
+/// `[ops]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ops {
+    /// Address of /metrics, /healthz and /readyz.
+    pub listen: String,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Empty.
+    pub url: SecretString,
+    /// Connections of the pool (PostgreSQL), readers (SQLite).
+    pub max_connections: u32,
+}
+
+/// `[vault]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vault {
+    /// File with the master key (KEK).
+    pub kek_file: String,
+    /// The key itself, for orchestrators that pass secrets by environment.
+    pub kek: SecretString,
+}
+
+/// `[bootstrap]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bootstrap {
+    /// Name of the tenant that api_key belongs to.
+    pub tenant: String,
+    /// An admin key of that tenant.
+    pub api_key: SecretString,
+}
+
+/// `[pool]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Sessions that a user may have.
+    pub sessions_per_user: usize,
+    /// Browsers that this node may run, warm spares included.
+    pub workers_per_node: usize,
+    /// Browsers held ready for new sessions.
+    pub warm_spares: usize,
+    /// Browser starts per second of the whole node, evenly spaced.
+    pub starts_per_second: u32,
+    /// Browsers that may be starting at once.
+    pub launching_at_once: usize,
+}
+
+/// `[restart]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restart {
+    /// Ceiling of the first delay after a failure, in milliseconds.
+    pub backoff_base_ms: u64,
+    /// Ceiling of every delay in milliseconds.
+    pub backoff_cap_ms: u64,
+    /// So long without a failure, and the delays begin again, in milliseconds.
+    pub reset_after_ms: u64,
+    /// More failures than this inside the window open the breaker.
+    pub max_failures: usize,
+    /// The window in milliseconds.
+    pub window_ms: u64,
+    /// How long the breaker stays open the first time, in milliseconds.
+    pub open_ms: u64,
+    /// Longest time the breaker stays open, in milliseconds.
+    pub open_cap_ms: u64,
+    /// A probe that is not connected by then has failed, in milliseconds.
+    pub probe_timeout_ms: u64,
+}
+
+/// `[browser]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Browser {
+    /// Path of Chromium.
+    pub executable: String,
+    /// The account that browsers run as when the server is root, so that their sandbox stays on.
+    pub user: String,
+    /// Where profile directories of live browsers stand.
+    pub profile_dir: String,
+    /// The wa-js bundle, read at every start of a session so that it can be replaced at run time.
+    pub wa_js: String,
+    /// How long a browser may take to start, in seconds.
+    pub launch_timeout_s: u64,
+    /// How long a page may take to be ready for a login or to be connected, in seconds.
+    pub ready_timeout_s: u64,
+    /// How often a linked session is copied into a sealed snapshot while it runs, in seconds.
+    pub snapshot_every_s: u64,
+}
+
+/// `[login]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// How long the first QR code is shown, in milliseconds.
+    pub qr_first_ms: u64,
+    /// How long each later one is shown, in milliseconds.
+    pub qr_next_ms: u64,
+    /// How many are shown before the login has failed.
+    pub qr_codes: u32,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Requests that may wait at one session.
+    pub session_inbox: usize,
+    /// Requests that may wait at the registry.
+    pub registry_inbox: usize,
+    /// Texts that may wait in one session's outbox.
+    pub outbox: u64,
+    /// Longest text of a message in bytes.
+    pub text_bytes: usize,
+    /// Sockets per tenant.
+    pub sockets_per_tenant: usize,
+    /// A chat without signals for so long is put to sleep, in milliseconds.
+    pub chat_idle_ms: u64,
+    /// A signal whose handling panicked so often is set aside as a dead letter.
+    pub poison_limit: u32,
+}
+
+/// `[retention]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Days that the journal (messages and events) is kept.
+    pub journal_days: u64,
+    /// Days that finished outbox rows are kept.
+    pub outbox_days: u64,
+    /// Days that dead letters are kept.
+    pub dead_letter_days: u64,
+}
+
+/// `[simulator]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Simulator {
+    /// Run the simulated WhatsApp inside the server.
+    pub enabled: bool,
+    /// Its address.
+    pub listen: String,
+    /// Address of a simulator that runs elsewhere, for sessions with network = "simulator".
+    pub url: String,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// tracing filter.
+    pub filter: String,
+    /// "text" or "json".
+    pub format: LogFormat,
+}
+
+/// How careful the server is about what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// Nothing is made up: a missing key is an error.
+    Production,
+    /// Keys are made when they are missing.
+    Development,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}

@@ -1,0 +1,77 @@
+//! The dashboard's files and its sign-in.
+
+use crate::auth::{COOKIE, Caller};
+use crate::error::ApiError;
+use crate::store::Store;
+use actix_web::cookie::{Cookie, SameSite, time};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use rust_embed::RustEmbed;
+use serde::Deserialize;
+
+#[derive(RustEmbed)]
+#[folder = "src/dashboard/static"]
+struct Files;
+
+/// How long a stay lasts.
+const STAY_MS: i64 = 12 * 3600 * 1000;
+
+/// `GET /` and `GET /dashboard/{file}`
+pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let name = request.match_info().get("file").filter(|name| !name.is_empty()).unwrap_or("index.html");
+    let file = Files::get(name).ok_or_else(|| ApiError::new("not_found", "There is no such page"))?;
+    let kind = match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    };
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+                          connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    Ok(HttpResponse::Ok()
+        .content_type(kind)
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .body(file.data.into_owned()))
+}
+
+/// The body of a sign-in.
+#[derive(Deserialize)]
+pub struct SignIn {
+    key: String,
+}
+
+/// `POST /dashboard/sign-in`: exchanges an API key for a cookie that scripts cannot read.
+///
+/// # Errors
+/// 401 for an unknown key.
+pub async fn sign_in(store: web::Data<Store>, body: web::Json<SignIn>) -> Result<HttpResponse, ApiError> {
+    let unauthorized = || ApiError::new("unauthorized", "This key is not known here");
+    let holder = store.key_holder(&body.key).await?.ok_or_else(unauthorized)?;
+    let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    store.sign_in(holder, &token, STAY_MS).await?;
+    Ok(HttpResponse::NoContent().cookie(cookie(token, STAY_MS)).finish())
+}
+
+/// `POST /dashboard/sign-out`
+///
+/// # Errors
+/// 401 when nobody is signed in.
+pub async fn sign_out(request: HttpRequest, caller: Caller, store: web::Data<Store>) -> Result<HttpResponse, ApiError> {
+    if let Some(token) = request.cookie(COOKIE) {
+        store.sign_out(caller.0, token.value()).await?;
+    }
+    Ok(HttpResponse::NoContent().cookie(cookie(String::new(), 0)).finish())
+}
+
+fn cookie(value: String, for_ms: i64) -> Cookie<'static> {
+    Cookie::build(COOKIE, value)
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .max_age(time::Duration::milliseconds(for_ms))
+        .finish()
+}

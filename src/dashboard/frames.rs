@@ -1,0 +1,129 @@
+//! Events as clients read them: WAHA's envelope and payloads, and what Wardroom adds (`cursor`, its own event names).
+
+use crate::api::shape::{message_body, time_ms};
+use serde_json::{Value, json};
+use wardroom_actors::domain::event::{Event, EventKind};
+use wardroom_actors::domain::login::{Account, QrCode};
+use wardroom_actors::domain::session::Status;
+
+/// Events that a subscription to `*` does not bring: they are secrets.
+pub const QR: &str = "auth.qr";
+
+/// All names that a subscription may carry.
+pub const NAMES: &[&str] = &[
+    "session.status", "message", "message.any", "message.ack", "presence.update", "session.connection_failed", QR, "gap",
+    "message.reaction", "message.ack.group", "message.waiting", "message.edited", "message.revoked", "chat.archive",
+    "group.v2.join", "group.v2.leave", "group.v2.participants", "group.v2.update", "poll.vote", "poll.vote.failed",
+    "event.response", "event.response.failed", "label.upsert", "label.deleted", "label.chat.added",
+    "label.chat.deleted", "call.received", "call.accepted", "call.rejected", "engine.event", "group.join", "group.leave",
+    "state.change",
+];
+
+/// A session as frames need it.
+pub struct Face<'a> {
+    /// The linked account.
+    pub account: Option<&'a Account>,
+    /// The config's metadata.
+    pub metadata: Value,
+}
+
+/// The frames of one event: usually one, two for an incoming message.
+#[must_use]
+pub fn frames(event: &Event, face: &Face<'_>) -> Vec<(&'static str, String)> {
+    let payloads: Vec<(&'static str, Value)> = match &event.kind {
+        EventKind::Status(change) => {
+            let statuses: Vec<_> = change
+                .history
+                .iter()
+                .map(|(status, at)| json!({"status": status.as_str(), "timestamp": at}))
+                .collect();
+            let mut payload = json!({
+                "name": event.session.as_str(), "status": change.status.as_str(), "statuses": statuses, "data": null,
+            });
+            if let (Some(exit), Some(object)) = (&change.exit, payload.as_object_mut()) {
+                object.insert("reason".into(), json!(exit.code()));
+                object.insert("userAction".into(), json!(exit.user_action()));
+            }
+            vec![("session.status", payload)]
+        }
+        EventKind::Message(message) => {
+            let body = message_body(message, face.account);
+            let any = ("message.any", body.clone());
+            if message.from_me { vec![any] } else { vec![("message", body), any] }
+        }
+        EventKind::Ack(ack) => {
+            let own = face.account.map(|account| account.id.as_str());
+            let (from, to) = if ack.from_me { (Some(ack.chat.as_str()), own) } else { (own, Some(ack.chat.as_str())) };
+            let payload = json!({
+                "id": ack.message_id, "from": from, "to": to, "participant": ack.participant, "fromMe": ack.from_me,
+                "ack": i8::from(ack.ack), "ackName": ack.ack.name(),
+            });
+            let name = if ack.chat.ends_with("@g.us") { "message.ack.group" } else { "message.ack" };
+            vec![(name, payload)]
+        }
+        EventKind::Presence { chat, presence } => {
+            let one = json!({"participant": chat, "lastKnownPresence": presence, "lastSeen": null});
+            vec![("presence.update", json!({"id": chat, "presences": [one]}))]
+        }
+        EventKind::ConnectionFailed { exit, retry_at_ms } => {
+            vec![("session.connection_failed", json!({"reason": exit.code(), "retryAt": retry_at_ms}))]
+        }
+    };
+    payloads.into_iter().map(|(name, payload)| (name, envelope(event, face, name, payload))).collect()
+}
+
+/// The frame of a QR code, for those who asked for it by name.
+#[must_use]
+pub fn qr_frame(event: &Event, face: &Face<'_>, qr: &QrCode, png: &str) -> String {
+    let payload = json!({
+        "value": qr.text, "image": format!("data:image/png;base64,{png}"), "number": qr.number, "expiresAt": qr.expires_at_ms,
+    });
+    envelope(event, face, QR, payload)
+}
+
+/// Told instead of events that are too old to be replayed.
+#[must_use]
+pub fn gap_frame(oldest: i64) -> String {
+    let payload = json!({"resumesAt": cursor(oldest)});
+    json!({"id": wardroom_actors::domain::ids::event_id(), "event": "gap", "payload": payload}).to_string()
+}
+
+fn envelope(event: &Event, face: &Face<'_>, name: &str, payload: Value) -> String {
+    let me = face.account.map(|account| json!({"id": account.id, "pushName": account.push_name}));
+    let mut frame = json!({
+        "id": event.id, "timestamp": time_ms(event.at_ms), "event": name, "session": event.session.as_str(),
+        "metadata": face.metadata, "me": me, "payload": payload, "engine": "WEBJS", "environment": environment(),
+    });
+    if let (Some(seq), Some(object)) = (event.seq, frame.as_object_mut()) {
+        object.insert("cursor".into(), json!(cursor(seq)));
+    }
+    frame.to_string()
+}
+
+/// What WAHA tells of the server in every event.
+#[must_use]
+pub fn environment() -> Value {
+    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    json!({
+        "version": env!("CARGO_PKG_VERSION"), "engine": "WEBJS", "tier": "CORE", "browser": null, "platform": platform,
+        "worker": {"id": null},
+    })
+}
+
+/// A place in the stream, opaque to clients.
+#[must_use]
+pub fn cursor(seq: i64) -> String {
+    format!("j{seq:x}")
+}
+
+/// Reads a cursor.
+#[must_use]
+pub fn read_cursor(text: &str) -> Option<i64> {
+    i64::from_str_radix(text.strip_prefix('j')?, 16).ok().filter(|seq| *seq >= 0)
+}
+
+/// Whether a status event comes with a code to show.
+#[must_use]
+pub fn shows_qr(event: &Event) -> bool {
+    matches!(&event.kind, EventKind::Status(change) if change.status == Status::ScanQrCode)
+}

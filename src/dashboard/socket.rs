@@ -1,0 +1,267 @@
+//! `/ws`: events as they happen, with filters and resumption. Built with actix-web-actors; the watchdog is in [`super::gate`].
+
+use super::frames::{self, Face};
+use super::gate::{Conn, Filter, Frame, Gate};
+use crate::api::shape::{metadata_of, qr_png};
+use crate::auth::QueryCaller;
+use crate::error::ApiError;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use actix::prelude::*;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws;
+use base64::Engine as _;
+use dashmap::DashMap;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+use wardroom_actors::domain::event::Event;
+use wardroom_actors::domain::ids::{SessionName, TenantId};
+use wardroom_actors::handle::Handle;
+use wardroom_actors::ports::clock::Clock;
+use wardroom_actors::ports::journal::EventSink;
+
+const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// All open sockets.
+pub struct Sockets {
+    gates: DashMap<u64, Arc<Gate>>,
+    next: AtomicU64,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    /// Set once the kernel runs; events carry faces that it knows.
+    handle: OnceLock<Handle>,
+    per_tenant: usize,
+}
+
+impl Sockets {
+    /// No sockets yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, per_tenant: usize) -> Self {
+        let (gates, next, handle) = (DashMap::new(), AtomicU64::new(0), OnceLock::new());
+        Self { gates, next, clock, metrics, handle, per_tenant }
+    }
+
+    /// From now on frames tell whose they are.
+    pub fn connect(&self, handle: Handle) {
+        let _ = self.handle.set(handle);
+    }
+
+    /// Cuts off clients that do not read or are gone; to be called every second.
+    pub fn watch(&self) {
+        let now = self.clock.now();
+        for gate in self.gates.iter() {
+            if let Some(cause) = gate.overdue(now) {
+                self.metrics.evicted(cause);
+                gate.evict();
+            }
+        }
+    }
+
+    fn of_tenant(&self, tenant: TenantId) -> usize {
+        self.gates.iter().filter(|gate| gate.filter.tenant == tenant).count()
+    }
+
+    /// Sends an event to one socket, if it wants it and has not seen it.
+    fn deliver(&self, gate: &Gate, event: &Event) {
+        if event.seq.is_some_and(|seq| seq <= gate.last.load(Ordering::Acquire)) {
+            return;
+        }
+        let Some(handle) = self.handle.get() else { return };
+        let seen = handle.session(event.key.tenant, &event.session).ok();
+        let face = Face {
+            account: seen.as_ref().and_then(|seen| seen.view.account.as_ref()),
+            metadata: seen.as_ref().map(|seen| metadata_of(&seen.spec.config)).unwrap_or_default(),
+        };
+        let mut out = frames::frames(event, &face);
+        if frames::shows_qr(event)
+            && gate.filter.wants(&event.session, frames::QR)
+            && let Some(qr) = seen.as_ref().and_then(|seen| seen.view.qr.as_ref())
+            && let Ok(png) = qr_png(&qr.text)
+        {
+            let image = base64::engine::general_purpose::STANDARD.encode(png);
+            out.push((frames::QR, frames::qr_frame(event, &face, qr, &image)));
+        }
+        for (name, frame) in out {
+            if gate.filter.wants(&event.session, name)
+                && let Err(cause) = gate.offer(frame, self.clock.now())
+            {
+                if cause != "gone" {
+                    self.metrics.evicted(cause);
+                }
+                return;
+            }
+        }
+        if let Some(seq) = event.seq {
+            gate.last.store(seq, Ordering::Release);
+        }
+    }
+
+    /// Reads what a socket missed, as fast as its client does, then lets it go live.
+    async fn replay(&self, store: Store, gate: Arc<Gate>, mut after: i64) {
+        const PAGE: u64 = 100;
+        gate.last.store(after, Ordering::Release);
+        let pruned = store.pruned_upto().await.unwrap_or_default();
+        if pruned > after {
+            let _ = gate.offer(frames::gap_frame(pruned), self.clock.now());
+        }
+        while !gate.is_gone() {
+            if gate.credit() < 200 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+            let Ok(events) = store.events_after(gate.filter.tenant, after, PAGE).await else { break };
+            for event in &events {
+                self.deliver(&gate, event);
+                after = event.seq.unwrap_or(after);
+            }
+            if events.is_empty() {
+                while let Some(event) = gate.release() {
+                    self.deliver(&gate, &event);
+                }
+                return;
+            }
+        }
+        gate.evict();
+    }
+}
+
+impl EventSink for Sockets {
+    fn publish(&self, event: Event) {
+        let event = Arc::new(event);
+        for gate in self.gates.iter() {
+            if gate.filter.tenant == event.key.tenant && !gate.hold(&event) {
+                self.deliver(&gate, &event);
+            }
+        }
+    }
+}
+
+struct PushSocket {
+    sockets: Arc<Sockets>,
+    store: Store,
+    filter: Filter,
+    since: Option<i64>,
+    conn: Weak<std::net::TcpStream>,
+    gate: Option<(u64, Arc<Gate>)>,
+}
+
+impl Actor for PushSocket {
+    type Context = ws::WebsocketContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let id = self.sockets.next.fetch_add(1, Ordering::AcqRel);
+        let recipient = ctx.address().recipient();
+        let now = self.sockets.clock.now();
+        let replaying = self.since.is_some();
+        let gate = Arc::new(Gate::new(self.filter.clone(), recipient, Weak::clone(&self.conn), now, replaying));
+        self.sockets.gates.insert(id, Arc::clone(&gate));
+        self.sockets.metrics.socket(1);
+        self.gate = Some((id, Arc::clone(&gate)));
+        if let Some(after) = self.since {
+            let (sockets, store) = (Arc::clone(&self.sockets), self.store.clone());
+            self.store.spawn(async move { sockets.replay(store, gate, after).await });
+        }
+        ctx.run_interval(PING_EVERY, |_, ctx| ctx.ping(b""));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if let Some((id, gate)) = self.gate.take() {
+            gate.evict();
+            self.sockets.gates.remove(&id);
+            self.sockets.metrics.socket(-1);
+        }
+    }
+}
+
+impl Handler<Frame> for PushSocket {
+    type Result = ();
+
+    fn handle(&mut self, Frame(text): Frame, ctx: &mut Self::Context) {
+        if let Some((_, gate)) = &self.gate {
+            gate.handled(text.len(), self.sockets.clock.now());
+        }
+        ctx.text(text);
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for PushSocket {
+    fn handle(&mut self, item: Result<ws::Message, ws::ProtocolError>, ctx: &mut Self::Context) {
+        if let Some((_, gate)) = &self.gate {
+            gate.heard_from(self.sockets.clock.now());
+        }
+        match item {
+            Ok(ws::Message::Ping(data)) => ctx.pong(&data),
+            Ok(ws::Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            // Clients have nothing to say here; what they say is not kept.
+            Ok(_) => {}
+            Err(_) => ctx.stop(),
+        }
+    }
+}
+
+/// `GET /ws`
+///
+/// # Errors
+/// 401 without a key, 400 for parameters that make no sense, 429 when the tenant has too many sockets.
+pub async fn open(
+    request: HttpRequest,
+    stream: web::Payload,
+    caller: QueryCaller,
+    sockets: web::Data<Sockets>,
+    store: web::Data<Store>,
+) -> actix_web::Result<HttpResponse> {
+    let tenant = caller.0.tenant;
+    let (filter, since) = parameters(&request, tenant)?;
+    if sockets.of_tenant(tenant) >= sockets.per_tenant {
+        return Err(ApiError::new("too_many_requests", "This tenant has too many open sockets").into());
+    }
+    let conn = request.conn_data::<Conn>().map(|conn| Arc::downgrade(&conn.0)).unwrap_or_default();
+    let socket = PushSocket {
+        sockets: sockets.into_inner(),
+        store: Store::clone(&store),
+        filter,
+        since,
+        conn,
+        gate: None,
+    };
+    ws::start(socket, &request, stream)
+}
+
+fn parameters(request: &HttpRequest, tenant: TenantId) -> Result<(Filter, Option<i64>), ApiError> {
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+        .map_err(|error| ApiError::invalid(error.to_string()))?
+        .into_inner();
+    let (mut session, mut names, mut since) = (None, HashSet::new(), None);
+    for (key, value) in pairs {
+        match key.as_str() {
+            "session" if value == "*" => session = None,
+            "session" => session = Some(SessionName::parse(&value).map_err(|bad| ApiError::invalid(bad.to_string()))?),
+            "events" => names.extend(value.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())),
+            "since" => {
+                let bad = || ApiError::invalid("since must be a cursor that an event carried");
+                since = Some(frames::read_cursor(&value).ok_or_else(bad)?);
+            }
+            _ => {}
+        }
+    }
+    if let Some(unknown) = names.iter().find(|name| *name != "*" && !frames::NAMES.contains(&name.as_str())) {
+        return Err(ApiError::invalid(format!("events must not contain {unknown:?}: there is no such event")));
+    }
+    let everything = names.is_empty() || names.contains("*");
+    let extra: HashSet<_> = names.iter().filter(|name| *name == frames::QR || *name == "engine.event").cloned().collect();
+    // `*` together with a secret by name means everything and that secret.
+    let names = match (everything, extra.is_empty()) {
+        (true, true) => None,
+        (true, false) => {
+            let plain = frames::NAMES.iter().filter(|name| **name != frames::QR && **name != "engine.event");
+            Some(plain.map(|name| (*name).to_owned()).chain(extra).collect())
+        }
+        (false, _) => Some(names),
+    };
+    Ok((Filter { tenant, session, names }, since))
+}

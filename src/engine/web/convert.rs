@@ -1,0 +1,145 @@
+//! What a page says, read as data of the kernel.
+
+use serde::{Deserialize, Serialize};
+use wardroom_actors::domain::event::EventKind;
+use wardroom_actors::domain::exit::ExitReason;
+use wardroom_actors::domain::login::Account;
+use wardroom_actors::domain::message::{Ack, AckChange, Message};
+
+/// Where a page stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Stage {
+    Boot,
+    Login,
+    LoginIdle,
+    Syncing,
+    Ready,
+    Offline,
+    LoggedOut,
+    Conflict,
+    Banned,
+    Outdated,
+    Blocked,
+}
+
+impl Stage {
+    /// The exit that the stage means, if it means one.
+    pub fn exit(self) -> Option<ExitReason> {
+        Some(match self {
+            Self::Boot | Self::Login | Self::Syncing | Self::Ready | Self::Offline => return None,
+            Self::LoginIdle => ExitReason::LoginExpired,
+            Self::LoggedOut => ExitReason::Unpaired,
+            Self::Conflict => ExitReason::Conflict,
+            Self::Banned => ExitReason::Banned,
+            Self::Outdated => ExitReason::Outdated,
+            Self::Blocked => ExitReason::Disconnected { detail: "the network refuses this proxy".to_owned() },
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct PageAccount {
+    id: String,
+    lid: Option<String>,
+    name: String,
+}
+
+impl From<PageAccount> for Account {
+    fn from(account: PageAccount) -> Self {
+        Self { id: account.id, lid: account.lid, push_name: account.name }
+    }
+}
+
+/// The page's state. It is given back word for word, so that the page can tell when it has changed.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct PageState {
+    pub stage: Stage,
+    pub code: Option<String>,
+    pub account: Option<PageAccount>,
+    pub overflow: bool,
+}
+
+/// Something that happened in the page.
+#[derive(Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum PageEvent {
+    #[serde(rename_all = "camelCase")]
+    Message {
+        #[serde(default)]
+        seq: u64,
+        id: String,
+        chat: String,
+        alias: Option<String>,
+        from_me: bool,
+        participant: Option<String>,
+        name: Option<String>,
+        #[serde(rename = "type")]
+        kind: String,
+        body: String,
+        t: i64,
+        ack: i8,
+    },
+    #[serde(rename_all = "camelCase")]
+    Ack {
+        seq: u64,
+        id: String,
+        chat: String,
+        from_me: bool,
+        participant: Option<String>,
+        ack: i8,
+    },
+    Presence {
+        seq: u64,
+        chat: String,
+        presence: String,
+    },
+}
+
+/// One event for the journal, or for the sink alone.
+pub(super) struct Heard {
+    pub dedupe: String,
+    pub kind: EventKind,
+}
+
+impl PageEvent {
+    /// The bare id of a message.
+    pub fn bare_id(full: &str) -> &str {
+        full.split('_').nth(2).unwrap_or_default()
+    }
+
+    /// The event, unless it is history: a message older than `linked_at` is never one.
+    pub fn heard(self, linked_at: i64, via_api: impl FnOnce(&str) -> bool) -> (u64, Option<Heard>) {
+        match self {
+            Self::Message { seq, t, .. } if t < linked_at => (seq, None),
+            Self::Message { seq, id, chat, alias, from_me, participant, name, kind, body, t, ack } => {
+                let message = Message {
+                    via_api: from_me && via_api(Self::bare_id(&id)),
+                    id,
+                    chat,
+                    chat_alias: alias,
+                    from_me,
+                    participant,
+                    push_name: name,
+                    kind,
+                    body,
+                    timestamp: t,
+                    ack: Ack::try_from(ack).unwrap_or(Ack::Pending),
+                };
+                let dedupe = format!("msg:{}", message.id);
+                (seq, Some(Heard { dedupe, kind: EventKind::Message(message) }))
+            }
+            Self::Ack { seq, id, chat, from_me, participant, ack } => {
+                let heard = Ack::try_from(ack).ok().map(|ack| {
+                    let dedupe = format!("ack:{id}:{}", i8::from(ack));
+                    let change = AckChange { message_id: id, chat, from_me, ack, participant };
+                    Heard { dedupe, kind: EventKind::Ack(change) }
+                });
+                (seq, heard)
+            }
+            Self::Presence { seq, chat, presence } => {
+                (seq, Some(Heard { dedupe: String::new(), kind: EventKind::Presence { chat, presence } }))
+            }
+        }
+    }
+}

@@ -1,0 +1,600 @@
+//! One session's life in one browser: find or restore its profile, load the page, link or come back, then keep up with it
+//! until something ends it. Whatever the reason, the browser is proven gone before its directory is touched.
+
+use super::Shared;
+use super::convert::{Heard, PageEvent, PageState, Stage};
+use super::page::{PageError, PageLink, js};
+use super::{pump, snapshot};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use wardroom_actors::domain::event::EventKind;
+use wardroom_actors::domain::exit::{ExitClass, ExitReason};
+use wardroom_actors::domain::ids::{Incarnation, WorkerId};
+use wardroom_actors::domain::login::{Account, QrCode};
+use wardroom_actors::domain::message::Message;
+use wardroom_actors::domain::session::StopMode;
+use wardroom_actors::domain::spec::SessionSpec;
+use wardroom_actors::ports::engine::{Command, CommandError, DriverContext, Report, Reported, WorkerPool};
+use wardroom_actors::ports::journal::{Entry, Journal};
+use wardroom_actors::ports::store::{OutboxStore, SessionStore};
+use wardroom_actors::ports::worker::{Worker, WorkerLauncher as _};
+
+/// How long the page may hold a pull back. It is the heartbeat: three missed in a row mean that the page hangs.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Events taken from the page at once: the credit.
+const CREDIT: usize = 200;
+/// How long the network may be away before the driver gives up and lets the policy decide.
+const OFFLINE: Duration = Duration::from_secs(30);
+/// How long a logout may take.
+const LOGOUT: Duration = Duration::from_secs(10);
+/// Messages before the newest recorded one that are looked at again after a restart; repeats are dropped by their keys.
+const OVERLAP_S: i64 = 3600;
+
+/// What the tasks of one driver share.
+pub(super) struct Live {
+    pub page: PageLink,
+    pub outbox: Arc<dyn OutboxStore>,
+    pub outbox_ready: Arc<Notify>,
+    shared: Arc<Shared>,
+    spec: Mutex<SessionSpec>,
+    incarnation: Incarnation,
+    reports: mpsc::Sender<Reported>,
+    journal: Arc<dyn Journal>,
+    sessions: Arc<dyn SessionStore>,
+    ready: watch::Sender<bool>,
+    /// Ids of texts that were sent over the API lately.
+    sent: Mutex<VecDeque<String>>,
+    worker: Arc<dyn Worker>,
+}
+
+impl Live {
+    pub fn spec(&self) -> SessionSpec {
+        self.spec.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Ends when the session is linked and connected.
+    pub async fn ready(&self) {
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    pub async fn report(&self, report: Report) {
+        let _ = self.reports.send(Reported { incarnation: self.incarnation, report }).await;
+    }
+
+    pub fn remember_sent(&self, id: &str) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.push_back(id.to_owned());
+        if sent.len() > 1000 {
+            sent.pop_front();
+        }
+    }
+
+    fn was_sent(&self, id: &str) -> bool {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|one| one == id)
+    }
+
+    fn hear(&self, event: PageEvent) -> (u64, Option<Heard>) {
+        let linked_at = self.spec().linked_at.unwrap_or(i64::MAX);
+        event.heard(linked_at, |id| self.was_sent(id))
+    }
+
+    fn entry(&self, heard: Heard) -> Entry {
+        let spec = self.spec();
+        Entry {
+            key: spec.key(),
+            user: spec.user,
+            session: spec.name,
+            epoch: spec.link_epoch,
+            dedupe: heard.dedupe,
+            kind: heard.kind,
+        }
+    }
+
+    /// Commits events; false when the store did not.
+    async fn commit(&self, events: Vec<Heard>) -> bool {
+        let entries: Vec<_> = events.into_iter().map(|heard| self.entry(heard)).collect();
+        entries.is_empty() || self.journal.append(entries).await.is_ok()
+    }
+
+    /// Records a text that just left; `None` when the store did not.
+    pub async fn record_own(&self, event: PageEvent) -> Option<Message> {
+        let (_, heard) = event.heard(i64::MIN, |_| true);
+        let heard = heard?;
+        let EventKind::Message(message) = heard.kind.clone() else { return None };
+        self.commit(vec![heard]).await.then_some(message)
+    }
+}
+
+/// The engine's `run`.
+pub(super) async fn run(shared: Arc<Shared>, mut context: DriverContext) -> ExitReason {
+    let mut stop = context.stop.clone();
+    let lock = shared.lock_of(context.spec.id);
+    let _one_at_a_time = lock.lock().await;
+    let Some(url) = shared.url(context.spec.network) else {
+        let detail = "no simulator is configured: set simulator.enabled or simulator.url".to_owned();
+        return ExitReason::LaunchFailed { detail };
+    };
+    let profile = match tokio::task::block_in_place(|| profile(&shared, &context.spec)) {
+        Ok(profile) => profile,
+        Err(error) => return ExitReason::LaunchFailed { detail: error.to_string() },
+    };
+    let pool: Arc<dyn WorkerPool> = Arc::clone(&context.pool);
+    let worker = tokio::select! {
+        worker = pool.lease(&context.spec, profile) => worker,
+        _ = stop.wait_for(Option::is_some) => return ExitReason::Stopped,
+    };
+    let worker = match worker {
+        Ok(worker) => worker,
+        Err(error) => return ExitReason::LaunchFailed { detail: error.to_string() },
+    };
+    shared.launcher.serve(context.spec.id, Arc::clone(&worker));
+    let known = context.sessions.set_worker(&context.spec, Some(worker.id())).await;
+    let (live, reason) = if known.is_err() {
+        (None, ExitReason::StoreUnavailable)
+    } else {
+        let started = async {
+            let page = prepare(&shared, &context.spec, &worker).await?;
+            page.load(&url).await.map(|()| page)
+        };
+        let page = tokio::select! {
+            page = started => page.map_err(exit_of),
+            how = worker.exited() => Err(ExitReason::Crashed { detail: how }),
+            _ = stop.wait_for(Option::is_some) => Err(ExitReason::Stopped),
+        };
+        match page {
+            Ok(page) => drive(&shared, page, &worker, &mut context, &mut stop).await,
+            Err(reason) => (None, reason),
+        }
+    };
+    let mode = *stop.borrow();
+    let ending = Ending { shared: &shared, before: &context.spec, live: live.as_deref(), worker: &worker, mode };
+    let reason = ending.end(reason, &*context.sessions).await;
+    shared.launcher.forget(context.spec.id);
+    reason
+}
+
+fn exit_of(error: PageError) -> ExitReason {
+    match error {
+        PageError::TimedOut => ExitReason::TimedOut { detail: error.to_string() },
+        PageError::Gone => ExitReason::Crashed { detail: error.to_string() },
+        PageError::Threw(_) | PageError::Strange => ExitReason::Disconnected { detail: error.to_string() },
+    }
+}
+
+/// Whose profile directory is to be used: one that a killed server left behind as it stands, else one made from the
+/// snapshot, else a new one.
+fn profile(shared: &Shared, spec: &SessionSpec) -> std::io::Result<Option<WorkerId>> {
+    if let Some(worker) = spec.worker
+        && shared.launcher.profile(worker).join("Default").is_dir()
+    {
+        return Ok(Some(worker));
+    }
+    if !shared.snapshots.exists(spec) {
+        return Ok(None);
+    }
+    let worker = WorkerId::generate();
+    let path = shared.launcher.make_profile(worker)?;
+    for made in shared.snapshots.restore(spec, &path)? {
+        shared.launcher.own(&made)?;
+    }
+    Ok(Some(worker))
+}
+
+/// Opens a page and puts everything into it that has to run before its own scripts.
+async fn prepare(shared: &Shared, spec: &SessionSpec, worker: &Arc<dyn Worker>) -> Result<PageLink, PageError> {
+    let page = PageLink::open(worker.endpoint()).await?;
+    let bundle = tokio::fs::read_to_string(&shared.options.wa_js).await.map_err(|error| {
+        tracing::error!(path = %shared.options.wa_js.display(), %error, "the wa-js bundle cannot be read");
+        PageError::Threw("the wa-js bundle cannot be read".to_owned())
+    })?;
+    // No analytics, no previews by third parties; both are on by default.
+    let settings = "window.WPPConfig = { disableGoogleAnalytics: true, linkPreviewApiServers: [], sendStatusToDevice: false };";
+    page.inject(settings.to_owned()).await?;
+    if let Some(storage) = shared.snapshots.storage(spec) {
+        page.inject(restore_storage(&storage)).await?;
+    }
+    page.inject(bundle).await?;
+    page.inject(include_str!("bridge.js").to_owned()).await?;
+    Ok(page)
+}
+
+/// Puts back keys that Chromium had not written yet when it was killed. Only once: what the page removes stays removed.
+fn restore_storage(json: &str) -> String {
+    format!(
+        "if (location.protocol.startsWith('http') && !sessionStorage.getItem('wardroom-restored')) {{
+           sessionStorage.setItem('wardroom-restored', '1');
+           for (const [key, value] of Object.entries(JSON.parse({})))
+             if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
+         }}",
+        js(json)
+    )
+}
+
+/// Everything between a loaded page and the end.
+async fn drive(
+    shared: &Arc<Shared>,
+    page: PageLink,
+    worker: &Arc<dyn Worker>,
+    context: &mut DriverContext,
+    stop: &mut watch::Receiver<Option<StopMode>>,
+) -> (Option<Arc<Live>>, ExitReason) {
+    let live = Arc::new(Live {
+        page,
+        outbox: Arc::clone(&context.outbox),
+        outbox_ready: Arc::clone(&context.outbox_ready),
+        shared: Arc::clone(shared),
+        spec: Mutex::new(context.spec.clone()),
+        incarnation: context.incarnation,
+        reports: context.reports.clone(),
+        journal: Arc::clone(&context.journal),
+        sessions: Arc::clone(&context.sessions),
+        ready: watch::Sender::new(false),
+        sent: Mutex::default(),
+        worker: Arc::clone(worker),
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(follow(Arc::clone(&live)));
+    tasks.spawn(pump::run(Arc::clone(&live)));
+    tasks.spawn(keep_copies(Arc::clone(&live)));
+    let mut commands = JoinSet::new();
+    let reason = loop {
+        tokio::select! {
+            Some(ended) = tasks.join_next() => break match ended {
+                Ok(reason) => reason,
+                Err(error) => match error.try_into_panic() {
+                    // Passed on to whoever watches the driver: it cleans up and counts it.
+                    Ok(payload) => std::panic::resume_unwind(payload),
+                    Err(_) => ExitReason::Crashed { detail: "a task of the driver was cancelled".to_owned() },
+                },
+            },
+            Some(command) = context.commands.recv() => {
+                commands.spawn(obey(Arc::clone(&live), command));
+            }
+            Some(_) = commands.join_next() => {}
+            how = worker.exited() => break ExitReason::Crashed { detail: how },
+            how = live.page.ended() => break ExitReason::Crashed { detail: how.to_owned() },
+            _ = stop.wait_for(Option::is_some) => break ExitReason::Stopped,
+        }
+    };
+    tasks.shutdown().await;
+    commands.shutdown().await;
+    (Some(live), reason)
+}
+
+#[derive(serde::Deserialize)]
+struct Pulled {
+    events: Vec<PageEvent>,
+    state: PageState,
+}
+
+/// Where the login stands, as the driver sees it.
+struct Follow {
+    live: Arc<Live>,
+    done: u64,
+    before: Option<PageState>,
+    codes: u32,
+    code: Option<String>,
+    /// When the page has to know where it stands, or the network has to be back.
+    deadline: Option<u64>,
+}
+
+/// Keeps up with the page: pulls with credit, commits, and only then lets the page forget.
+async fn follow(live: Arc<Live>) -> ExitReason {
+    let started = live.shared.clock.now();
+    let limit = u64::try_from(live.shared.options.ready_timeout.as_millis()).unwrap_or(u64::MAX);
+    let mut follow =
+        Follow { live, done: 0, before: None, codes: 0, code: None, deadline: Some(started.saturating_add(limit)) };
+    loop {
+        match follow.pull().await {
+            Ok(()) => {}
+            Err(reason) => return reason,
+        }
+    }
+}
+
+impl Follow {
+    async fn pull(&mut self) -> Result<(), ExitReason> {
+        let before = self.before.as_ref().and_then(|state| serde_json::to_string(state).ok()).unwrap_or_default();
+        let call = format!(
+            "typeof __wardroom === 'undefined' ? null : __wardroom.pull({}, {CREDIT}, {}, {})",
+            self.done,
+            HEARTBEAT.as_millis(),
+            js(before)
+        );
+        let pulled = match self.live.page.call::<Option<Pulled>>(&call, HEARTBEAT * 3).await {
+            Ok(Some(pulled)) => pulled,
+            // Between two documents; the deadline bounds it.
+            Ok(None) | Err(PageError::Threw(_)) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                (self.done, self.before) = (0, None);
+                return self.check_deadline();
+            }
+            Err(PageError::TimedOut) => return Err(ExitReason::Hung),
+            Err(error) => return Err(exit_of(error)),
+        };
+        if self.before.as_ref() != Some(&pulled.state) || pulled.state.overflow {
+            self.stand(&pulled.state).await?;
+            self.before = Some(pulled.state);
+        }
+        self.take(pulled.events).await?;
+        self.check_deadline()
+    }
+
+    /// Commits what happened; the page hears of it with the next pull.
+    async fn take(&mut self, events: Vec<PageEvent>) -> Result<(), ExitReason> {
+        let mut heard = vec![];
+        let mut done = self.done;
+        for event in events {
+            let (seq, event) = self.live.hear(event);
+            done = done.max(seq);
+            heard.extend(event);
+        }
+        if !self.live.commit(heard).await {
+            // The page still has them; a store that stays away ends the driver when the page's queue would overflow.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            return Ok(());
+        }
+        self.done = done;
+        Ok(())
+    }
+
+    async fn stand(&mut self, state: &PageState) -> Result<(), ExitReason> {
+        if let Some(reason) = state.stage.exit() {
+            return Err(reason);
+        }
+        match state.stage {
+            Stage::Login => self.show_code(state.code.clone()).await,
+            Stage::Syncing | Stage::Ready => {
+                if let Some(account) = state.account.clone() {
+                    self.linked(account.into()).await?;
+                }
+                if state.stage == Stage::Ready { self.catch_up().await } else { Ok(()) }
+            }
+            Stage::Offline => {
+                self.live.ready.send_replace(false);
+                self.live.report(Report::Connecting).await;
+                self.set_deadline(OFFLINE);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn show_code(&mut self, code: Option<String>) -> Result<(), ExitReason> {
+        let Some(text) = code.filter(|code| self.code.as_ref() != Some(code)) else { return Ok(()) };
+        self.codes += 1;
+        let rotation = self.live.shared.options.rotation;
+        let life = rotation.lifetime_ms(self.codes).ok_or(ExitReason::LoginExpired)?;
+        self.code = Some(text.clone());
+        let expires_at_ms = self.live.shared.clock.unix_ms().saturating_add_unsigned(life);
+        self.live.report(Report::Qr(QrCode { text, number: self.codes, expires_at_ms })).await;
+        // A page that forgets to rotate must not keep a person waiting in front of a dead code.
+        self.set_deadline(Duration::from_millis(life) + Duration::from_secs(15));
+        Ok(())
+    }
+
+    /// An account that the store does not know yet: a new link epoch. What a kill must not take away is on disk before
+    /// anybody hears of it.
+    async fn linked(&mut self, account: Account) -> Result<(), ExitReason> {
+        let spec = self.live.spec();
+        if spec.account.as_ref().is_some_and(|known| known.id == account.id) {
+            return Ok(());
+        }
+        copy_storage(&self.live, &mut None).await;
+        let at = self.live.shared.clock.unix_ms() / 1000;
+        let epoch =
+            self.live.sessions.linked(&spec, &account, at).await.map_err(|_| ExitReason::StoreUnavailable)?;
+        {
+            let mut spec = self.live.spec.lock().unwrap_or_else(PoisonError::into_inner);
+            (spec.link_epoch, spec.linked_at, spec.account) = (epoch, Some(at), Some(account.clone()));
+        }
+        self.live.report(Report::Linked(account)).await;
+        Ok(())
+    }
+
+    /// After every connect: what the page has and the journal lacks, then the session is ready.
+    async fn catch_up(&mut self) -> Result<(), ExitReason> {
+        let spec = self.live.spec();
+        let Some(account) = spec.account.clone() else { return Ok(()) };
+        let newest = self.live.sessions.watermark(spec.key(), spec.link_epoch).await;
+        let newest = newest.map_err(|_| ExitReason::StoreUnavailable)?;
+        let linked_at = spec.linked_at.unwrap_or_default();
+        let from = newest.map_or(linked_at, |newest| (newest - OVERLAP_S).max(linked_at));
+        let mut skip = Some(0_u64);
+        while let Some(at) = skip {
+            let call = format!("__wardroom.since({from}, {at}, {CREDIT})");
+            let walked = self.live.page.call::<Walked>(&call, Duration::from_secs(30)).await.map_err(exit_of)?;
+            let heard: Vec<_> = walked.events.into_iter().filter_map(|event| self.live.hear(event).1).collect();
+            let acks: Vec<_> = heard.iter().filter_map(ack_of).collect();
+            if !self.live.commit(heard.into_iter().chain(acks).collect()).await {
+                return Err(ExitReason::StoreUnavailable);
+            }
+            skip = walked.next;
+        }
+        self.deadline = None;
+        self.live.ready.send_replace(true);
+        self.live.report(Report::Ready(account)).await;
+        Ok(())
+    }
+
+    fn set_deadline(&mut self, after: Duration) {
+        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        self.deadline = Some(self.live.shared.clock.now().saturating_add(after));
+    }
+
+    fn check_deadline(&self) -> Result<(), ExitReason> {
+        if self.deadline.is_none_or(|at| self.live.shared.clock.now() < at) {
+            return Ok(());
+        }
+        Err(match self.before.as_ref().map(|state| state.stage) {
+            Some(Stage::Login) => ExitReason::LoginExpired,
+            Some(Stage::Offline) => ExitReason::Disconnected { detail: "the network did not come back".to_owned() },
+            _ => ExitReason::TimedOut { detail: "the page did not become ready".to_owned() },
+        })
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Walked {
+    events: Vec<PageEvent>,
+    next: Option<u64>,
+}
+
+/// What happened to an own message while nobody listened.
+fn ack_of(heard: &Heard) -> Option<Heard> {
+    let EventKind::Message(message) = &heard.kind else { return None };
+    if !message.from_me || i8::from(message.ack) < 1 {
+        return None;
+    }
+    let ack = i8::from(message.ack);
+    let event = PageEvent::Ack {
+        seq: 0,
+        id: message.id.clone(),
+        chat: message.chat.clone(),
+        from_me: true,
+        participant: None,
+        ack,
+    };
+    event.heard(i64::MIN, |_| false).1
+}
+
+/// Copies localStorage every 5 s if it changed, and the whole login now and then.
+async fn keep_copies(live: Arc<Live>) -> ExitReason {
+    const EVERY: Duration = Duration::from_secs(5);
+    let mut last = None;
+    let mut next_snapshot = Duration::ZERO;
+    let mut waited = Duration::ZERO;
+    live.ready().await;
+    loop {
+        copy_storage(&live, &mut last).await;
+        if waited >= next_snapshot && live.is_ready() {
+            snapshot_live(&live).await;
+            (waited, next_snapshot) = (Duration::ZERO, live.shared.options.snapshot_every);
+        }
+        tokio::time::sleep(EVERY).await;
+        waited += EVERY;
+    }
+}
+
+async fn copy_storage(live: &Live, last: &mut Option<String>) {
+    let Ok(json) = live.page.ask::<String>("__wardroom.storage()").await else { return };
+    if last.as_ref() == Some(&json) {
+        return;
+    }
+    let (shared, spec, text) = (Arc::clone(&live.shared), live.spec(), json.clone());
+    let kept = tokio::task::spawn_blocking(move || shared.snapshots.keep_storage(&spec, &text)).await;
+    match kept {
+        Ok(Ok(())) => *last = Some(json),
+        _ => tracing::warn!(session = %live.spec().id, "the copy of localStorage could not be written"),
+    }
+}
+
+async fn snapshot_live(live: &Arc<Live>) {
+    let Some(group) = live.worker.pid() else { return };
+    let (shared, spec, worker) = (Arc::clone(&live.shared), live.spec(), live.worker.id());
+    let made = tokio::task::spawn_blocking(move || {
+        let profile = shared.launcher.profile(worker);
+        let stage = profile.with_extension("stage");
+        let _ = std::fs::remove_dir_all(&stage);
+        let made = snapshot::stage_live(group, &profile, &stage)
+            .and_then(|()| shared.snapshots.archive(&spec, &stage));
+        let _ = std::fs::remove_dir_all(&stage);
+        made
+    });
+    if let Ok(Err(error)) = made.await {
+        tracing::warn!(session = %live.spec().id, %error, "no snapshot");
+    }
+}
+
+async fn obey(live: Arc<Live>, command: Command) {
+    let failed = |error: PageError| match error {
+        PageError::Threw(text) => CommandError::Refused(text),
+        _ => CommandError::NoAnswer,
+    };
+    match command {
+        Command::RequestCode { phone, answer } => {
+            let call = format!("__wardroom.pair({})", js(&phone));
+            let code = live.page.call::<String>(&call, Duration::from_secs(15)).await;
+            if code.is_ok() {
+                live.report(Report::PairingCode).await;
+            }
+            let _ = answer.send(code.map_err(failed));
+        }
+        Command::Screenshot { answer } => {
+            let _ = answer.send(live.page.screenshot().await.map_err(failed));
+        }
+        Command::Seen { chat, answer } => {
+            let done = live.page.ask::<bool>(&format!("__wardroom.seen({})", js(chat.as_str()))).await;
+            let _ = answer.send(done.map(drop).map_err(failed));
+        }
+        Command::Typing { chat, on, answer } => {
+            let done = live.page.ask::<bool>(&format!("__wardroom.typing({}, {on})", js(chat.as_str()))).await;
+            let _ = answer.send(done.map(drop).map_err(failed));
+        }
+    }
+}
+
+/// The end: say goodbye where that was asked for, prove that the browser is gone, then keep or remove what it left.
+struct Ending<'a> {
+    shared: &'a Arc<Shared>,
+    before: &'a SessionSpec,
+    live: Option<&'a Live>,
+    worker: &'a Arc<dyn Worker>,
+    mode: Option<StopMode>,
+}
+
+impl Ending<'_> {
+    async fn end(&self, reason: ExitReason, store: &dyn SessionStore) -> ExitReason {
+        let spec = self.live.map_or_else(|| self.before.clone(), Live::spec);
+        let asked = reason == ExitReason::Stopped;
+        if let Some(live) = self.live {
+            if self.mode == Some(StopMode::Logout) && live.is_ready() {
+                log_out(live).await;
+            } else if asked && spec.account.is_some() {
+                copy_storage(live, &mut None).await;
+            }
+        }
+        self.worker.stop(asked).await;
+        let unpaired = reason == ExitReason::Unpaired;
+        let keep = spec.account.is_some() && self.mode != Some(StopMode::Logout) && !unpaired;
+        if keep && reason.class() == ExitClass::Transient {
+            // The profile is used again as it stands.
+            return reason;
+        }
+        if keep && !self.shared.put_away(&spec, self.worker.id()).await {
+            return reason;
+        }
+        if unpaired {
+            let _ = self.shared.snapshots.remove(spec.key());
+            let _ = store.unlinked(&spec).await;
+        }
+        let _ = store.set_worker(&spec, None).await;
+        self.shared.launcher.remove_profile(self.worker.id()).await;
+        if self.mode == Some(StopMode::Logout) { ExitReason::LoggedOut } else { reason }
+    }
+}
+
+async fn log_out(live: &Live) {
+    if live.page.ask::<bool>("__wardroom.logout()").await.is_err() {
+        return;
+    }
+    let gone = async {
+        // The page reloads when it is done, so an exception is as good as the word.
+        while let Ok(state) = live.page.ask::<PageState>("__wardroom.state()").await {
+            if state.stage == Stage::LoggedOut {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if tokio::time::timeout(LOGOUT, gone).await.is_err() {
+        tracing::warn!(session = %live.spec().id, "the network did not confirm the logout in time");
+    }
+}

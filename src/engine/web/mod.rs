@@ -1,0 +1,148 @@
+//! WhatsApp Web in Chromium, driven by wa-js.
+//!
+//! Invariants: a browser is proven dead before its directory is touched; a message leaves the page's queue only after it
+//! was committed; every call to a page has a time-out; what a page says is data, never code.
+//!
+//! Reading order: `bridge.js` (what runs in the page), [`page`] (the connection), [`driver`] (one session's life),
+//! [`launcher`] and `process` (browsers), [`snapshot`] (how a login is kept).
+
+mod convert;
+mod driver;
+mod launcher;
+mod page;
+mod process;
+mod pump;
+mod snapshot;
+
+pub use launcher::{ChromiumLauncher, LaunchOptions, find_browser};
+pub use snapshot::Snapshots;
+
+use dashmap::DashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use wardroom_actors::domain::exit::ExitReason;
+use wardroom_actors::domain::ids::{SessionId, WorkerId};
+use wardroom_actors::domain::login::QrRotation;
+use wardroom_actors::domain::spec::{Network, SessionSpec};
+use wardroom_actors::ports::clock::Clock;
+use wardroom_actors::ports::engine::{DriverContext, Engine};
+use wardroom_actors::ports::worker::WorkerLauncher as _;
+use wardroom_actors::ports::{BoxFuture, PortError};
+
+/// What the engine needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The wa-js bundle, read at every start of a session.
+    pub wa_js: PathBuf,
+    /// Address of the simulated network's page.
+    pub simulator: Option<String>,
+    /// How codes rotate.
+    pub rotation: QrRotation,
+    /// How long a page may take to know where it stands.
+    pub ready_timeout: Duration,
+    /// How often a linked session is copied while it runs.
+    pub snapshot_every: Duration,
+}
+
+/// The engine.
+pub struct WebEngine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Options,
+    clock: Arc<dyn Clock>,
+    launcher: Arc<ChromiumLauncher>,
+    snapshots: Snapshots,
+    /// Whoever touches a session's profile or snapshot holds its lock.
+    locks: DashMap<SessionId, Arc<Mutex<()>>>,
+}
+
+impl WebEngine {
+    /// An engine whose browsers `launcher` starts.
+    #[must_use]
+    pub fn new(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        launcher: Arc<ChromiumLauncher>,
+        snapshots: Snapshots,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { options, clock, launcher, snapshots, locks: DashMap::new() }) }
+    }
+}
+
+impl Shared {
+    fn lock_of(&self, session: SessionId) -> Arc<Mutex<()>> {
+        Arc::clone(&self.locks.entry(session).or_default())
+    }
+
+    /// Seals the login in a profile whose browser is gone. The profile must not be removed when this says false.
+    async fn put_away(self: &Arc<Self>, spec: &SessionSpec, worker: WorkerId) -> bool {
+        let (shared, whose, path) = (Arc::clone(self), spec.clone(), self.launcher.profile(worker));
+        let archived = tokio::task::spawn_blocking(move || shared.snapshots.archive(&whose, &path)).await;
+        let done = matches!(archived, Ok(Ok(_)));
+        if !done {
+            tracing::error!(session = %spec.id, "the login could not be archived; its profile stays");
+        }
+        done
+    }
+
+    fn url(&self, network: Network) -> Option<String> {
+        match network {
+            Network::Whatsapp => Some("https://web.whatsapp.com/".to_owned()),
+            Network::Simulator => self.options.simulator.clone(),
+        }
+    }
+}
+
+impl Engine for WebEngine {
+    fn run(&self, context: DriverContext) -> BoxFuture<'static, ExitReason> {
+        Box::pin(driver::run(Arc::clone(&self.shared), context))
+    }
+
+    fn clean_up(&self, spec: &SessionSpec) -> BoxFuture<'static, ()> {
+        let (shared, spec) = (Arc::clone(&self.shared), spec.clone());
+        Box::pin(async move {
+            if let Some(worker) = shared.launcher.running(spec.id) {
+                worker.stop(false).await;
+            }
+        })
+    }
+
+    fn put_away(&self, spec: &SessionSpec) -> BoxFuture<'static, bool> {
+        let (shared, spec) = (Arc::clone(&self.shared), spec.clone());
+        Box::pin(async move {
+            let lock = shared.lock_of(spec.id);
+            let _one_at_a_time = lock.lock().await;
+            let Some(worker) = spec.worker.filter(|worker| shared.launcher.profile(*worker).is_dir()) else {
+                return true;
+            };
+            let done = spec.account.is_none() || shared.put_away(&spec, worker).await;
+            if done {
+                shared.launcher.remove_profile(worker).await;
+            }
+            done
+        })
+    }
+
+    fn forget(&self, spec: &SessionSpec) -> BoxFuture<'static, Result<(), PortError>> {
+        let (shared, spec) = (Arc::clone(&self.shared), spec.clone());
+        Box::pin(async move {
+            if let Some(worker) = shared.launcher.running(spec.id) {
+                worker.stop(false).await;
+            }
+            let lock = shared.lock_of(spec.id);
+            let _one_at_a_time = lock.lock().await;
+            shared.launcher.forget(spec.id);
+            shared.locks.remove(&spec.id);
+            if let Some(worker) = spec.worker {
+                shared.launcher.remove_profile(worker).await;
+            }
+            let key = spec.key();
+            let removed = tokio::task::spawn_blocking(move || shared.snapshots.remove(key)).await;
+            removed.map_err(|_| PortError::Unavailable)?.map_err(|_| PortError::Unavailable)
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! Processes of browsers: started from one long-lived thread, in a group of their own, and proven gone at the end.
+
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use tokio::sync::{oneshot, watch};
+
+type Spawned = oneshot::Sender<io::Result<Child>>;
+
+/// The thread that forks. The kernel sends the parent-death signal when the *thread* that forked ends, so it never does.
+pub(super) struct Spawner {
+    requests: mpsc::Sender<(Command, Spawned)>,
+}
+
+impl Spawner {
+    pub fn start() -> io::Result<Self> {
+        let (requests, waiting) = mpsc::channel::<(Command, Spawned)>();
+        std::thread::Builder::new().name("browser-spawner".into()).spawn(move || {
+            for (mut command, answer) in waiting {
+                if let Err(Ok(mut child)) = answer.send(command.spawn()) {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                }
+            }
+        })?;
+        Ok(Self { requests })
+    }
+
+    pub async fn spawn(&self, mut command: Command) -> io::Result<Child> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let (answer, child) = oneshot::channel();
+        self.requests.send((command, answer)).map_err(|_| io::Error::other("the spawner has ended"))?;
+        child.await.map_err(io::Error::other)?
+    }
+}
+
+/// Waits for a child in a thread of its own, so that no zombie is left; the receiver hears how it ended.
+pub(super) fn reap(mut child: Child) -> io::Result<watch::Receiver<Option<String>>> {
+    let (ended, hear) = watch::channel(None);
+    std::thread::Builder::new().name("browser-reaper".into()).spawn(move || {
+        let how = match child.wait() {
+            Ok(status) => match status.signal() {
+                Some(signal) => format!("the browser was killed by signal {signal}"),
+                None => format!("the browser ended with code {}", status.code().unwrap_or(-1)),
+            },
+            Err(error) => format!("the browser cannot be waited for: {error}"),
+        };
+        ended.send_replace(Some(how));
+    })?;
+    Ok(hear)
+}
+
+/// When a process was started, in clock ticks since boot: with its pid it names one process for ever.
+pub(super) fn start_time(pid: u32) -> Option<u64> {
+    stat(pid).and_then(|fields| fields.get(19)?.parse().ok())
+}
+
+/// Fields of /proc/pid/stat after the command's name.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let rest = text.rsplit_once(')')?.1;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Processes of a group that are not zombies.
+fn members(group: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return vec![] };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        stat(*pid).is_some_and(|fields| {
+            let state = fields.first().is_some_and(|state| state != "Z" && state != "X");
+            state && fields.get(2).and_then(|text| text.parse::<u32>().ok()) == Some(group)
+        })
+    })
+    .collect()
+}
+
+pub(super) fn signal(pid: u32, signal: rustix::process::Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+pub(super) fn signal_group(group: u32, signal: rustix::process::Signal) {
+    if let Some(pid) = i32::try_from(group).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+/// Kills the group until nothing of it is left.
+pub(super) async fn kill_group(group: u32) {
+    loop {
+        signal_group(group, rustix::process::Signal::KILL);
+        if members(group).is_empty() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// Kills a browser that an earlier server left behind, if the pid still is that browser.
+pub(super) async fn kill_orphan(pid: u32, started: u64) -> bool {
+    let same = start_time(pid) == Some(started);
+    if same {
+        kill_group(pid).await;
+    }
+    same
+}
+
+/// User and group id of an account of this machine.
+pub(super) fn account(name: &str) -> Option<(u32, u32)> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let found = fields.next()? == name;
+        let (_, uid, gid) = (fields.next()?, fields.next()?, fields.next()?);
+        found.then_some((uid.parse().ok()?, gid.parse().ok()?))
+    })
+}

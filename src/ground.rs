@@ -1,0 +1,138 @@
+//! What a server stands on before it starts: its data directory, its lock, its master key, its database.
+
+use crate::config::{Config, Environment};
+use crate::engine::web::{LaunchOptions, find_browser};
+use crate::store::{Options, Role, Store};
+use crate::vault::{Kek, Vault};
+use anyhow::{Context as _, bail};
+use secrecy::ExposeSecret;
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+use wardroom_actors::domain::ids::NodeId;
+use wardroom_actors::ports::clock::Clock;
+
+/// Makes the data directory. Others may pass through it to the profiles of browsers, but not look around.
+///
+/// # Errors
+/// Of the file system.
+pub fn data_dir(config: &Config) -> anyhow::Result<PathBuf> {
+    let dir = &config.data_dir;
+    DirBuilder::new().recursive(true).mode(0o711).create(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))
+}
+
+/// Holds the data directory until it is dropped.
+///
+/// # Errors
+/// When another server holds it.
+pub fn lock(dir: &Path) -> anyhow::Result<File> {
+    let path = dir.join("server.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another Wardroom server is using {}: stop it first, or give this one a data_dir of its own",
+            dir.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// The id of the server that lives in this data directory.
+///
+/// # Errors
+/// Of the file system.
+pub fn node(dir: &Path) -> anyhow::Result<NodeId> {
+    let path = dir.join("node.id");
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        return Ok(NodeId(Uuid::parse_str(text.trim()).with_context(|| format!("{} is damaged", path.display()))?));
+    }
+    let id = NodeId::generate();
+    std::fs::write(&path, id.to_string())?;
+    Ok(id)
+}
+
+/// Where the master key is expected.
+#[must_use]
+pub fn kek_file(config: &Config, dir: &Path) -> PathBuf {
+    match config.vault.kek_file.as_str() {
+        "" => dir.join("kek.hex"),
+        path => PathBuf::from(path),
+    }
+}
+
+/// The master key; a development start makes one and says so.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub fn kek(config: &Config, dir: &Path) -> anyhow::Result<Kek> {
+    let given = config.vault.kek.expose_secret();
+    if !given.is_empty() {
+        return Ok(Kek::parse(given, "WARDROOM__VAULT__KEK")?);
+    }
+    let path = kek_file(config, dir);
+    if config.environment == Environment::Development && !path.exists() {
+        Kek::create(&path)?;
+        tracing::warn!(path = %path.display(), "made a master key for development; whoever has it can read everything");
+    }
+    Ok(Kek::read(&path)?)
+}
+
+/// Where the database is.
+#[must_use]
+pub fn database(config: &Config, dir: &Path) -> Options {
+    let url = config.database.url.expose_secret();
+    let url = if url.is_empty() { format!("sqlite://{}", dir.join("wardroom.db").display()) } else { url.to_owned() };
+    Options { url, max_connections: config.database.max_connections }
+}
+
+/// Opens the store on the runtime that this is called on.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub async fn store(
+    config: &Config,
+    dir: &Path,
+    clock: Arc<dyn Clock>,
+    role: Role,
+) -> anyhow::Result<(Store, Arc<Vault>)> {
+    let vault = Arc::new(Vault::new(kek(config, dir)?));
+    let store = Store::open(&database(config, dir), Arc::clone(&vault), clock, node(dir)?, role).await?;
+    Ok((store, vault))
+}
+
+/// How browsers are started here.
+///
+/// # Errors
+/// A sentence that says what to install.
+pub fn launching(config: &Config, dir: &Path) -> anyhow::Result<LaunchOptions> {
+    let Some(executable) = find_browser(&config.browser.executable) else {
+        bail!("no Chromium was found: run deploy/setup.sh, or set browser.executable to its path");
+    };
+    Ok(LaunchOptions {
+        executable,
+        user: config.browser.user.clone(),
+        profiles: profiles(config, dir)?,
+        timeout: Duration::from_secs(config.browser.launch_timeout_s),
+    })
+}
+
+/// Browsers of a root server run under an account of their own, which has to get to its profiles.
+fn profiles(config: &Config, dir: &Path) -> anyhow::Result<PathBuf> {
+    if !config.browser.profile_dir.is_empty() {
+        return Ok(PathBuf::from(&config.browser.profile_dir));
+    }
+    let root = rustix::process::geteuid().is_root();
+    let closed = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0);
+    if root && dir.ancestors().skip(1).any(closed) {
+        let place = Path::new("/var/lib/wardroom").join(node(dir)?.to_string());
+        DirBuilder::new().recursive(true).mode(0o711).create(&place)?;
+        return Ok(place);
+    }
+    std::fs::set_permissions(dir, Permissions::from_mode(0o711))?;
+    Ok(dir.join("workers"))
+}

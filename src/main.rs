@@ -1,0 +1,5 @@
+//! The `wardroom` program.
+
+fn main() -> std::process::ExitCode {
+    wardroom::cli::main()
+}

@@ -1,0 +1,464 @@
+// The simulated WhatsApp Web page: what it keeps in the browser, how it talks to the fake network, and the modules that
+// the unmodified wa-js finds here. Keys are made once, never extractable, and live in IndexedDB; the marker of the linked
+// account lives in localStorage, as on the real page.
+'use strict';
+(() => {
+  const VERSION = '2.3000.1045220589';
+  const MARKER = 'wa-sim-device';
+  const ACK = { FAILED: -1, CLOCK: 0, SENT: 1, RECEIVED: 2, READ: 3, PLAYED: 4 };
+
+  // ---- what the browser keeps --------------------------------------------------------------------------------
+  const promised = (request) =>
+    new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  const opened = (() => {
+    const request = indexedDB.open('wa-sim', 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore('keys');
+      request.result.createObjectStore('meta');
+      request.result.createObjectStore('messages', { keyPath: 'order', autoIncrement: true }).createIndex('key', 'key');
+    };
+    return promised(request);
+  })();
+  const committed = (transaction) =>
+    new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onerror = transaction.onabort = () => reject(transaction.error);
+    });
+  const strictly = { durability: 'strict' };
+
+  async function ownKey() {
+    const database = await opened;
+    const known = await promised(database.transaction('keys').objectStore('keys').get('identity'));
+    if (known) return known;
+    const made = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify']);
+    const transaction = database.transaction('keys', 'readwrite', strictly);
+    transaction.objectStore('keys').put(made, 'identity');
+    await committed(transaction);
+    return made;
+  }
+  const counter = async () =>
+    (await promised((await opened).transaction('meta').objectStore('meta').get('counter'))) || 0;
+  async function keep(record, place) {
+    const transaction = (await opened).transaction(['messages', 'meta'], 'readwrite', strictly);
+    const messages = transaction.objectStore('messages');
+    const known = await promised(messages.index('key').getKey(record.key));
+    if (known === undefined) messages.add(record);
+    if (place !== undefined) transaction.objectStore('meta').put(place, 'counter');
+    await committed(transaction);
+    return known === undefined;
+  }
+  async function keepAck(key, ack) {
+    const transaction = (await opened).transaction('messages', 'readwrite');
+    const messages = transaction.objectStore('messages');
+    const order = await promised(messages.index('key').getKey(key));
+    if (order !== undefined) {
+      const record = await promised(messages.get(order));
+      if (record.ack < ack) messages.put({ ...record, ack });
+    }
+    await committed(transaction);
+  }
+  async function forgetAll() {
+    localStorage.removeItem(MARKER);
+    const transaction = (await opened).transaction(['keys', 'meta', 'messages'], 'readwrite', strictly);
+    for (const store of ['keys', 'meta', 'messages']) transaction.objectStore(store).clear();
+    await committed(transaction);
+  }
+
+  const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const base64 = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes)));
+  const random = (length) => crypto.getRandomValues(new Uint8Array(length));
+
+  // ---- the page's state --------------------------------------------------------------------------------------
+  let device = JSON.parse(localStorage.getItem(MARKER) || 'null');
+  const account = () => device && wid(`${device.number}@c.us`);
+  const hidden = () => device && wid(`${device.lid}@lid`);
+  const noise = random(32);
+  const secret = base64(random(32));
+  let identity = new ArrayBuffer(65);
+
+  const MsgCollection = new MsgCollectionImpl();
+  const ChatCollection = new ChatCollectionImpl();
+  const ContactCollection = new ContactCollectionImpl();
+  const PresenceCollection = new Collection();
+  const Conn = new Model({ ref: undefined, connected: false, pushname: '', platform: 'android', wid: undefined });
+  const Socket = new Model({ state: 'OPENING', stream: 'DISCONNECTED', hasSynced: false });
+  const Stream = new Model({ mode: undefined, info: 'OPENING', needsUpdate: false, available: false });
+  Stream.markAvailable = Stream.markUnavailable = () => {};
+  const Cmd = new CmdImpl();
+  const NetworkStatus = Object.assign(new Model({ online: true }), { checkOnline() {} });
+  const LinkEvents = Object.assign(new Emitter(), { triggerRefreshAltLinkingCode() {} });
+  const phoneOfHidden = new Map();
+  const hiddenOfPhone = new Map();
+
+  const show = (text, code = '') => {
+    document.getElementById('state').textContent = text;
+    document.getElementById('code').textContent = code;
+  };
+
+  // ---- the network -------------------------------------------------------------------------------------------
+  let socket = null;
+  let asked = 0;
+  const answers = new Map();
+  const tell = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
+  const ask = (message) =>
+    new Promise((resolve, reject) => {
+      if (socket?.readyState !== WebSocket.OPEN) return reject(new Error('the network is not reachable'));
+      answers.set(++asked, { resolve, reject });
+      tell({ ...message, ask: asked });
+    });
+
+  function connect() {
+    socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/link`);
+    socket.onopen = async () =>
+      tell({ type: 'hello', identity: hex(identity), device: device?.device, counter: await counter() });
+    socket.onmessage = (event) => hear(JSON.parse(event.data));
+    socket.onclose = () => {
+      for (const { reject } of answers.values()) reject(new Error('the network went away'));
+      answers.clear();
+      if (Stream.mode === 'MAIN' || Stream.mode === 'SYNCING') Stream.info = 'OFFLINE';
+      if (!Stream.refused) setTimeout(connect, 500);
+    };
+  }
+
+  // Stored one after the other, so that the order in the page is the order on the wire.
+  let chain = Promise.resolve();
+  const inOrder = (work) => (chain = chain.then(work).catch((error) => console.error(error)));
+
+  function hear(message) {
+    switch (message.type) {
+      case 'code':
+        Conn.ref = message.ref;
+        Object.assign(Socket, { state: 'UNPAIRED' });
+        Object.assign(Stream, { mode: 'QR', info: 'PAIRING' });
+        show('Scan this code with a phone.', message.ref);
+        return started();
+      case 'idle':
+        Socket.state = 'UNPAIRED_IDLE';
+        return show('Nobody scanned the code.');
+      case 'pairing_code':
+        return answersToPairing.splice(0).forEach((resolve) => resolve(message.code));
+      case 'linked':
+        return inOrder(() => becomeDevice(message));
+      case 'challenge':
+        return inOrder(() => prove(message.nonce));
+      case 'welcome':
+        return welcome(message);
+      case 'caught_up':
+        return inOrder(() => enterMain());
+      case 'message':
+        return inOrder(() => receive(message));
+      case 'receipt':
+        return inOrder(() => receipt(message));
+      case 'presence':
+        return presence(message);
+      case 'answer': {
+        const waiting = answers.get(message.ask);
+        answers.delete(message.ask);
+        return waiting?.resolve(message);
+      }
+      case 'unlinked':
+        return inOrder(() => unlinked());
+      case 'conflict':
+        return refuse('CONFLICT', 'CONFLICT');
+      case 'banned':
+        return refuse('TOS_BLOCK', 'TOS_BLOCK');
+      case 'outdated':
+        Stream.needsUpdate = true;
+        return refuse('DEPRECATED_VERSION', 'DEPRECATED_VERSION');
+      case 'hang': {
+        const until = Date.now() + message.seconds * 1000;
+        while (Date.now() < until);
+        return;
+      }
+      case 'crash': {
+        const ballast = [];
+        for (;;) ballast.push(new Array(1 << 20).fill(Math.random()));
+      }
+    }
+  }
+
+  async function becomeDevice(message) {
+    device = { device: message.device, number: message.number, lid: message.lid, name: message.name };
+    localStorage.setItem(MARKER, JSON.stringify(device));
+    Object.assign(Socket, { state: 'PAIRING' });
+    Stream.info = 'PAIRING';
+    show(`Linked to ${message.name}.`);
+    // The real page, too, connects anew once it is a device.
+    tell({ type: 'hello', identity: hex(identity), device: device.device, counter: await counter() });
+  }
+
+  async function prove(nonce) {
+    const { privateKey } = await ownKey();
+    const algorithm = { name: 'ECDSA', hash: 'SHA-256' };
+    const signature = await crypto.subtle.sign(algorithm, privateKey, new TextEncoder().encode(nonce));
+    tell({ type: 'proof', signature: hex(signature) });
+  }
+
+  function welcome(message) {
+    Conn.set({ connected: true, wid: account(), pushname: message.name, ref: undefined });
+    Socket.state = 'CONNECTED';
+    Object.assign(Stream, { mode: 'SYNCING', info: 'SYNCING' });
+    if (!Cmd.isMainLoaded) {
+      Cmd.isMainLoaded = true;
+      Cmd.trigger('main_loaded');
+    }
+    show(`Connected as ${message.name}.`);
+    started();
+  }
+
+  function enterMain() {
+    Object.assign(Stream, { mode: 'MAIN', info: 'NORMAL' });
+    Socket.set({ hasSynced: true });
+  }
+
+  async function unlinked() {
+    await forgetAll();
+    device = null;
+    Conn.set({ connected: false, wid: undefined });
+    Socket.state = 'UNPAIRED';
+    Stream.refused = true;
+    show('This device was removed.');
+    started();
+    // The real page asks for the code of the reason before it says so; wa-js listens there.
+    importNamespace('WAWebLogoutReason').getErrorCodeFromLogoutReason('user_initiated');
+    Cmd.trigger('logout');
+    setTimeout(() => location.reload(), 300);
+  }
+
+  function refuse(state, mode) {
+    Stream.refused = true;
+    socket.close();
+    Socket.state = state;
+    Stream.mode = mode;
+    show(`The network refuses: ${mode}`);
+  }
+
+  const chatOf = (id) => ChatCollection.get(id) || ChatCollection.add({ id: wid(id) });
+
+  function learn(number, lid, name) {
+    phoneOfHidden.set(`${lid}@lid`, wid(`${number}@c.us`));
+    hiddenOfPhone.set(`${number}@c.us`, wid(`${lid}@lid`));
+    for (const id of [`${number}@c.us`, `${lid}@lid`]) {
+      const contact = ContactCollection.get(id) || ContactCollection.add({ id: wid(id) });
+      contact.set({ pushname: name, name, formattedShortName: name });
+    }
+  }
+
+  function place(record, fresh) {
+    const chat = chatOf(record.chat);
+    const id = MsgKey.fromString(record.key);
+    const [from, to] = record.fromMe ? [account(), chat.id] : [chat.id, account()];
+    const message = new Msg({
+      id, from, to, body: record.body, t: record.t, ack: record.ack, type: record.kind,
+      isNewMsg: fresh, self: record.fromMe ? 'out' : 'in', notifyName: record.name,
+    });
+    chat.msgs.add(message);
+    chat.t = Math.max(chat.t, record.t);
+    if (fresh && !record.fromMe) chat.unreadCount++;
+    MsgCollection.processMultipleMessages(chat.id, [message]);
+    return message;
+  }
+
+  async function receive(message) {
+    learn(message.number, message.lid, message.name);
+    const key = `${message.fromMe}_${message.chat}_${message.id}`;
+    const kind = message.text === null ? 'ciphertext' : 'chat';
+    const record = {
+      key, chat: message.chat, fromMe: message.fromMe, body: message.text ?? '', t: message.at, kind,
+      ack: message.fromMe ? ACK.SENT : ACK.RECEIVED, name: message.name, number: message.number, lid: message.lid,
+    };
+    const fresh = await keep(record, message.place);
+    tell({ type: 'stored', place: message.place });
+    if (fresh) place(record, true);
+  }
+
+  async function receipt({ chat, ids, ack }) {
+    const externalIds = ids.filter((id) => MsgCollection.get(`true_${chat}_${id}`));
+    for (const id of externalIds) await keepAck(`true_${chat}_${id}`, ack);
+    // Through the module's exports, because wa-js wraps the function there.
+    const receipts = importNamespace('WAWebHandleMsgSimpleReceipt');
+    const ackString = ack === ACK.READ ? 'read' : 'delivery';
+    if (externalIds.length) receipts.handleChatSimpleReceipt({ ack, ackString, from: wid(chat), externalIds });
+  }
+
+  function presence({ chat, state }) {
+    const known = PresenceCollection.get(chat);
+    const model = known || PresenceCollection.add(new Model({ id: wid(chat), isUser: true, isGroup: false, hasData: true }));
+    if (!known) model.chatstate = new Model({ type: undefined });
+    model.set({ isOnline: true });
+    model.chatstate.set({ type: state }, { silent: true });
+    PresenceCollection.trigger('change:chatstate.type', model.chatstate, state);
+  }
+
+  // ---- the modules; wa-js recognises them by the shape of what they export ---------------------------------------
+  const STATES =
+    'OPENING PAIRING UNPAIRED UNPAIRED_IDLE CONNECTED TIMEOUT CONFLICT UNLAUNCHED PROXYBLOCK TOS_BLOCK SMB_TOS_BLOCK DEPRECATED_VERSION';
+  define('WAWebEventEmitter', { default: Emitter });
+  define('WAWebBuildConstants', { SANITIZED_VERSION_STR: VERSION });
+  define('WAWebConnModel', { Conn });
+  define('WAWebSocketModel', { Socket });
+  define('WAWebStreamModel', { Stream });
+  define('WAWebCmd', { Cmd, CmdImpl });
+  define('WAWebNetworkStatus', { default: NetworkStatus });
+  define('WAWebBackendEventBus', { BackendEventBus: new Emitter(), BackendEvent: {} });
+  define('WAWebLinkDeviceEvents', { WAWebLinkDeviceEvents: LinkEvents });
+  define('WAWebSocketConstants', {
+    SOCKET_STATE: Object.fromEntries(STATES.split(' ').map((state) => [state, state])),
+    SOCKET_STREAM: {},
+    WATCHED_SOCKET_STATE: {},
+  });
+  define('WAWebIsOfficialClient', { isOfficialClient: false });
+  define('WAWebSignalStoreApi', {
+    waSignalStore: { getRegistrationInfo: async () => ({ identityKeyPair: { pubKey: identity } }) },
+  });
+  define('WAWebUserPrefsInfoStore', { waNoiseInfo: { get: async () => ({ staticKeyPair: { pubKey: noise.buffer } }) } });
+  define('WAWebUserPrefsMultiDevice', { getADVSecretKey: () => secret, setADVSignedIdentity() {} });
+  define('WAWebCompanionRegClientUtils', { DEVICE_PLATFORM: '1' });
+  define('WABase64', {
+    encodeB64: base64,
+    decodeB64: (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer,
+  });
+  define('WAWebUserPrefsMeUser', {
+    getMaybeMePnUser: account,
+    getMaybeMeLidUser: hidden,
+    getMeLidUserOrThrow: () => {
+      if (!device) throw new Error('not logged in');
+      return hidden();
+    },
+  });
+  define('WAWebLoggedInUtils', { isLoggedIn: () => !!device });
+  define('WAWebIsRegistered', { isRegistered: () => !!device });
+  define('WAWebLogoutReason', { getErrorCodeFromLogoutReason: () => 0 });
+  define('WAWebWid', { default: Wid });
+  define('WAWebWidFactory', {
+    createWid: wid,
+    createUserWidOrThrow: (user, server) => wid(user.includes('@') ? user : `${user}@${server}`),
+    isWidlike: (value) => value instanceof Wid,
+    createWidFromWidLike: (value) => value,
+  });
+  define('WAWebMsgKey', { default: MsgKey });
+  define('WAWebMsgModel', { Msg });
+  define('WAWebChatModel', { Chat });
+  define('WAWebContactModel', { Contact });
+  define('WAWebMsgCollection', { MsgCollection });
+  define('WAWebChatCollection', { ChatCollection, ChatCollectionImpl });
+  define('WAWebContactCollection', { ContactCollection, ContactCollectionImpl });
+  define('WAWebTextStatusCollection', { StatusCollection: new Collection() });
+  define('WAWebPresenceCollection', { PresenceCollection });
+  define('WAWebBlocklistCollection', { BlocklistCollection: new Collection() });
+  define('WAWebCallCollection', { CallCollectionImpl, CallCollection: new CallCollectionImpl() });
+  define('WAWebAck', { ACK, ACK_STRING: {}, EDIT_ATTR: {} });
+  define('WATimeUtils', { unixTime: () => Math.floor(Date.now() / 1000), unixTimeMs: () => Date.now() });
+  define('WAWebGetEphemeralFieldsMsgActionsUtils', { getEphemeralFields: () => ({}) });
+  define('WAWebQuotedMsgModelUtils', { getQuotedMsgObj: () => null });
+  define('WAWebLidPnCache', {
+    lidPnCache: {
+      getPhoneNumber: (id) => phoneOfHidden.get(id.toString()) || null,
+      getCurrentLid: (id) => hiddenOfPhone.get(id.toString()) || null,
+    },
+  });
+  define('WAWebQueryExistsJob', {
+    queryPhoneExists() {},
+    queryWidExists: async (id) => {
+      const found = await ask({ type: 'exists', id: id.toString() });
+      return found.number ? { wid: wid(`${found.number}@c.us`), lid: wid(`${found.lid}@lid`) } : null;
+    },
+  });
+  define('WAWebUpdateUnreadChatAction', {
+    sendSeen: async ({ chat }) => {
+      chat.unreadCount = 0;
+      tell({ type: 'seen', chat: chat.id.toString() });
+    },
+    markUnread() {},
+  });
+  define('WAWebFindChatAction', {
+    // A person whose messages come from the hidden id has one chat, under that id.
+    findOrCreateLatestChat: async (id) => {
+      const other = hiddenOfPhone.get(id.toString());
+      const known = ChatCollection.get(id) || (other && ChatCollection.get(other));
+      return { chat: { id: (known || chatOf(id.toString())).id }, created: !known };
+    },
+  });
+  define('WAWebChatStateBridge', {
+    markComposing: async (chat) => tell({ type: 'presence', chat: chat.id.toString(), state: 'composing' }),
+    markPaused: async (chat) => tell({ type: 'presence', chat: chat.id.toString(), state: 'paused' }),
+    markRecording: async (chat) => tell({ type: 'presence', chat: chat.id.toString(), state: 'recording' }),
+  });
+  const answersToPairing = [];
+  define('WAWebAltDeviceLinkingApi', {
+    initializeAltDeviceLinking: async () => {},
+    genLinkDeviceCodeForPhoneNumber: (phone) =>
+      new Promise((resolve) => {
+        answersToPairing.push(resolve);
+        tell({ type: 'pairing_code', phone });
+      }),
+  });
+  const raise = ({ externalIds, ack, from }) => {
+    for (const id of externalIds) {
+      const message = MsgCollection.get(`true_${from}_${id}`);
+      if (message && message.ack < ack) message.ack = ack;
+    }
+  };
+  define('WAWebHandleMsgSimpleReceipt', {
+    handleChatSimpleReceipt: raise,
+    handleGroupSimpleReceipt: raise,
+    handleStatusSimpleReceipt: raise,
+  });
+  define('WAWebDBMessageFindLocal', {
+    getMsgsByMsgKey: async (keys) => keys.map((key) => MsgCollection.get(key)),
+    msgFindQuery: async (direction, { remote, count, id }) => {
+      const all = ChatCollection.get(remote)?.msgs.getModelsArray() || [];
+      const at = id ? all.findIndex((one) => one.id.id === id) : all.length;
+      return direction === 'before' ? all.slice(Math.max(0, at - count), at) : all.slice(at + 1, at + 1 + count);
+    },
+  });
+  define('WAWebSendMsgResult', { SendMsgResult: { OK: 'OK' } });
+  define('WAWebSendMsgChatAction', {
+    // A model that is in the chat at once, and the promise of what the network says.
+    addAndSendMsgToChat: async (chat, raw) => {
+      const message = new Msg(raw);
+      const key = message.id.toString();
+      const record = { key, chat: chat.id.toString(), fromMe: true, body: raw.body, t: raw.t, kind: 'chat', ack: ACK.CLOCK };
+      await keep(record);
+      chat.msgs.add(message);
+      chat.t = raw.t;
+      MsgCollection.add(message);
+      const result = (async () => {
+        const said = await ask({ type: 'send', id: message.id.id, to: chat.id.toString(), text: raw.body });
+        if (said.error) {
+          message.ack = ACK.FAILED;
+          return { messageSendResult: said.error, t: raw.t };
+        }
+        await keepAck(key, ACK.SENT);
+        if (message.ack < ACK.SENT) message.ack = ACK.SENT;
+        return { messageSendResult: 'OK', t: said.at };
+      })();
+      return [message, result];
+    },
+  });
+
+  // ---- what wa-js and the network make the page do -------------------------------------------------------------
+  Socket.logout = () => tell({ type: 'logout' });
+  Cmd.on('wants_code', () => tell({ type: 'refresh' }));
+
+  // wa-js takes this for "the page knows where it stands".
+  function started() {
+    window.Debug ||= { VERSION };
+  }
+
+  (async () => {
+    const key = await ownKey();
+    identity = await crypto.subtle.exportKey('raw', key.publicKey);
+    const records = await promised((await opened).transaction('messages').objectStore('messages').getAll());
+    for (const record of records) {
+      if (record.number) learn(record.number, record.lid, record.name);
+      place(record, false);
+    }
+    // A page that is linked and finds no network says so as soon as it can.
+    if (device) setTimeout(started, 3000);
+    connect();
+  })();
+})();

@@ -1,0 +1,89 @@
+// The human page: choose a phone, link it, chat as it.
+'use strict';
+const $ = (id) => document.getElementById(id);
+let current = null;
+let shown = [];
+
+const say = (text) => ($('said').textContent = text);
+async function call(path, body) {
+  const options = body === undefined ? {} : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  const response = await fetch(path, options);
+  const text = await response.text();
+  const answer = text ? JSON.parse(text) : null;
+  if (!response.ok) throw new Error(answer?.error || response.statusText);
+  return answer;
+}
+const tried = (work, done) => async (event) => {
+  event?.preventDefault();
+  try {
+    await work(event?.target);
+    say(done);
+  } catch (error) {
+    say(error.message);
+  }
+  refresh();
+};
+
+async function refresh() {
+  const phones = await call('/api/phones');
+  $('phones').replaceChildren(
+    ...phones.map((phone) => {
+      const button = document.createElement('button');
+      button.textContent = `${phone.name} (${phone.number})`;
+      const state = document.createElement('small');
+      state.textContent = phone.devices.length ? `${phone.online.length} of ${phone.devices.length} linked devices online` : 'not linked';
+      button.append(state);
+      button.setAttribute('aria-current', String(phone.number === current));
+      button.onclick = () => choose(phone);
+      const item = document.createElement('li');
+      item.append(button);
+      return item;
+    }),
+  );
+  if (current) await messages();
+}
+function choose(phone) {
+  current = phone.number;
+  shown = [];
+  $('phone').hidden = false;
+  $('title').textContent = `${phone.name} (${phone.number})`;
+  $('messages').replaceChildren();
+  refresh();
+}
+const digits = (text) => text.replace(/\D/g, '');
+async function messages() {
+  shown = await call(`/api/phones/${current}/messages`);
+  if (!$('chat').value && shown.length) $('chat').value = digits(shown.at(-1).chat);
+  const chat = `${digits($('chat').value)}@c.us`;
+  const lines = shown.filter((one) => one.chat === chat);
+  const ticks = { 1: '✓', 2: '✓✓', 3: '✓✓ read' };
+  $('messages').replaceChildren(
+    ...lines.map((one) => {
+      const line = document.createElement('p');
+      const own = one.from === `${current}@c.us`;
+      line.className = own ? 'own' : '';
+      line.textContent = one.text;
+      const foot = document.createElement('small');
+      foot.textContent = `${new Date(one.timestamp * 1000).toLocaleTimeString()} ${own ? ticks[one.ack] || '' : ''}`;
+      line.append(foot);
+      return line;
+    }),
+  );
+  $('messages').scrollTop = $('messages').scrollHeight;
+  const unread = lines.some((one) => one.from === chat && one.ack < 3);
+  if (unread && document.hasFocus()) await call(`/api/phones/${current}/read`, { chat });
+}
+$('add').onsubmit = tried(async (form) => {
+  await call('/api/phones', { number: digits(form.number.value), name: form.name.value || undefined });
+  form.reset();
+}, 'The phone is there.');
+$('scan').onsubmit = tried((form) => call(`/api/phones/${current}/scan`, { qr: form.qr.value.trim() }), 'Linked.');
+$('newest').onclick = tried(() => call(`/api/phones/${current}/scan`, { qr: 'newest' }), 'Linked.');
+$('pair').onsubmit = tried((form) => call(`/api/phones/${current}/pair`, { code: form.code.value }), 'Linked.');
+$('send').onsubmit = tried(async (form) => {
+  await call(`/api/phones/${current}/messages`, { to: digits($('chat').value), text: form.text.value });
+  form.reset();
+}, 'Sent.');
+$('unlink').onclick = tried(() => call(`/api/phones/${current}/unlink`, {}), 'The linked devices are removed.');
+setInterval(() => refresh().catch((error) => say(error.message)), 1000);
+refresh();

@@ -1,0 +1,33 @@
+//! A WhatsApp that needs no phone: a fake network, the page that the unmodified wa-js attaches to, and phones to play with.
+//!
+//! It is as unkind as the real one: a message is acknowledged when the page has stored it and is never sent again; messages
+//! for a device that is offline wait; a phone shows a message id once; a device that was rolled back to an older state gets
+//! messages that it cannot read. It is a feature for bot developers, and the ground that Wardroom's own proofs stand on.
+//!
+//! Reading order: [`network`] (the pure state), `hub` (who is connected, the log on disk), `server` (HTTP and sockets),
+//! `assets/page.js` (the WhatsApp Web page).
+
+mod hub;
+pub mod network;
+mod server;
+mod socket;
+
+pub use server::{Running, start};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a simulator runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its address.
+    pub listen: String,
+    /// Where its state is kept.
+    pub data_dir: PathBuf,
+    /// Life of the first QR code.
+    pub qr_first: Duration,
+    /// Life of each later one.
+    pub qr_next: Duration,
+    /// How many codes are shown to one page.
+    pub qr_codes: u32,
+}

@@ -1,0 +1,318 @@
+//! The state of the fake network: phones, linked devices, messages. Changes are events; the state is what follows from them.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+/// A change. The log of all changes is what the simulator keeps on disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Change {
+    /// A phone was bought.
+    PhoneAdded {
+        /// Digits.
+        number: String,
+        /// What others see.
+        name: String,
+        /// Its messages arrive from its hidden id (`@lid`).
+        hidden: bool,
+    },
+    /// A page became a device of a phone.
+    Linked {
+        /// The device.
+        device: String,
+        /// Whose.
+        number: String,
+        /// Its public key, SEC1, hex.
+        identity: String,
+    },
+    /// A device was removed.
+    Unlinked {
+        /// The device.
+        device: String,
+    },
+    /// A message was accepted by the network.
+    Sent(Letter),
+    /// A message came again with an id that the receiver has seen.
+    Repeated {
+        /// The id.
+        id: String,
+        /// Digits of the receiver.
+        to: String,
+    },
+    /// A device has stored what it got up to a place.
+    Stored {
+        /// The device.
+        device: String,
+        /// The place.
+        upto: u64,
+    },
+    /// A person read a chat.
+    Read {
+        /// Digits of the reader.
+        number: String,
+        /// Digits of the other side.
+        other: String,
+    },
+    /// A device came back with less than it had confirmed.
+    RolledBack {
+        /// The device.
+        device: String,
+    },
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// Bare id.
+    pub id: String,
+    /// Digits of the sender.
+    pub from: String,
+    /// Digits of the receiver.
+    pub to: String,
+    /// The text.
+    pub text: String,
+    /// Unix seconds.
+    pub at: i64,
+    /// The device that sent it; none for a phone.
+    #[serde(default)]
+    pub device: Option<String>,
+}
+
+/// A message as a phone shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    /// Place in this phone.
+    pub seq: u64,
+    /// Bare id.
+    pub id: String,
+    /// The chat: `digits@c.us` of the other side.
+    pub chat: String,
+    /// Sender.
+    pub from: String,
+    /// Receiver.
+    pub to: String,
+    /// Always `chat`: text.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The text.
+    pub text: String,
+    /// Unix seconds.
+    pub timestamp: i64,
+    /// 1 at the network, 2 at the other phone, 3 read.
+    pub ack: i8,
+}
+
+/// A phone.
+#[derive(Debug)]
+pub struct Phone {
+    /// What others see.
+    pub name: String,
+    /// Digits of its hidden id.
+    pub lid: String,
+    /// Its messages arrive from the hidden id.
+    pub hidden: bool,
+    /// What it shows.
+    pub messages: Vec<Shown>,
+    seen: HashSet<String>,
+}
+
+/// A linked page.
+#[derive(Debug)]
+pub struct Device {
+    /// Whose.
+    pub number: String,
+    /// Its public key.
+    pub identity: String,
+    /// What it has not confirmed yet, with places.
+    pub queue: VecDeque<(u64, Letter)>,
+    /// Last place given out.
+    pub last: u64,
+    /// Last place confirmed.
+    pub stored: u64,
+    /// It lost state: nothing that it gets can be read.
+    pub rolled_back: bool,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub struct Network {
+    /// By number.
+    pub phones: BTreeMap<String, Phone>,
+    /// By device id.
+    pub devices: BTreeMap<String, Device>,
+    /// Ids that came again, with their receivers.
+    pub repeats: Vec<(String, String)>,
+    links: u64,
+}
+
+impl Network {
+    /// What follows from a change.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::PhoneAdded { number, name, hidden } => {
+                let phone = Phone {
+                    name: name.clone(),
+                    lid: hidden_id(number),
+                    hidden: *hidden,
+                    messages: vec![],
+                    seen: HashSet::new(),
+                };
+                self.phones.entry(number.clone()).or_insert(phone);
+            }
+            Change::Linked { device, number, identity } => {
+                self.links += 1;
+                let device_state = Device {
+                    number: number.clone(),
+                    identity: identity.clone(),
+                    queue: VecDeque::new(),
+                    last: 0,
+                    stored: 0,
+                    rolled_back: false,
+                };
+                self.devices.insert(device.clone(), device_state);
+            }
+            Change::Unlinked { device } => drop(self.devices.remove(device)),
+            Change::Sent(letter) => self.deliver(letter),
+            Change::Repeated { id, to } => self.repeats.push((id.clone(), to.clone())),
+            Change::Stored { device, upto } => {
+                if let Some(device) = self.devices.get_mut(device) {
+                    device.stored = device.stored.max(*upto);
+                    device.queue.retain(|(place, _)| place > upto);
+                }
+            }
+            Change::Read { number, other } => self.read(number, other),
+            Change::RolledBack { device } => {
+                if let Some(device) = self.devices.get_mut(device) {
+                    device.rolled_back = true;
+                }
+            }
+        }
+    }
+
+    /// Whether the receiver has shown this id before.
+    #[must_use]
+    pub fn has_seen(&self, number: &str, id: &str) -> bool {
+        self.phones.get(number).is_some_and(|phone| phone.seen.contains(id))
+    }
+
+    /// The id of the next device.
+    #[must_use]
+    pub fn next_device(&self, number: &str) -> String {
+        format!("{number}:{}", self.links + 1)
+    }
+
+    /// The number behind `digits@c.us`, `digits@lid` or plain digits.
+    #[must_use]
+    pub fn number_of(&self, id: &str) -> Option<String> {
+        let (user, server) = id.split_once('@').unwrap_or((id, "c.us"));
+        match server {
+            "lid" => self.phones.iter().find(|(_, phone)| phone.lid == user).map(|(number, _)| number.clone()),
+            _ => self.phones.contains_key(user).then(|| user.to_owned()),
+        }
+    }
+
+    fn deliver(&mut self, letter: &Letter) {
+        let (from, to) = (letter.from.clone(), letter.to.clone());
+        self.show(&to, &from, letter);
+        if from != to {
+            self.show(&from, &to, letter);
+        }
+        for (id, device) in &mut self.devices {
+            let concerned = device.number == to || device.number == from;
+            if concerned && letter.device.as_ref() != Some(id) {
+                device.last += 1;
+                device.queue.push_back((device.last, letter.clone()));
+            }
+        }
+    }
+
+    fn show(&mut self, number: &str, other: &str, letter: &Letter) {
+        let Some(phone) = self.phones.get_mut(number) else { return };
+        phone.seen.insert(letter.id.clone());
+        phone.messages.push(Shown {
+            seq: u64::try_from(phone.messages.len()).unwrap_or(u64::MAX) + 1,
+            id: letter.id.clone(),
+            chat: format!("{other}@c.us"),
+            from: format!("{}@c.us", letter.from),
+            to: format!("{}@c.us", letter.to),
+            kind: "chat",
+            text: letter.text.clone(),
+            timestamp: letter.at,
+            // A phone is always reachable, so what the network has is delivered at once.
+            ack: 2,
+        });
+    }
+
+    fn read(&mut self, number: &str, other: &str) {
+        let sender = format!("{other}@c.us");
+        for (owner, partner) in [(number, other), (other, number)] {
+            let chat = format!("{partner}@c.us");
+            if let Some(phone) = self.phones.get_mut(owner) {
+                let unread = phone.messages.iter_mut().filter(|one| one.chat == chat && one.from == sender);
+                unread.for_each(|one| one.ack = 3);
+            }
+        }
+    }
+
+    /// Ids of messages from `other` that `number` has not read.
+    #[must_use]
+    pub fn unread(&self, number: &str, other: &str) -> Vec<String> {
+        let sender = format!("{other}@c.us");
+        let messages = self.phones.get(number).map(|phone| phone.messages.as_slice()).unwrap_or_default();
+        messages.iter().filter(|one| one.from == sender && one.ack < 3).map(|one| one.id.clone()).collect()
+    }
+}
+
+/// The digits of a phone's hidden id: its number's mirror image behind a prefix no number has.
+fn hidden_id(number: &str) -> String {
+    format!("99000{}", number.chars().rev().collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(id: &str, from: &str, to: &str, device: Option<&str>) -> Change {
+        let device = device.map(str::to_owned);
+        Change::Sent(Letter { id: id.into(), from: from.into(), to: to.into(), text: "t".into(), at: 1, device })
+    }
+
+    fn two_phones() -> Network {
+        let mut network = Network::default();
+        for number in ["1", "2"] {
+            network.apply(&Change::PhoneAdded { number: number.into(), name: "n".into(), hidden: false });
+        }
+        network.apply(&Change::Linked { device: "1:1".into(), number: "1".into(), identity: "k".into() });
+        network
+    }
+
+    #[test]
+    fn what_a_device_has_stored_is_never_sent_again() {
+        let mut network = two_phones();
+        network.apply(&letter("a", "2", "1", None));
+        network.apply(&letter("b", "2", "1", None));
+        network.apply(&Change::Stored { device: "1:1".into(), upto: 1 });
+        let queue: Vec<_> = network.devices["1:1"].queue.iter().map(|(_, letter)| letter.id.as_str()).collect();
+        assert_eq!(queue, ["b"]);
+    }
+
+    #[test]
+    fn a_device_does_not_get_its_own_message_but_the_phones_show_it() {
+        let mut network = two_phones();
+        network.apply(&letter("a", "1", "2", Some("1:1")));
+        assert!(network.devices["1:1"].queue.is_empty());
+        assert_eq!(network.phones["1"].messages.len(), 1);
+        assert_eq!(network.phones["2"].messages.len(), 1);
+        assert!(network.has_seen("2", "a"));
+    }
+
+    #[test]
+    fn reading_raises_the_ack_on_both_sides_for_messages_of_the_other_only() {
+        let mut network = two_phones();
+        network.apply(&letter("a", "2", "1", None));
+        network.apply(&letter("b", "1", "2", None));
+        network.apply(&Change::Read { number: "1".into(), other: "2".into() });
+        let acks = |number: &str| network.phones[number].messages.iter().map(|one| one.ack).collect::<Vec<_>>();
+        assert_eq!((acks("1"), acks("2")), (vec![3, 2], vec![3, 2]));
+    }
+}

@@ -1,0 +1,15 @@
+//! The tables as sea-orm sees them. Only `store` uses them.
+
+pub mod agent_state;
+pub mod api_keys;
+pub mod chat_aliases;
+pub mod chats;
+pub mod dead_letters;
+pub mod journal;
+pub mod meta;
+pub mod nodes;
+pub mod outbox;
+pub mod sessions;
+pub mod sign_ins;
+pub mod tenants;
+pub mod users;

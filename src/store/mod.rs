@@ -1,0 +1,263 @@
+//! The database. Everything durable but snapshots goes through here.
+//!
+//! Invariants: [`Tx::tenant`] and [`Tx::system`] are the only doors; every query names its tenant; bodies, names and
+//! configs are sealed before they reach a row; all connections live on the `io` runtime.
+//!
+//! Reading order: [`tx`], `repo/journal.rs` (group commit), the other repositories, one per port.
+
+mod entity;
+pub mod repo;
+mod tx;
+
+pub use tx::{Mode, Reason, Tx, classify, is_unique_violation};
+
+use crate::vault::{Kind, Label, Sealed, Vault};
+use sea_orm::{ActiveValue::Set, ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, EntityTrait};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use wardroom_actors::domain::ids::{NodeId, TenantId, UserId};
+use wardroom_actors::ports::clock::Clock;
+use wardroom_actors::ports::{BoxFuture, PortError};
+use wardroom_migrations::{Migrator, MigratorTrait};
+
+/// Why the store cannot be used at all. Each sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database does not answer, or refuses.
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] DbErr),
+    /// It was made by a newer server.
+    #[error(
+        "the database was migrated by a newer Wardroom ({0} is not known here): run that version, or restore a backup"
+    )]
+    Newer(String),
+    /// Its sealed data belongs to another master key.
+    #[error(transparent)]
+    Kek(#[from] crate::vault::KekError),
+}
+
+/// What can go wrong inside a repository.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbErr),
+    /// A sealed column.
+    #[error(transparent)]
+    Sealed(#[from] Sealed),
+    /// The row is not there, or belongs to another owner by now.
+    #[error("the row is gone")]
+    Gone,
+    /// The row says something that this version does not understand.
+    #[error("the row cannot be understood")]
+    Strange,
+}
+
+impl From<Failure> for PortError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Db(error) => classify(&error),
+            Failure::Sealed(_) | Failure::Strange => Self::Corrupt,
+            Failure::Gone => Self::Conflict,
+        }
+    }
+}
+
+/// Where the database is and how it is used.
+#[derive(Clone)]
+pub struct Options {
+    /// `sqlite://…` or `postgres://…`
+    pub url: String,
+    /// Connections of the pool.
+    pub max_connections: u32,
+}
+
+/// Who opens a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one server of a node.
+    Server,
+    /// A command line beside it.
+    Operator,
+}
+
+/// What all repositories share.
+pub struct Inner {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    io: tokio::runtime::Handle,
+    node: NodeId,
+    epoch: i64,
+    /// Last place given out in the journal.
+    journal_seq: AtomicI64,
+    /// Last place given out in the outbox.
+    outbox_seq: AtomicI64,
+}
+
+/// The store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+impl Deref for Store {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Store {
+    /// Connects, without changing anything.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn connect(options: &Options) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
+        let memory = options.url.contains(":memory:");
+        let mut writer = ConnectOptions::new(options.url.clone());
+        writer.sqlx_logging(false).acquire_timeout(Duration::from_secs(5));
+        writer.map_sqlx_sqlite_opts(|sqlite| {
+            let wal = sqlite.create_if_missing(true).pragma("journal_mode", "WAL").pragma("synchronous", "FULL");
+            wal.pragma("busy_timeout", "5000").pragma("foreign_keys", "ON").pragma("secure_delete", "ON")
+        });
+        let sqlite = options.url.starts_with("sqlite:");
+        // One writer: SQLite has no more, and in memory each connection would be a database of its own.
+        let mut reader = writer.clone();
+        writer.max_connections(if sqlite { 1 } else { options.max_connections });
+        reader.max_connections(options.max_connections);
+        if memory {
+            writer.min_connections(1).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+        }
+        let writer = Database::connect(writer).await?;
+        let reader = if sqlite && !memory { Database::connect(reader).await? } else { writer.clone() };
+        Ok((writer, reader))
+    }
+
+    /// Migrates to this version's schema.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a database of a newer version is left alone.
+    pub async fn migrate(writer: &DatabaseConnection) -> Result<usize, OpenError> {
+        let known: Vec<_> = Migrator::migrations().iter().map(|one| one.name().to_owned()).collect();
+        if let Ok(applied) = Migrator::get_migration_models(writer).await
+            && let Some(stranger) = applied.iter().find(|one| !known.contains(&one.version))
+        {
+            return Err(OpenError::Newer(stranger.version.clone()));
+        }
+        let pending = Migrator::get_pending_migrations(writer).await?.len();
+        Migrator::up(writer, None).await?;
+        Ok(pending)
+    }
+
+    /// Opens the store: migrates, checks the master key. A server also counts this start of the node and takes over the
+    /// node's sessions; an operator's command leaves them to the server that may be running.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(
+        options: &Options,
+        vault: Arc<Vault>,
+        clock: Arc<dyn Clock>,
+        node: NodeId,
+        role: Role,
+    ) -> Result<Self, OpenError> {
+        let (writer, reader) = Self::connect(options).await?;
+        Self::migrate(&writer).await?;
+        let io = tokio::runtime::Handle::current();
+        let inner = Inner {
+            writer,
+            reader,
+            vault,
+            clock,
+            io,
+            node,
+            epoch: 0,
+            journal_seq: AtomicI64::new(0),
+            outbox_seq: AtomicI64::new(0),
+        };
+        let mut store = Self(Arc::new(inner));
+        store.check_kek().await?;
+        if role == Role::Operator {
+            return Ok(store);
+        }
+        let epoch = repo::node::begin_epoch(&store).await?;
+        store.journal_seq.store(repo::node::last_journal_seq(&store).await?, Ordering::Release);
+        store.outbox_seq.store(repo::node::last_outbox_id(&store).await?, Ordering::Release);
+        if let Some(inner) = Arc::get_mut(&mut store.0) {
+            inner.epoch = epoch;
+        }
+        repo::node::take_sessions(&store).await?;
+        Ok(store)
+    }
+
+    /// Closes all connections; what was committed is in the file.
+    pub async fn close(&self) {
+        let _ = self.writer.clone().close().await;
+        let _ = self.reader.clone().close().await;
+    }
+
+    fn is_sqlite(&self) -> bool {
+        self.writer.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// Runs on the `io` runtime, whoever awaits it.
+    fn on_io<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, PortError>> {
+        let task = self.io.spawn(work);
+        Box::pin(async move { task.await.map_err(|_| PortError::Unavailable)?.map_err(PortError::from) })
+    }
+
+    /// The store's wall clock, Unix milliseconds.
+    #[must_use]
+    pub fn unix_ms(&self) -> i64 {
+        self.clock.unix_ms()
+    }
+
+    /// Runs a task beside everything else on the store's runtime.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.io.spawn(task);
+    }
+
+    fn next_outbox_id(&self) -> i64 {
+        self.outbox_seq.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    fn now(&self) -> i64 {
+        self.unix_ms()
+    }
+
+    /// Makes sure that the user's data key is in the ring.
+    async fn need_dek(&self, tx: &Tx, tenant: TenantId, user: UserId) -> Result<(), Failure> {
+        if !self.vault.knows(tenant, user) {
+            let row = entity::users::Entity::find_by_id((tenant.0, user.0)).one(&**tx).await?.ok_or(Failure::Gone)?;
+            self.vault.admit(tenant, user, &row.dek)?;
+        }
+        Ok(())
+    }
+
+    fn label(tenant: TenantId, user: UserId, kind: Kind, item: impl ToString) -> Label {
+        Label { tenant, user, kind, item: item.to_string() }
+    }
+
+    async fn check_kek(&self) -> Result<(), OpenError> {
+        const KEY: &str = "kek_check";
+        let tx = Tx::system(self, Reason::Boot, Mode::Write).await?;
+        match entity::meta::Entity::find_by_id(KEY.to_owned()).one(&*tx).await? {
+            Some(row) if self.vault.check(&row.value) => Ok(()),
+            Some(_) => Err(crate::vault::KekError::Wrong.into()),
+            None => {
+                let row = entity::meta::ActiveModel { key: Set(KEY.into()), value: Set(self.vault.check_value()) };
+                entity::meta::Entity::insert(row).exec_without_returning(&*tx).await?;
+                Ok(tx.commit().await?)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod conformance;

@@ -1,0 +1,259 @@
+//! Chats, their aliases and their messages, as read by the API and by sockets that resume.
+
+use crate::store::entity::{agent_state, chat_aliases, chats, dead_letters, journal, outbox, sessions};
+use crate::store::{Failure, Mode, Store, Tx};
+use crate::vault::Kind;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use std::collections::HashMap;
+use wardroom_actors::domain::event::{Event, EventKind};
+use wardroom_actors::domain::ids::{ChatUuid, SessionId, SessionKey, SessionName, TenantId, UserId};
+use wardroom_actors::domain::message::{Ack, Message};
+use wardroom_actors::domain::spec::SessionSpec;
+use wardroom_actors::ports::PortError;
+
+/// A chat as it stands in the list.
+#[derive(Clone, Debug)]
+pub struct ChatRow {
+    /// The alias that its last message came with, or the first that was known.
+    pub id: String,
+    /// The other side's name, where known.
+    pub name: Option<String>,
+    /// Unix milliseconds of the last message.
+    pub last_at: i64,
+}
+
+/// Which messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// At most so many.
+    pub limit: u64,
+    /// After skipping so many.
+    pub offset: u64,
+    /// Oldest first.
+    pub ascending: bool,
+}
+
+/// The chat behind an alias, made when it is new. Where `other` is an alias of the same chat both lead to one: the older
+/// chat takes over what the younger had.
+pub(in crate::store) async fn resolve(
+    tx: &Tx,
+    key: SessionKey,
+    alias: &str,
+    other: Option<&str>,
+) -> Result<ChatUuid, Failure> {
+    let found = lookup(tx, key, alias).await?;
+    let Some(other) = other.filter(|other| *other != alias) else {
+        return match found {
+            Some(chat) => Ok(chat),
+            None => create(tx, key, alias).await,
+        };
+    };
+    match (found, lookup(tx, key, other).await?) {
+        (None, None) => {
+            let chat = create(tx, key, alias).await?;
+            name(tx, key, other, chat).await?;
+            Ok(chat)
+        }
+        (Some(chat), None) => name(tx, key, other, chat).await.map(|()| chat),
+        (None, Some(chat)) => name(tx, key, alias, chat).await.map(|()| chat),
+        (Some(one), Some(two)) if one == two => Ok(one),
+        // Ids sort by age.
+        (Some(one), Some(two)) => merge(tx, key, one.min(two), one.max(two)).await,
+    }
+}
+
+async fn lookup(tx: &Tx, key: SessionKey, alias: &str) -> Result<Option<ChatUuid>, Failure> {
+    let id = (key.tenant.0, key.session.0, alias.to_owned());
+    let row = chat_aliases::Entity::find_by_id(id).one(&**tx).await?;
+    Ok(row.map(|row| ChatUuid(row.chat_id)))
+}
+
+async fn create(tx: &Tx, key: SessionKey, alias: &str) -> Result<ChatUuid, Failure> {
+    let chat = ChatUuid::generate();
+    let row = chats::ActiveModel {
+        tenant_id: Set(key.tenant.0),
+        session_id: Set(key.session.0),
+        id: Set(chat.0),
+        name: Set(None),
+        last_seq: Set(0),
+        last_at: Set(0),
+    };
+    chats::Entity::insert(row).exec_without_returning(&**tx).await?;
+    name(tx, key, alias, chat).await?;
+    Ok(chat)
+}
+
+async fn name(tx: &Tx, key: SessionKey, alias: &str, chat: ChatUuid) -> Result<(), Failure> {
+    let row = chat_aliases::ActiveModel {
+        tenant_id: Set(key.tenant.0),
+        session_id: Set(key.session.0),
+        alias: Set(alias.to_owned()),
+        chat_id: Set(chat.0),
+    };
+    chat_aliases::Entity::insert(row).exec_without_returning(&**tx).await?;
+    Ok(())
+}
+
+/// The network told late that two chats are one. The younger agent's memory cannot be joined and is given up; its signals
+/// that nobody handled yet are handled by the older.
+async fn merge(tx: &Tx, key: SessionKey, keep: ChatUuid, drop: ChatUuid) -> Result<ChatUuid, Failure> {
+    macro_rules! of_dropped {
+        ($table:ident, $query:expr, $column:ident) => {
+            $query
+                .filter($table::Column::TenantId.eq(key.tenant.0))
+                .filter($table::Column::SessionId.eq(key.session.0))
+                .filter($table::Column::$column.eq(drop.0))
+                .exec(&**tx)
+                .await?
+        };
+    }
+    let to = Expr::value(keep.0);
+    of_dropped!(journal, journal::Entity::update_many().col_expr(journal::Column::ChatId, to.clone()), ChatId);
+    of_dropped!(outbox, outbox::Entity::update_many().col_expr(outbox::Column::ChatId, to.clone()), ChatId);
+    of_dropped!(
+        chat_aliases,
+        chat_aliases::Entity::update_many().col_expr(chat_aliases::Column::ChatId, to.clone()),
+        ChatId
+    );
+    of_dropped!(dead_letters, dead_letters::Entity::update_many().col_expr(dead_letters::Column::ChatId, to), ChatId);
+    of_dropped!(agent_state, agent_state::Entity::delete_many(), ChatId);
+    of_dropped!(chats, chats::Entity::delete_many(), Id);
+    Ok(keep)
+}
+
+impl Store {
+    /// The session's chats, the latest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn chats(&self, spec: &SessionSpec, limit: u64, offset: u64) -> Result<Vec<ChatRow>, PortError> {
+        let (store, spec) = (self.clone(), spec.clone());
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, spec.tenant, Mode::Read).await?;
+            store.need_dek(&tx, spec.tenant, spec.user).await?;
+            let rows = chats::Entity::find()
+                .filter(chats::Column::TenantId.eq(spec.tenant.0))
+                .filter(chats::Column::SessionId.eq(spec.id.0))
+                .filter(chats::Column::LastSeq.gt(0))
+                .order_by_desc(chats::Column::LastSeq)
+                .limit(limit)
+                .offset(offset)
+                .all(&*tx)
+                .await?;
+            let ids = rows.iter().map(|row| row.id);
+            let aliases = chat_aliases::Entity::find()
+                .filter(chat_aliases::Column::TenantId.eq(spec.tenant.0))
+                .filter(chat_aliases::Column::SessionId.eq(spec.id.0))
+                .filter(chat_aliases::Column::ChatId.is_in(ids))
+                .order_by_asc(chat_aliases::Column::Alias)
+                .all(&*tx)
+                .await?;
+            let open = |row: &chats::Model| {
+                let sealed = row.name.as_ref()?;
+                let label = Self::label(spec.tenant, spec.user, Kind::Journal, format!("chat/{}", row.id));
+                store.vault.open(&label, sealed).ok().and_then(|name| String::from_utf8(name).ok())
+            };
+            let list = rows.iter().filter_map(|row| {
+                // The phone number, where it is known: clients answer to it.
+                let mut own: Vec<_> = aliases.iter().filter(|alias| alias.chat_id == row.id).collect();
+                own.sort_by_key(|alias| !alias.alias.ends_with("@c.us"));
+                let id = own.first()?.alias.clone();
+                Some(ChatRow { id, name: open(row), last_at: row.last_at })
+            });
+            Ok(list.collect())
+        })
+        .await
+    }
+
+    /// The messages of a chat, with their latest acks; none when there is no such chat.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn messages(&self, spec: &SessionSpec, alias: &str, page: Page) -> Result<Vec<Message>, PortError> {
+        let (store, spec, alias) = (self.clone(), spec.clone(), alias.to_owned());
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, spec.tenant, Mode::Read).await?;
+            store.need_dek(&tx, spec.tenant, spec.user).await?;
+            let Some(chat) = lookup(&tx, spec.key(), &alias).await? else { return Ok(vec![]) };
+            let order = if page.ascending { sea_orm::Order::Asc } else { sea_orm::Order::Desc };
+            let rows = journal::Entity::find()
+                .filter(journal::Column::TenantId.eq(spec.tenant.0))
+                .filter(journal::Column::SessionId.eq(spec.id.0))
+                .filter(journal::Column::ChatId.eq(chat.0))
+                .filter(journal::Column::Kind.eq("message"))
+                .order_by(journal::Column::Seq, order)
+                .limit(page.limit)
+                .offset(page.offset)
+                .all(&*tx)
+                .await?;
+            let mut messages = Vec::with_capacity(rows.len());
+            for row in rows {
+                if let EventKind::Message(mut message) = store.open_row(spec.tenant, spec.user, &row)? {
+                    message.ack = row.ack.and_then(|ack| i8::try_from(ack).ok()).map_or(message.ack, |ack| {
+                        Ack::try_from(ack).unwrap_or(message.ack)
+                    });
+                    messages.push(message);
+                }
+            }
+            Ok(messages)
+        })
+        .await
+    }
+
+    /// Events after a place in the journal, in order.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn events_after(
+        &self,
+        tenant: TenantId,
+        after: i64,
+        limit: u64,
+    ) -> Result<Vec<Event>, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, tenant, Mode::Read).await?;
+            let rows = journal::Entity::find()
+                .filter(journal::Column::TenantId.eq(tenant.0))
+                .filter(journal::Column::Seq.gt(after))
+                .order_by_asc(journal::Column::Seq)
+                .limit(limit)
+                .all(&*tx)
+                .await?;
+            let mut owners: HashMap<uuid::Uuid, Option<sessions::Model>> = HashMap::new();
+            let mut events = Vec::with_capacity(rows.len());
+            for row in rows {
+                if !owners.contains_key(&row.session_id) {
+                    let session = sessions::Entity::find_by_id((tenant.0, row.session_id)).one(&*tx).await?;
+                    owners.insert(row.session_id, session);
+                }
+                let Some(Some(session)) = owners.get(&row.session_id) else { continue };
+                let user = UserId(session.user_id);
+                store.need_dek(&tx, tenant, user).await?;
+                events.push(Event {
+                    seq: Some(row.seq),
+                    id: row.event_id.clone(),
+                    key: SessionKey { tenant, session: SessionId(row.session_id) },
+                    session: SessionName::parse(&session.name).map_err(|_| Failure::Strange)?,
+                    at_ms: row.at,
+                    kind: store.open_row(tenant, user, &row)?,
+                });
+            }
+            Ok(events)
+        })
+        .await
+    }
+
+    pub(in crate::store) fn open_row(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        row: &journal::Model,
+    ) -> Result<EventKind, Failure> {
+        let label = Self::label(tenant, user, Kind::Journal, format!("{}/{}", row.session_id, row.seq));
+        let plain = self.vault.open(&label, &row.payload)?;
+        serde_json::from_slice(&plain).map_err(|_| Failure::Strange)
+    }
+}

@@ -1,0 +1,228 @@
+//! Tenants, users, API keys and stays on the dashboard.
+
+use crate::store::entity::{api_keys, sign_ins, tenants, users};
+use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use wardroom_actors::domain::ids::{TenantId, UserId};
+use wardroom_actors::ports::PortError;
+
+/// Whose key it is and what it may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// The key.
+    pub key: Uuid,
+    /// Owner.
+    pub tenant: TenantId,
+    /// Whose sessions it creates.
+    pub user: UserId,
+    /// Reaches all sessions of the tenant, may act for other users.
+    pub is_admin: bool,
+}
+
+/// A secret text as it is stored. Keys have 160 random bits and more, so a plain hash is enough.
+fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+impl Store {
+    /// A tenant by name.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn tenant_named(&self, name: &str) -> Result<Option<TenantId>, PortError> {
+        let (store, name) = (self.clone(), name.to_owned());
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Operator, Mode::Read).await?;
+            let row = tenants::Entity::find().filter(tenants::Column::Name.eq(name)).one(&*tx).await?;
+            Ok(row.map(|row| TenantId(row.id)))
+        })
+        .await
+    }
+
+    /// Creates a tenant with its user `owner`; `None` when the name is taken.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn create_tenant(&self, name: &str) -> Result<Option<TenantId>, PortError> {
+        let (store, name) = (self.clone(), name.to_owned());
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Operator, Mode::Write).await?;
+            let id = TenantId::generate();
+            let row =
+                tenants::ActiveModel { id: Set(id.0), name: Set(name), created_at: Set(store.now()) };
+            match tenants::Entity::insert(row).exec_without_returning(&*tx).await {
+                Err(error) if is_unique_violation(&error) => return Ok(None),
+                other => other?,
+            };
+            store.insert_user(&tx, id, OWNER).await?;
+            tx.commit().await?;
+            Ok(Some(id))
+        })
+        .await
+    }
+
+    /// The user of that name, created on first use.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn user_named(&self, tenant: TenantId, name: &str) -> Result<UserId, PortError> {
+        let (store, name) = (self.clone(), name.to_owned());
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, tenant, Mode::Write).await?;
+            let found = users::Entity::find()
+                .filter(users::Column::TenantId.eq(tenant.0))
+                .filter(users::Column::Name.eq(name.as_str()))
+                .one(&*tx)
+                .await?;
+            if let Some(row) = found {
+                return Ok(UserId(row.id));
+            }
+            let id = store.insert_user(&tx, tenant, &name).await?;
+            tx.commit().await?;
+            Ok(id)
+        })
+        .await
+    }
+
+    async fn insert_user(&self, tx: &Tx, tenant: TenantId, name: &str) -> Result<UserId, Failure> {
+        let id = UserId::generate();
+        let row = users::ActiveModel {
+            tenant_id: Set(tenant.0),
+            id: Set(id.0),
+            name: Set(name.to_owned()),
+            dek: Set(self.vault.new_dek(tenant, id)),
+            created_at: Set(self.now()),
+        };
+        users::Entity::insert(row).exec_without_returning(&**tx).await?;
+        Ok(id)
+    }
+
+    /// Stores a key's hash. Idempotent for the same key of the same tenant.
+    ///
+    /// # Errors
+    /// [`PortError::Conflict`] when another tenant has this key.
+    pub async fn add_key(&self, tenant: TenantId, user: UserId, secret: &str, is_admin: bool) -> Result<(), PortError> {
+        let (store, hash) = (self.clone(), hash(secret));
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Operator, Mode::Write).await?;
+            let found = api_keys::Entity::find().filter(api_keys::Column::Hash.eq(hash.clone())).one(&*tx).await?;
+            match found {
+                Some(row) if row.tenant_id == tenant.0 => return Ok(()),
+                Some(_) => return Err(Failure::Gone),
+                None => {}
+            }
+            let row = api_keys::ActiveModel {
+                tenant_id: Set(tenant.0),
+                id: Set(Uuid::now_v7()),
+                user_id: Set(user.0),
+                hash: Set(hash),
+                is_admin: Set(is_admin),
+                created_at: Set(store.now()),
+            };
+            api_keys::Entity::insert(row).exec_without_returning(&*tx).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Whether there is any key at all.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn has_keys(&self) -> Result<bool, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Boot, Mode::Read).await?;
+            Ok(api_keys::Entity::find().one(&*tx).await?.is_some())
+        })
+        .await
+    }
+
+    /// Whose key this is; looked up by hash, so its time tells nothing about other keys.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn key_holder(&self, secret: &str) -> Result<Option<KeyHolder>, PortError> {
+        let (store, hash) = (self.clone(), hash(secret));
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::KeyLookup, Mode::Read).await?;
+            let row = api_keys::Entity::find().filter(api_keys::Column::Hash.eq(hash)).one(&*tx).await?;
+            Ok(row.map(holder))
+        })
+        .await
+    }
+
+    /// Begins a stay on the dashboard.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sign_in(&self, holder: KeyHolder, token: &str, for_ms: i64) -> Result<(), PortError> {
+        let (store, hash) = (self.clone(), hash(token));
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, holder.tenant, Mode::Write).await?;
+            let row = sign_ins::ActiveModel {
+                tenant_id: Set(holder.tenant.0),
+                id: Set(Uuid::now_v7()),
+                key_id: Set(holder.key),
+                hash: Set(hash),
+                expires_at: Set(store.now() + for_ms),
+            };
+            sign_ins::Entity::insert(row).exec_without_returning(&*tx).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Who is staying.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn signed_in(&self, token: &str) -> Result<Option<KeyHolder>, PortError> {
+        let (store, hash) = (self.clone(), hash(token));
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::KeyLookup, Mode::Read).await?;
+            let stay = sign_ins::Entity::find()
+                .filter(sign_ins::Column::Hash.eq(hash))
+                .filter(sign_ins::Column::ExpiresAt.gt(store.now()))
+                .one(&*tx)
+                .await?;
+            let Some(stay) = stay else { return Ok(None) };
+            let key = api_keys::Entity::find_by_id((stay.tenant_id, stay.key_id)).one(&*tx).await?;
+            Ok(key.map(holder))
+        })
+        .await
+    }
+
+    /// Ends a stay.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sign_out(&self, holder: KeyHolder, token: &str) -> Result<(), PortError> {
+        let (store, hash) = (self.clone(), hash(token));
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, holder.tenant, Mode::Write).await?;
+            sign_ins::Entity::delete_many()
+                .filter(sign_ins::Column::TenantId.eq(holder.tenant.0))
+                .filter(sign_ins::Column::Hash.eq(hash))
+                .exec(&*tx)
+                .await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+}
+
+/// The user that every tenant is born with.
+pub const OWNER: &str = "owner";
+
+fn holder(row: api_keys::Model) -> KeyHolder {
+    KeyHolder {
+        key: row.id,
+        tenant: TenantId(row.tenant_id),
+        user: UserId(row.user_id),
+        is_admin: row.is_admin,
+    }
+}

@@ -1,0 +1,10 @@
+//! Repositories, one per port or subject.
+
+pub mod agents;
+pub mod chats;
+pub mod identity;
+pub mod journal;
+pub mod node;
+pub mod outbox;
+pub mod retention;
+pub mod sessions;

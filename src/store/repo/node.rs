@@ -1,0 +1,46 @@
+//! This server among all that ever used the database.
+
+use crate::store::entity::{journal, nodes, outbox, sessions};
+use crate::store::{Mode, Reason, Store, Tx};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+
+/// Counts this start; the number fences what the starts before may still try to write.
+pub(in crate::store) async fn begin_epoch(store: &Store) -> Result<i64, DbErr> {
+    let tx = Tx::system(store, Reason::Boot, Mode::Write).await?;
+    let before = nodes::Entity::find_by_id(store.node.0).one(&*tx).await?;
+    let epoch = before.as_ref().map_or(0, |node| node.epoch) + 1;
+    let row =
+        nodes::ActiveModel { id: Set(store.node.0), epoch: Set(epoch), started_at: Set(store.now()) };
+    if before.is_some() {
+        nodes::Entity::update(row).exec(&*tx).await?;
+    } else {
+        nodes::Entity::insert(row).exec_without_returning(&*tx).await?;
+    }
+    tx.commit().await?;
+    Ok(epoch)
+}
+
+/// This start owns the node's sessions from now on.
+pub(in crate::store) async fn take_sessions(store: &Store) -> Result<(), DbErr> {
+    let tx = Tx::system(store, Reason::Boot, Mode::Write).await?;
+    sessions::Entity::update_many()
+        .col_expr(sessions::Column::OwnerEpoch, Expr::value(store.epoch))
+        .filter(sessions::Column::OwnerNode.eq(store.node.0))
+        .exec(&*tx)
+        .await?;
+    tx.commit().await
+}
+
+pub(in crate::store) async fn last_journal_seq(store: &Store) -> Result<i64, DbErr> {
+    let tx = Tx::system(store, Reason::Boot, Mode::Read).await?;
+    let last = journal::Entity::find().order_by_desc(journal::Column::Seq).one(&*tx).await?;
+    Ok(last.map_or(0, |row| row.seq))
+}
+
+pub(in crate::store) async fn last_outbox_id(store: &Store) -> Result<i64, DbErr> {
+    let tx = Tx::system(store, Reason::Boot, Mode::Read).await?;
+    let last = outbox::Entity::find().order_by_desc(outbox::Column::Id).one(&*tx).await?;
+    Ok(last.map_or(0, |row| row.id))
+}

@@ -1,0 +1,79 @@
+//! Removes what is too old, in small bites so that nobody waits for it.
+
+use crate::store::entity::{dead_letters, journal, meta, outbox, sign_ins};
+use crate::store::{Failure, Mode, Reason, Store, Tx};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use wardroom_actors::ports::PortError;
+
+/// How long things are kept, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Messages and events.
+    pub journal_ms: i64,
+    /// Finished work.
+    pub outbox_ms: i64,
+    /// Signals that were set aside.
+    pub dead_letters_ms: i64,
+}
+
+/// Up to which place the journal was pruned.
+const PRUNED: &str = "journal_pruned";
+
+impl Store {
+    /// The last place of the journal that retention has removed; 0 when nothing was.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn pruned_upto(&self) -> Result<i64, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Retention, Mode::Read).await?;
+            let row = meta::Entity::find_by_id(PRUNED.to_owned()).one(&*tx).await?;
+            Ok(row.and_then(|row| row.value.try_into().ok()).map_or(0, i64::from_be_bytes))
+        })
+        .await
+    }
+
+    /// Removes what is older than `retention`; answers how many rows went.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_old(&self, retention: Retention) -> Result<u64, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let now = store.now();
+            let tx = Tx::system(&store, Reason::Retention, Mode::Write).await?;
+            let newest = journal::Entity::find()
+                .filter(journal::Column::At.lt(now - retention.journal_ms))
+                .order_by_desc(journal::Column::Seq)
+                .one(&*tx)
+                .await?;
+            if let Some(row) = newest {
+                meta::Entity::delete_by_id(PRUNED.to_owned()).exec(&*tx).await?;
+                let value = row.seq.to_be_bytes().to_vec();
+                let row = meta::ActiveModel { key: Set(PRUNED.to_owned()), value: Set(value) };
+                meta::Entity::insert(row).exec_without_returning(&*tx).await?;
+            }
+            let journal = journal::Entity::delete_many()
+                .filter(journal::Column::At.lt(now - retention.journal_ms))
+                .exec(&*tx)
+                .await?;
+            let outbox = outbox::Entity::delete_many()
+                .filter(outbox::Column::State.ne(super::outbox::WAITING))
+                .filter(outbox::Column::UpdatedAt.lt(now - retention.outbox_ms))
+                .exec(&*tx)
+                .await?;
+            let dead = dead_letters::Entity::delete_many()
+                .filter(dead_letters::Column::At.lt(now - retention.dead_letters_ms))
+                .exec(&*tx)
+                .await?;
+            let stays =
+                sign_ins::Entity::delete_many().filter(sign_ins::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
+            tx.commit().await?;
+            let gone = [journal, outbox, dead, stays].iter().map(|one| one.rows_affected).sum();
+            Ok::<u64, Failure>(gone)
+        })
+        .await
+    }
+}

@@ -1,0 +1,108 @@
+//! The only doors to the database: [`Tx::tenant`] and [`Tx::system`].
+
+use super::Store;
+use sea_orm::{
+    AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+use std::ops::Deref;
+use wardroom_actors::domain::ids::TenantId;
+use wardroom_actors::ports::PortError;
+
+/// What a transaction may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Only look.
+    Read,
+    /// Look and change; on SQLite it takes the one writer's place at once, so that it can never be refused half-way.
+    Write,
+}
+
+/// Why a transaction of no tenant is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Finding out whose a key is.
+    KeyLookup,
+    /// Reading all sessions at start-up, checking keys.
+    Boot,
+    /// Removing what is too old.
+    Retention,
+    /// The journal's writer, which groups rows of many tenants into one commit.
+    GroupCommit,
+    /// An operator's command line.
+    Operator,
+}
+
+/// A transaction. Dropped without [`Tx::commit`], it never happened.
+pub struct Tx {
+    inner: DatabaseTransaction,
+}
+
+impl Tx {
+    /// A transaction of one tenant.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn tenant(store: &Store, _tenant: TenantId, mode: Mode) -> Result<Self, DbErr> {
+        Self::begin(store, mode).await
+    }
+
+    /// A transaction of the server itself.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn system(store: &Store, reason: Reason, mode: Mode) -> Result<Self, DbErr> {
+        tracing::trace!(?reason, "system transaction");
+        Self::begin(store, mode).await
+    }
+
+    async fn begin(store: &Store, mode: Mode) -> Result<Self, DbErr> {
+        let (connection, access): (&DatabaseConnection, _) = match mode {
+            Mode::Read => (&store.reader, Some(AccessMode::ReadOnly)),
+            Mode::Write => (&store.writer, None),
+        };
+        let sqlite = store.is_sqlite();
+        let options = TransactionOptions {
+            access_mode: if sqlite { None } else { access },
+            sqlite_transaction_mode: (sqlite && mode == Mode::Write).then_some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        Ok(Self { inner: connection.begin_with_options(options).await? })
+    }
+
+    /// Makes it happen.
+    ///
+    /// # Errors
+    /// When the database cannot commit; then nothing of it happened.
+    pub async fn commit(self) -> Result<(), DbErr> {
+        self.inner.commit().await
+    }
+}
+
+impl Deref for Tx {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.inner
+    }
+}
+
+/// What the kernel needs to know of a database error.
+#[must_use]
+pub fn classify(error: &DbErr) -> PortError {
+    match error {
+        DbErr::RecordNotUpdated | DbErr::RecordNotInserted => PortError::Conflict,
+        DbErr::Type(_) | DbErr::Json(_) => PortError::Corrupt,
+        error if is_unique_violation(error) => PortError::Conflict,
+        error => {
+            tracing::warn!(%error, "the database failed");
+            PortError::Unavailable
+        }
+    }
+}
+
+/// Whether a unique index refused the row.
+#[must_use]
+pub fn is_unique_violation(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_)))
+}
