@@ -3,7 +3,7 @@
 
 use super::convert::PageEvent;
 use super::driver::Live;
-use super::page::js;
+use super::page::{PageError, js};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use wardroom_actors::ports::store::{Delivery, Outgoing};
 const BATCH: u64 = 32;
 /// How long one text may take in the page.
 const SEND: Duration = Duration::from_secs(20);
+/// A text at which the page threw so often is given up.
+const MOST_ATTEMPTS: i32 = 5;
 /// Pause after the page or the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -62,6 +64,11 @@ async fn send(live: &Live, text: Outgoing) -> bool {
         Ok(Verdict::NotOnWhatsapp) => Err("not_on_whatsapp".to_owned()),
         Ok(Verdict::Refused { detail }) => {
             tracing::warn!(session = %key.session, detail, "the network refused a text");
+            Err("refused".to_owned())
+        }
+        // An exception again and again is the text's own fault; the texts behind it must not wait for ever.
+        Err(PageError::Threw(detail)) if text.attempts >= MOST_ATTEMPTS => {
+            tracing::warn!(session = %key.session, detail, "a text is given up");
             Err("refused".to_owned())
         }
         Err(error) => {

@@ -354,12 +354,12 @@
   define('WATimeUtils', { unixTime: () => Math.floor(Date.now() / 1000), unixTimeMs: () => Date.now() });
   define('WAWebGetEphemeralFieldsMsgActionsUtils', { getEphemeralFields: () => ({}) });
   define('WAWebQuotedMsgModelUtils', { getQuotedMsgObj: () => null });
-  define('WAWebLidPnCache', {
-    lidPnCache: {
-      getPhoneNumber: (id) => phoneOfHidden.get(id.toString()) || null,
-      getCurrentLid: (id) => hiddenOfPhone.get(id.toString()) || null,
-    },
-  });
+  const aliases = {
+    getPhoneNumber: (id) => phoneOfHidden.get(id.toString()) || null,
+    getCurrentLid: (id) => hiddenOfPhone.get(id.toString()) || null,
+  };
+  define('WAWebLidPnCache', { lidPnCache: aliases });
+  define('WAWebApiContact', aliases);
   define('WAWebQueryExistsJob', {
     queryPhoneExists() {},
     queryWidExists: async (id) => {
@@ -419,8 +419,8 @@
   define('WAWebSendMsgChatAction', {
     // A model that is in the chat at once, and the promise of what the network says.
     addAndSendMsgToChat: async (chat, raw) => {
-      const message = new Msg(raw);
-      const key = message.id.toString();
+      const key = raw.id.toString();
+      const message = MsgCollection.get(key) || new Msg(raw);
       const record = { key, chat: chat.id.toString(), fromMe: true, body: raw.body, t: raw.t, kind: 'chat', ack: ACK.CLOCK };
       await keep(record);
       chat.msgs.add(message);
