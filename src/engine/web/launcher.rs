@@ -71,14 +71,31 @@ const FLAGS: &[&str] = &[
 ];
 
 /// The program to use when none is configured: the headless shell needs half the memory and starts four times as fast.
+///
+/// Never a wrapper script: it would stand between the server and the browser, so that neither a signal nor the server's
+/// death reached the browser.
 #[must_use]
 pub fn find_browser(configured: &str) -> Option<PathBuf> {
-    if !configured.is_empty() {
-        return Some(PathBuf::from(configured)).filter(|path| path.is_file());
+    let names = ["chromium-headless-shell", "chromium", "chrome-headless-shell", "chrome"];
+    let places = ["/usr/lib/chromium", "/usr/bin", "/usr/local/bin", "/opt/google/chrome"];
+    let usual = names.iter().flat_map(|name| places.map(|place| Path::new(place).join(name)));
+    let wanted = Path::new(configured);
+    if configured.is_empty() {
+        return usual.into_iter().find(|path| is_program(path));
     }
-    let names = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
-    let places = ["/usr/bin", "/usr/local/bin", "/usr/lib/chromium"];
-    names.iter().flat_map(|name| places.map(|place| Path::new(place).join(name))).find(|path| path.is_file())
+    if is_program(wanted) {
+        return Some(wanted.to_owned());
+    }
+    // A distribution's wrapper: the program itself stands under the same name elsewhere.
+    let name = wanted.file_name()?;
+    places.iter().map(|place| Path::new(place).join(name)).find(|path| wanted.is_file() && is_program(path))
+}
+
+/// A file that the kernel runs without an interpreter.
+fn is_program(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut magic));
+    read.is_ok() && magic == *b"\x7fELF"
 }
 
 impl ChromiumLauncher {

@@ -101,7 +101,7 @@ pub(super) async fn kill_group(group: u32) {
 
 /// Kills a browser that an earlier server left behind, if the pid still is that browser.
 pub(super) async fn kill_orphan(pid: u32, started: u64) -> bool {
-    let same = start_time(pid) == Some(started);
+    let same = start_time(pid) == Some(started) && !members(pid).is_empty();
     if same {
         kill_group(pid).await;
     }

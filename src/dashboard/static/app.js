@@ -1,0 +1,301 @@
+// The dashboard: sessions with live status, linking, a chat to try a message. Status, codes and messages arrive over the
+// socket; the API is asked for what was there before and for everything that changes something.
+
+const $ = (id) => document.getElementById(id);
+const sessions = new Map();
+const codes = new Map();
+let current = null;
+let chat = null;
+let socket = null;
+let cursor = null;
+
+// ---- asking ------------------------------------------------------------------------------------------------------
+class Problem extends Error {
+  constructor(status, text) {
+    super(text);
+    this.status = status;
+  }
+}
+async function ask(method, path, body) {
+  const options = { method, headers: {} };
+  if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers['content-type'] = 'application/json';
+  }
+  const response = await fetch(path, options);
+  const text = await response.text();
+  const answer = text ? JSON.parse(text) : null;
+  if (!response.ok) {
+    const message = [answer?.message].flat().filter(Boolean).join('; ') || response.statusText;
+    if (response.status === 401 && path !== '/dashboard/sign-in') showSignIn();
+    throw new Problem(response.status, message);
+  }
+  return answer;
+}
+// Runs what a form or button asks for, with its button disabled meanwhile; what goes wrong is told in `place`.
+const doing = (place, work) => async (event) => {
+  event.preventDefault();
+  const button = event.submitter || event.currentTarget;
+  place.textContent = '';
+  button.disabled = true;
+  try {
+    await work(event);
+  } catch (problem) {
+    place.textContent = problem.message;
+  } finally {
+    button.disabled = false;
+    if (current) renderSession();
+  }
+};
+const path = (name, rest = '') => `/api/sessions/${encodeURIComponent(name)}${rest}`;
+const element = (tag, text, className) => Object.assign(document.createElement(tag), { textContent: text, className: className || '' });
+
+// ---- signing in --------------------------------------------------------------------------------------------------
+function showSignIn() {
+  socket?.close();
+  socket = null;
+  $('house').hidden = $('sign-out').hidden = true;
+  $('sign-in').hidden = false;
+  $('key').focus();
+}
+$('sign-in-form').addEventListener('submit', doing($('sign-in-problem'), async () => {
+  await ask('POST', '/dashboard/sign-in', { key: $('key').value });
+  $('sign-in-form').reset();
+  await enter();
+}));
+$('sign-out').addEventListener('click', doing($('sign-in-problem'), async () => {
+  await ask('POST', '/dashboard/sign-out');
+  showSignIn();
+}));
+async function enter() {
+  await loadSessions();
+  $('sign-in').hidden = true;
+  $('house').hidden = $('sign-out').hidden = false;
+  listen();
+}
+
+// ---- the socket --------------------------------------------------------------------------------------------------
+function listen() {
+  if (socket) return;
+  const since = cursor ? `&since=${cursor}` : '';
+  const here = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?events=*,auth.qr${since}`);
+  socket = here;
+  here.onopen = () => {
+    $('line').hidden = true;
+    loadSessions().catch(() => {});
+  };
+  here.onmessage = (message) => hear(JSON.parse(message.data));
+  here.onclose = () => {
+    if (socket !== here) return;
+    socket = null;
+    $('line').textContent = 'The connection to the server is lost. Trying again…';
+    $('line').hidden = false;
+    setTimeout(() => $('house').hidden || listen(), 1000);
+  };
+}
+function hear({ event, session: name, payload, cursor: place }) {
+  if (place) cursor = place;
+  const session = sessions.get(name);
+  switch (event) {
+    case 'session.status':
+      if (!session) return void loadSessions();
+      session.status = payload.status;
+      session.lastExit = payload.userAction || payload.reason ? payload : null;
+      if (payload.status !== 'SCAN_QR_CODE') codes.delete(name);
+      if (payload.status === 'WORKING') loadSessions();
+      renderSessions();
+      return void (name === current && renderSession());
+    case 'auth.qr':
+      codes.set(name, payload);
+      return void (name === current && renderSession());
+    case 'message.any':
+      if (name === current) {
+        loadChats();
+        // A person may be known by number and by hidden id; the server knows that they are one.
+        if (chat) loadMessages();
+      }
+      return;
+    case 'message.ack':
+      return void (name === current && chat && loadMessages());
+    case 'gap':
+      return void loadSessions();
+  }
+}
+
+// ---- sessions ----------------------------------------------------------------------------------------------------
+async function loadSessions() {
+  const list = await ask('GET', '/api/sessions?all=true');
+  sessions.clear();
+  for (const session of list) sessions.set(session.name, session);
+  if (current && !sessions.has(current)) close();
+  renderSessions();
+  if (current) renderSession();
+}
+function statusBadge(session) {
+  const badge = element('span', session.status.replaceAll('_', ' '), 'status');
+  badge.dataset.status = session.status;
+  return badge;
+}
+function renderSessions() {
+  const focused = document.activeElement?.dataset?.session;
+  $('no-sessions').hidden = sessions.size > 0;
+  $('sessions').replaceChildren(...[...sessions.values()].map((session) => {
+    const button = element('button', '');
+    button.dataset.session = session.name;
+    button.append(element('span', session.name), statusBadge(session));
+    button.setAttribute('aria-current', String(session.name === current));
+    button.addEventListener('click', () => open(session.name));
+    const item = element('li', '');
+    item.append(button);
+    return item;
+  }));
+  if (focused) $('sessions').querySelector(`[data-session="${CSS.escape(focused)}"]`)?.focus();
+}
+$('create').addEventListener('submit', doing($('create-problem'), async () => {
+  const session = await ask('POST', '/api/sessions', { name: $('name').value, config: { network: $('network').value } });
+  sessions.set(session.name, session);
+  $('name').value = '';
+  open(session.name);
+}));
+function open(name) {
+  current = name;
+  chat = null;
+  $('pair-code').textContent = '';
+  $('session-problem').textContent = '';
+  $('chat').hidden = true;
+  $('session').hidden = false;
+  $('house').classList.add('open');
+  renderSessions();
+  renderSession();
+  loadChats();
+  $('session').focus({ preventScroll: true });
+}
+function close() {
+  current = null;
+  $('session').hidden = true;
+  $('house').classList.remove('open');
+  renderSessions();
+}
+$('back').addEventListener('click', close);
+
+function renderSession() {
+  const session = sessions.get(current);
+  if (!session) return;
+  $('session-title').textContent = session.name;
+  $('session-status').replaceWith(Object.assign(statusBadge(session), { id: 'session-status' }));
+  const number = session.me?.id?.split('@')[0];
+  $('session-account').textContent = number ? `${session.me.pushName || 'Linked'} · ${number}` : 'No account is linked.';
+  const advice = session.lastExit?.userAction;
+  if (session.status === 'FAILED' && advice) $('session-problem').textContent = advice;
+  const running = !['STOPPED', 'FAILED'].includes(session.status);
+  for (const button of document.querySelectorAll('[data-act]')) {
+    const act = button.dataset.act;
+    button.disabled = (act === 'start' && running) || (act === 'stop' && session.status === 'STOPPED');
+  }
+  const scanning = session.status === 'SCAN_QR_CODE';
+  $('link').hidden = !scanning;
+  $('chat-view').hidden = !(session.me || $('chats').childElementCount);
+  if (scanning) renderCode();
+}
+function renderCode() {
+  const code = codes.get(current);
+  $('qr').hidden = !code;
+  if (code) $('qr').src = code.image;
+  else loadCode(current);
+}
+// The code that was shown before this page came.
+async function loadCode(name) {
+  try {
+    const answer = await fetch(`/api/${encodeURIComponent(name)}/auth/qr`, { headers: { accept: 'application/json' } });
+    if (!answer.ok || codes.has(name)) return;
+    const { mimetype, data } = await answer.json();
+    codes.set(name, { image: `data:${mimetype};base64,${data}`, expiresAt: null });
+    if (name === current) renderSession();
+  } catch {
+    // The next code comes over the socket.
+  }
+}
+setInterval(() => {
+  const code = codes.get(current);
+  const left = code?.expiresAt ? Math.max(0, Math.round((code.expiresAt - Date.now()) / 1000)) : null;
+  $('qr-life').textContent = left === null ? '' : `A new code comes in ${left} s.`;
+}, 500);
+
+const QUESTIONS = {
+  logout: 'Log out? The phone has to scan a new code afterwards.',
+  delete: 'Delete this session with everything that belongs to it?',
+};
+function sure(question) {
+  const dialog = $('sure');
+  $('sure-text').textContent = question;
+  dialog.returnValue = 'no';
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true }));
+}
+for (const button of document.querySelectorAll('[data-act]')) {
+  button.addEventListener('click', doing($('session-problem'), async () => {
+    const act = button.dataset.act;
+    const name = current;
+    if (QUESTIONS[act] && !(await sure(QUESTIONS[act]))) return;
+    if (act === 'delete') await ask('DELETE', path(name));
+    else sessions.set(name, await ask('POST', path(name, `/${act}`)));
+    await loadSessions();
+  }));
+}
+$('pair').addEventListener('submit', doing($('session-problem'), async () => {
+  const phoneNumber = $('phone').value;
+  const { code } = await ask('POST', `/api/${encodeURIComponent(current)}/auth/request-code`, { phoneNumber });
+  $('pair-code').textContent = code;
+}));
+
+// ---- chats -------------------------------------------------------------------------------------------------------
+async function loadChats() {
+  const name = current;
+  const list = await ask('GET', `/api/${encodeURIComponent(name)}/chats`).catch(() => []);
+  if (name !== current) return;
+  $('chats').replaceChildren(...list.map((one) => {
+    const button = element('button', one.name ? `${one.name} (${one.id.split('@')[0]})` : one.id.split('@')[0]);
+    button.setAttribute('aria-current', String(one.id === chat));
+    button.addEventListener('click', () => openChat(one.id));
+    const item = element('li', '');
+    item.append(button);
+    return item;
+  }));
+  renderSession();
+}
+function openChat(id) {
+  chat = id;
+  $('chat').hidden = false;
+  $('chat-title').textContent = id.split('@')[0];
+  $('messages').replaceChildren();
+  loadMessages();
+  loadChats();
+  $('text').focus();
+}
+$('open-chat').addEventListener('submit', (event) => {
+  event.preventDefault();
+  openChat(`${$('other').value.replace(/\D/g, '')}@c.us`);
+  event.target.reset();
+});
+const TICKS = { '-1': 'failed', 0: 'waiting', 1: '✓', 2: '✓✓', 3: '✓✓ read', 4: '✓✓ played' };
+async function loadMessages() {
+  const [name, id] = [current, chat];
+  const list = await ask('GET', `/api/${encodeURIComponent(name)}/chats/${encodeURIComponent(id)}/messages?limit=100`).catch(() => null);
+  if (!list || name !== current || id !== chat) return;
+  $('messages').replaceChildren(...list.reverse().map((one) => {
+    const line = element('p', one.body, one.fromMe ? 'own' : '');
+    const time = new Date(one.timestamp * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+    line.append(element('small', one.fromMe ? `${time} ${TICKS[one.ack] ?? ''}` : time));
+    return line;
+  }));
+  $('messages').scrollTop = $('messages').scrollHeight;
+}
+$('send').addEventListener('submit', doing($('session-problem'), async () => {
+  const text = $('text').value;
+  await ask('POST', '/api/sendText', { session: current, chatId: chat, text });
+  $('text').value = '';
+  await loadMessages();
+  $('text').focus();
+}));
+
+enter().catch(showSignIn);
