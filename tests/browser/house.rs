@@ -1,0 +1,365 @@
+//! A house for tests: the release binary with a data directory of its own, and a simulator in a process of its own.
+
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The admin key of the first tenant.
+pub const KEY: &str = "key-of-the-first-tenant";
+
+pub fn binary() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/wardroom")
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until `look` finds something.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, limit: Duration, mut look: impl FnMut() -> F) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < limit, "{what}: not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// An answer.
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    /// The body of an answer that has to be a success.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert!((200..300).contains(&self.status), "{} {}", self.status, String::from_utf8_lossy(&self.bytes));
+        self.json()
+    }
+
+    /// The code of an answer that has to be this error.
+    #[track_caller]
+    pub fn refused(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
+        let body = self.json();
+        assert_eq!(body["statusCode"], status, "{body}");
+        assert!(body["requestId"].as_str().is_some_and(|id| id.starts_with("req_")), "{body}");
+        assert!(!body["message"].is_null() && !body["error"].is_null(), "{body}");
+        body["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+async fn ask(method: &str, url: String, key: Option<&str>, body: Option<Value>) -> Answer {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+    let mut request = client.request(method.parse().unwrap(), url);
+    if let Some(key) = key {
+        request = request.header("x-api-key", key);
+    }
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
+}
+
+/// A simulator in a process of its own.
+pub struct Network {
+    child: Child,
+    pub port: u16,
+}
+
+impl Network {
+    pub async fn start(dir: &Path, port: u16, extra: &[&str]) -> Self {
+        let child = Command::new(binary())
+            .args(["simulator", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+            .arg(dir.join("network"))
+            .args(extra)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let network = Self { child, port };
+        until("the simulator listens", SOON, || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+        })
+        .await;
+        network
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        ask(method, format!("http://127.0.0.1:{}{path}", self.port), None, body).await
+    }
+
+    pub async fn phone(&self, number: &str, name: &str) {
+        self.ask("POST", "/api/phones", Some(json!({"number": number, "name": name}))).await.ok();
+    }
+
+    pub async fn send(&self, from: &str, to: &str, text: &str) -> String {
+        let sent = self.ask("POST", &format!("/api/phones/{from}/messages"), Some(json!({"to": to, "text": text}))).await;
+        sent.ok()["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn messages(&self, number: &str) -> Vec<Value> {
+        self.ask("GET", &format!("/api/phones/{number}/messages"), None).await.ok().as_array().unwrap().clone()
+    }
+
+    pub async fn fault(&self, number: &str, kind: &str, seconds: u64) {
+        let fault = json!({"number": number, "kind": kind, "seconds": seconds});
+        self.ask("POST", "/api/faults", Some(fault)).await.ok();
+    }
+
+    /// Devices of a number: the same ids before and after mean that nobody linked anew.
+    pub async fn devices(&self, number: &str) -> Vec<String> {
+        let phones = self.ask("GET", "/api/phones", None).await.ok();
+        let phone = phones.as_array().unwrap().iter().find(|phone| phone["number"] == number).unwrap().clone();
+        phone["devices"].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server with everything around it.
+pub struct House {
+    pub dir: TempDir,
+    pub network: Network,
+    server: Option<Child>,
+    pub http: u16,
+    pub ops: u16,
+    settings: Vec<(String, String)>,
+}
+
+impl House {
+    /// Starts simulator and server.
+    pub async fn start() -> Self {
+        Self::with(&[], &[]).await
+    }
+
+    /// With settings, and arguments for the simulator.
+    pub async fn with(settings: &[(&str, &str)], simulator: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Browsers of a root server have an account of their own and have to get through.
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        let network = Network::start(dir.path(), free_port(), simulator).await;
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut house = Self { dir, network, server: None, http: free_port(), ops: free_port(), settings };
+        house.open().await;
+        house
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("WARDROOM__ENVIRONMENT", "development")
+            .env("WARDROOM__DATA_DIR", self.data())
+            .env("WARDROOM__HTTP__LISTEN", format!("127.0.0.1:{}", self.http))
+            .env("WARDROOM__OPS__LISTEN", format!("127.0.0.1:{}", self.ops))
+            .env("WARDROOM__SIMULATOR__URL", format!("http://127.0.0.1:{}/", self.network.port))
+            .env("WARDROOM__BOOTSTRAP__API_KEY", KEY)
+            .envs(self.settings.iter().map(|(key, value)| (key.clone(), value.clone())));
+        command
+    }
+
+    /// Runs a command of the binary against this house; answers what it printed.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let out = self.command().args(arguments).output().unwrap();
+        assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Starts the server and waits until it is ready; answers how long that took.
+    pub async fn open(&mut self) -> Duration {
+        let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log")).unwrap();
+        let begun = Instant::now();
+        let child = self.command().arg("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.server = Some(child);
+        let url = format!("http://127.0.0.1:{}/readyz", self.ops);
+        until("the server is ready", SOON, || async {
+            reqwest::get(&url).await.ok().filter(|answer| answer.status().is_success())
+        })
+        .await;
+        begun.elapsed()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().unwrap().id()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+
+    /// SIGTERM; answers how long it took to end.
+    pub async fn close(&mut self) -> Duration {
+        let mut server = self.server.take().unwrap();
+        let begun = Instant::now();
+        signal(server.id(), "TERM");
+        let status = until("the server ends", Duration::from_secs(25), || {
+            let ended = server.try_wait().unwrap();
+            async move { ended }
+        })
+        .await;
+        assert!(status.success(), "{status}: {}", self.log());
+        begun.elapsed()
+    }
+
+    pub async fn ask_as(&self, key: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        ask(method, format!("http://127.0.0.1:{}{path}", self.http), Some(key), body).await
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.ask_as(KEY, method, path, body).await
+    }
+
+    pub async fn anonymous(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        ask(method, format!("http://127.0.0.1:{}{path}", self.http), None, body).await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.ask("GET", path, None).await.ok()
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Value {
+        self.ask("POST", path, Some(body)).await.ok()
+    }
+
+    pub async fn create(&self, name: &str) {
+        self.create_as(KEY, name).await;
+    }
+
+    pub async fn create_as(&self, key: &str, name: &str) {
+        let body = json!({"name": name, "config": {"network": "simulator"}});
+        self.ask_as(key, "POST", "/api/sessions", Some(body)).await.ok();
+    }
+
+    pub async fn status_as(&self, key: &str, name: &str) -> String {
+        let state = self.ask_as(key, "GET", &format!("/api/sessions/{name}/status"), None).await.ok();
+        state["status"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn is(&self, name: &str, status: &str) {
+        self.is_as(KEY, name, status).await;
+    }
+
+    pub async fn is_as(&self, key: &str, name: &str, status: &str) {
+        until(&format!("{name} is {status}"), SOON, || async {
+            (self.status_as(key, name).await == status).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn qr(&self, name: &str) -> String {
+        self.qr_as(KEY, name).await
+    }
+
+    pub async fn qr_as(&self, key: &str, name: &str) -> String {
+        self.is_as(key, name, "SCAN_QR_CODE").await;
+        let code = self.ask_as(key, "GET", &format!("/api/{name}/auth/qr?format=raw"), None).await.ok();
+        code["value"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates a session and links it to a phone, which is made for it.
+    pub async fn link(&self, name: &str, number: &str) {
+        self.link_as(KEY, name, number).await;
+    }
+
+    pub async fn link_as(&self, key: &str, name: &str, number: &str) {
+        self.network.phone(number, &format!("Phone {number}")).await;
+        self.create_as(key, name).await;
+        let qr = self.qr_as(key, name).await;
+        self.network.ask("POST", &format!("/api/phones/{number}/scan"), Some(json!({"qr": qr}))).await.ok();
+        self.is_as(key, name, "WORKING").await;
+    }
+
+    /// A second tenant; answers its admin key.
+    pub fn tenant(&self, name: &str) -> String {
+        self.run(&["tenants", "create", name]);
+        let printed = self.run(&["keys", "create", "--tenant", name, "--admin"]);
+        printed.lines().last().unwrap().to_owned()
+    }
+
+    /// Messages of a chat, oldest first.
+    pub async fn messages_as(&self, key: &str, name: &str, chat: &str) -> Vec<Value> {
+        let path = format!("/api/{name}/chats/{chat}/messages?limit=1000&sortOrder=asc");
+        self.ask_as(key, "GET", &path, None).await.ok().as_array().unwrap().clone()
+    }
+
+    pub async fn messages(&self, name: &str, chat: &str) -> Vec<Value> {
+        self.messages_as(KEY, name, chat).await
+    }
+
+    /// Browsers of this house that are alive: their profiles are below its directory.
+    pub fn browsers(&self) -> Vec<u32> {
+        let marker = format!("--user-data-dir={}", self.data().display());
+        processes().into_iter().filter(|(_, line)| line.contains(&marker)).map(|(pid, _)| pid).collect()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            signal(server.id(), "TERM");
+            for _ in 0..1000 {
+                if server.try_wait().is_ok_and(|status| status.is_some()) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the server's log ---\n{}", self.log());
+        } else {
+            assert!(self.browsers().is_empty(), "a browser outlived the server");
+        }
+    }
+}
+
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap();
+    assert!(status.success(), "kill -{name} {pid}");
+}
+
+/// Living processes with their command lines.
+pub fn processes() -> Vec<(u32, String)> {
+    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid: u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        // A zombie has no command line.
+        (!line.is_empty()).then_some((pid, line))
+    })
+    .collect()
+}
