@@ -106,7 +106,7 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         let status = self.status_code();
         let request_id = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
-        if status.is_server_error() {
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(code = self.code, request_id, "request failed");
         }
         let mut body = json!({

@@ -17,12 +17,12 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         .build()?;
     let handle = io.handle().clone();
     let ended = actix_rt::System::new().block_on(async move {
-        let stop = stop_signal()?;
+        let mut stop = std::pin::pin!(stop_signal()?);
         let running = tokio::select! {
             running = app::start(config, handle) => running?,
-            () = stop => return Ok(()),
+            () = &mut stop => return Ok(()),
         };
-        stop_signal()?.await;
+        stop.await;
         tracing::info!("stopping");
         running.stop().await;
         Ok(())

@@ -158,9 +158,13 @@ async fn a_wrong_or_missing_master_key_is_refused_with_a_sentence() {
     house.close().await;
     let kek = house.data().join("kek.hex");
     let right = std::fs::read_to_string(&kek).unwrap();
+    let write = |key: &str| {
+        std::fs::write(&kek, key).unwrap();
+        std::fs::set_permissions(&kek, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
     let refuses = |key: Option<&str>, production: bool| {
         match key {
-            Some(key) => std::fs::write(&kek, key).unwrap(),
+            Some(key) => write(key),
             None => std::fs::remove_file(&kek).unwrap(),
         }
         let mut command = house.command();
@@ -174,7 +178,7 @@ async fn a_wrong_or_missing_master_key_is_refused_with_a_sentence() {
     assert!(refuses(Some(&"ab".repeat(32)), false).contains("not the master key that the database was sealed with"));
     assert!(refuses(Some("nonsense"), false).contains("64 hex digits"));
     assert!(refuses(None, true).contains("wardroom key generate"));
-    std::fs::write(&kek, right).unwrap();
+    write(&right);
     assert!(!house.log().contains(&"ab".repeat(32)));
     house.run(&["key", "check"]);
 }

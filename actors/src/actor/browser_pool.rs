@@ -70,13 +70,15 @@ pub struct PoolTable {
     /// The count.
     pub ledger: Mutex<Ledger>,
     spares: DashMap<WorkerId, Arc<dyn Worker>>,
+    /// A permit for each launch whose place was given away and that is gone by now.
+    made_way: Arc<Semaphore>,
 }
 
 impl PoolTable {
     /// For a node of so many workers.
     #[must_use]
     pub fn new(node_limit: usize) -> Self {
-        Self { ledger: Mutex::new(Ledger::new(node_limit)), spares: DashMap::new() }
+        Self { ledger: Mutex::new(Ledger::new(node_limit)), spares: DashMap::new(), made_way: Arc::new(Semaphore::new(0)) }
     }
 }
 
@@ -125,12 +127,33 @@ impl BrowserPoolActor {
         Self { deps, launching, pacing, closing: false }
     }
 
-    /// Launches on the `io` runtime, at the next free place of the node's pacing.
-    fn launch(&mut self, id: WorkerId) -> BoxFuture<'static, Result<Arc<dyn Worker>, LaunchError>> {
+    /// Ends when the place of `slot` is free: a spare that stood there is gone.
+    fn after(&self, slot: Slot, displaced: Option<Arc<dyn Worker>>) -> BoxFuture<'static, ()> {
+        let gone = displaced.map(|worker| self.end(worker));
+        let made_way = Arc::clone(&self.deps.table.made_way);
+        Box::pin(async move {
+            if let Some(gone) = gone {
+                gone.await;
+            }
+            if slot == Slot::AfterWarming
+                && let Ok(permit) = made_way.acquire_owned().await
+            {
+                permit.forget();
+            }
+        })
+    }
+
+    /// Launches on the `io` runtime, when its place is free, at the next place of the node's pacing.
+    fn launch(
+        &mut self,
+        id: WorkerId,
+        free: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, Result<Arc<dyn Worker>, LaunchError>> {
         let at = self.pacing.place(self.deps.clock.now());
         let (clock, launcher) = (Arc::clone(&self.deps.clock), Arc::clone(&self.deps.launcher));
         let launching = Arc::clone(&self.launching);
         let task = self.deps.io.spawn(async move {
+            free.await;
             clock.sleep_until(at).await;
             let _permit = launching.acquire_owned().await;
             launcher.launch(id).await
@@ -142,7 +165,7 @@ impl BrowserPoolActor {
         if self.closing || !lock(&self.deps.table.ledger).begin_warming(self.deps.policy.warm_spares) {
             return;
         }
-        let launch = self.launch(WorkerId::generate());
+        let launch = self.launch(WorkerId::generate(), Box::pin(std::future::ready(())));
         ctx.spawn(launch.into_actor(self).map(|result, _, ctx| ctx.notify(Warmed(result))));
     }
 
@@ -175,15 +198,16 @@ impl Handler<Reserve> for BrowserPoolActor {
     fn handle(&mut self, reserve: Reserve, _: &mut Context<Self>) -> Self::Result {
         let limit = self.deps.policy.user_limit;
         let slot = lock(&self.deps.table.ledger).reserve(reserve.session, reserve.user, limit);
-        let displaced = match slot {
-            Ok(Slot::Held | Slot::Free) => None,
-            Ok(Slot::Displaced(spare)) => self.deps.table.spares.remove(&spare).map(|(_, worker)| self.end(worker)),
+        let free = match slot {
+            Ok(Slot::Displaced(spare)) => {
+                let worker = self.deps.table.spares.remove(&spare);
+                self.after(Slot::Displaced(spare), worker.map(|(_, worker)| worker))
+            }
+            Ok(slot) => self.after(slot, None),
             Err(refused) => return Box::pin(async move { Err(refused) }),
         };
         Box::pin(async move {
-            if let Some(gone) = displaced {
-                gone.await;
-            }
+            free.await;
             Ok(())
         })
     }
@@ -202,16 +226,16 @@ impl Handler<Lease> for BrowserPoolActor {
     type Result = ();
 
     fn handle(&mut self, lease: Lease, ctx: &mut Context<Self>) {
-        let reserved =
-            lock(&self.deps.table.ledger).reserve(lease.session, lease.user, self.deps.policy.user_limit);
+        let limit = self.deps.policy.user_limit;
+        let reserved = lock(&self.deps.table.ledger).reserve(lease.session, lease.user, limit);
         let spare = match reserved {
             Err(refused) => {
                 let _ = lease.answer.send(Err(LaunchError(refused.to_string())));
                 return;
             }
             Ok(Slot::Displaced(spare)) => Some(spare),
-            Ok(Slot::Held | Slot::Free) if lease.profile.is_none() => lock(&self.deps.table.ledger).take_spare(),
-            Ok(Slot::Held | Slot::Free) => None,
+            Ok(_) if lease.profile.is_none() => lock(&self.deps.table.ledger).take_spare(),
+            Ok(_) => None,
         };
         let warm = spare.and_then(|id| self.deps.table.spares.remove(&id)).map(|(_, worker)| worker);
         match (warm, lease.profile) {
@@ -219,12 +243,9 @@ impl Handler<Lease> for BrowserPoolActor {
                 let _ = lease.answer.send(Ok(worker));
             }
             (displaced, profile) => {
-                let gone = displaced.map(|worker| self.end(worker));
-                let launch = self.launch(profile.unwrap_or_else(WorkerId::generate));
+                let free = self.after(reserved.unwrap_or(Slot::Held), displaced);
+                let launch = self.launch(profile.unwrap_or_else(WorkerId::generate), free);
                 self.deps.io.spawn(async move {
-                    if let Some(gone) = gone {
-                        gone.await;
-                    }
                     if let Err(Ok(worker)) = lease.answer.send(launch.await) {
                         worker.stop(false).await;
                     }
@@ -249,7 +270,17 @@ impl Handler<Warmed> for BrowserPoolActor {
     fn handle(&mut self, Warmed(result): Warmed, ctx: &mut Context<Self>) {
         let worker = result.inspect_err(|error| tracing::warn!(%error, "no warm worker")).ok();
         let id = worker.as_ref().map(|worker| worker.id());
-        lock(&self.deps.table.ledger).end_warming(id);
+        if !lock(&self.deps.table.ledger).end_warming(id) {
+            let gone = worker.map(|worker| self.end(worker));
+            let made_way = Arc::clone(&self.deps.table.made_way);
+            self.deps.io.spawn(async move {
+                if let Some(gone) = gone {
+                    gone.await;
+                }
+                made_way.add_permits(1);
+            });
+            return;
+        }
         let Some(worker) = worker else { return };
         let (watched, addr) = (Arc::clone(&worker), ctx.address());
         self.deps.table.spares.insert(worker.id(), worker);

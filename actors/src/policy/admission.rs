@@ -29,6 +29,8 @@ pub struct Ledger {
     spares: VecDeque<WorkerId>,
     /// Spares that are being launched.
     warming: usize,
+    /// How many of those have to be ended as soon as they are there, because their place was given away.
+    doomed: usize,
 }
 
 /// What a reservation got.
@@ -40,13 +42,15 @@ pub enum Slot {
     Free,
     /// The place of this spare, which has to be ended first, because the node is full.
     Displaced(WorkerId),
+    /// The place of a spare that is being launched: to be used when that one is there and has been ended.
+    AfterWarming,
 }
 
 impl Ledger {
     /// An empty ledger.
     #[must_use]
     pub fn new(node_limit: usize) -> Self {
-        Self { node_limit, held: HashMap::new(), spares: VecDeque::new(), warming: 0 }
+        Self { node_limit, held: HashMap::new(), spares: VecDeque::new(), warming: 0, doomed: 0 }
     }
 
     /// Takes a slot for `session` of `user`, whose quota is `user_limit` running sessions.
@@ -60,13 +64,18 @@ impl Ledger {
         if self.held.values().filter(|owner| **owner == user).count() >= user_limit {
             return Err(Refused::Quota { limit: user_limit });
         }
-        let displaced = if self.total() < self.node_limit {
-            None
+        let slot = if self.total() < self.node_limit {
+            Slot::Free
+        } else if let Some(spare) = self.spares.pop_front() {
+            Slot::Displaced(spare)
+        } else if self.warming > self.doomed {
+            self.doomed += 1;
+            Slot::AfterWarming
         } else {
-            Some(self.spares.pop_front().ok_or(Refused::NodeFull { limit: self.node_limit })?)
+            return Err(Refused::NodeFull { limit: self.node_limit });
         };
         self.held.insert(session, user);
-        Ok(displaced.map_or(Slot::Free, Slot::Displaced))
+        Ok(slot)
     }
 
     /// Whether one more session could run, whoever owns it.
@@ -74,7 +83,7 @@ impl Ledger {
     /// # Errors
     /// [`Refused::NodeFull`].
     pub fn room(&self) -> Result<(), Refused> {
-        let room = self.total() < self.node_limit || !self.spares.is_empty();
+        let room = self.total() < self.node_limit || !self.spares.is_empty() || self.warming > self.doomed;
         if room { Ok(()) } else { Err(Refused::NodeFull { limit: self.node_limit }) }
     }
 
@@ -85,15 +94,21 @@ impl Ledger {
 
     /// Whether one more spare may be launched to reach `wanted`; counts it if so.
     pub fn begin_warming(&mut self, wanted: usize) -> bool {
-        let room = self.spares.len() + self.warming < wanted && self.total() < self.node_limit;
+        let room = self.spares.len() + self.warming - self.doomed < wanted && self.total() < self.node_limit;
         self.warming += usize::from(room);
         room
     }
 
-    /// A launch that [`Self::begin_warming`] counted ended.
-    pub fn end_warming(&mut self, spare: Option<WorkerId>) {
+    /// A launch that [`Self::begin_warming`] counted ended. False when the place was given away meanwhile: whatever was
+    /// launched has to be ended.
+    pub fn end_warming(&mut self, spare: Option<WorkerId>) -> bool {
         self.warming = self.warming.saturating_sub(1);
+        if self.doomed > 0 {
+            self.doomed -= 1;
+            return false;
+        }
         self.spares.extend(spare);
+        true
     }
 
     /// A spare goes to a session that holds a slot: two places become one.
@@ -115,7 +130,7 @@ impl Ledger {
     /// Places in use: sessions, spares, and spares on their way.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.held.len() + self.spares.len() + self.warming
+        self.held.len() + self.spares.len() + self.warming - self.doomed
     }
 
     /// Warm workers.

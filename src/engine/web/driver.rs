@@ -17,7 +17,7 @@ use wardroom_actors::domain::login::{Account, QrCode};
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::session::StopMode;
 use wardroom_actors::domain::spec::SessionSpec;
-use wardroom_actors::ports::engine::{Command, CommandError, DriverContext, Report, Reported, WorkerPool};
+use wardroom_actors::ports::engine::{Command, CommandError, DriverContext, Report, Reported};
 use wardroom_actors::ports::journal::{Entry, Journal};
 use wardroom_actors::ports::store::{OutboxStore, SessionStore};
 use wardroom_actors::ports::worker::{Worker, WorkerLauncher as _};
@@ -125,12 +125,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut context: DriverContext) -> Exit
         Ok(profile) => profile,
         Err(error) => return ExitReason::LaunchFailed { detail: error.to_string() },
     };
-    let pool: Arc<dyn WorkerPool> = Arc::clone(&context.pool);
-    let worker = tokio::select! {
-        worker = pool.lease(&context.spec, profile) => worker,
-        _ = stop.wait_for(Option::is_some) => return ExitReason::Stopped,
-    };
-    let worker = match worker {
+    // Not given up at a stop: a browser on its way has to be ended, and its end to be seen.
+    let worker = match context.pool.lease(&context.spec, profile).await {
         Ok(worker) => worker,
         Err(error) => return ExitReason::LaunchFailed { detail: error.to_string() },
     };
@@ -281,6 +277,8 @@ struct Follow {
     before: Option<PageState>,
     codes: u32,
     code: Option<String>,
+    /// This page's store was walked.
+    caught_up: bool,
     /// When the page has to know where it stands, or the network has to be back.
     deadline: Option<u64>,
 }
@@ -289,12 +287,11 @@ struct Follow {
 async fn follow(live: Arc<Live>) -> ExitReason {
     let started = live.shared.clock.now();
     let limit = u64::try_from(live.shared.options.ready_timeout.as_millis()).unwrap_or(u64::MAX);
-    let mut follow =
-        Follow { live, done: 0, before: None, codes: 0, code: None, deadline: Some(started.saturating_add(limit)) };
+    let deadline = Some(started.saturating_add(limit));
+    let mut follow = Follow { live, done: 0, before: None, codes: 0, code: None, caught_up: false, deadline };
     loop {
-        match follow.pull().await {
-            Ok(()) => {}
-            Err(reason) => return reason,
+        if let Err(reason) = follow.pull().await {
+            return reason;
         }
     }
 }
@@ -313,7 +310,7 @@ impl Follow {
             // Between two documents; the deadline bounds it.
             Ok(None) | Err(PageError::Threw(_)) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                (self.done, self.before) = (0, None);
+                (self.done, self.before, self.caught_up) = (0, None, false);
                 return self.check_deadline();
             }
             Err(PageError::TimedOut) => return Err(ExitReason::Hung),
@@ -323,7 +320,11 @@ impl Follow {
             self.stand(&pulled.state).await?;
             self.before = Some(pulled.state);
         }
-        self.take(pulled.events).await?;
+        // What came before this page's listeners were there is only in its store; until that was walked, the queue waits, or
+        // later messages would be recorded before earlier ones.
+        if self.caught_up {
+            self.take(pulled.events).await?;
+        }
         self.check_deadline()
     }
 
@@ -418,7 +419,7 @@ impl Follow {
             }
             skip = walked.next;
         }
-        self.deadline = None;
+        (self.deadline, self.caught_up) = (None, true);
         self.live.ready.send_replace(true);
         self.live.report(Report::Ready(account)).await;
         Ok(())
