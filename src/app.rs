@@ -3,9 +3,9 @@
 use crate::api::{self, Api};
 use crate::clock::SystemClock;
 use crate::config::{Config, Environment};
+use crate::dashboard::files;
 use crate::dashboard::gate::Conn;
 use crate::dashboard::socket::{self, Sockets};
-use crate::dashboard::files;
 use crate::engine::web::{self, ChromiumLauncher, Snapshots, WebEngine};
 use crate::error::{ApiError, REQUEST_ID};
 use crate::metrics::Metrics;
@@ -340,7 +340,10 @@ impl Parts<'_> {
                 .app_data(json_config(body_limit))
                 .app_data(http::PayloadConfig::new(body_limit))
                 .app_data(http::QueryConfig::default().error_handler(|error, _| bad_input(&error).into()))
-                .app_data(http::PathConfig::default().error_handler(|_, _| ApiError::new("not_found", "There is no such path").into()))
+                .app_data(
+                    http::PathConfig::default()
+                        .error_handler(|_, _| ApiError::new("not_found", "There is no such path").into()),
+                )
                 .wrap(from_fn(request_id))
                 .configure(api::routes)
                 .route("/ws", http::get().to(socket::open))

@@ -145,7 +145,9 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotFound => Self::no_session(),
-            Refusal::Exists => Self::new("session_exists", "A session of this name already exists. Use PUT to update it."),
+            Refusal::Exists => {
+                Self::new("session_exists", "A session of this name already exists. Use PUT to update it.")
+            }
             Refusal::Limit(Refused::Quota { limit }) => {
                 Self::new("quota_sessions", format!("This user may have {limit} sessions")).with("limit", json!(limit))
             }

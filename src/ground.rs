@@ -21,7 +21,11 @@ use wardroom_actors::ports::clock::Clock;
 /// Of the file system.
 pub fn data_dir(config: &Config) -> anyhow::Result<PathBuf> {
     let dir = &config.data_dir;
-    DirBuilder::new().recursive(true).mode(0o711).create(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(dir)
+        .with_context(|| format!("cannot create {}", dir.display()))?;
     dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))
 }
 
@@ -101,7 +105,9 @@ pub async fn store(
     role: Role,
 ) -> anyhow::Result<(Store, Arc<Vault>)> {
     let vault = Arc::new(Vault::new(kek(config, dir)?));
-    let store = Store::open(&database(config, dir), Arc::clone(&vault), clock, node(dir)?, role).await?;
+    let options = database(config, dir);
+    // The migrations make a future of many kilobytes.
+    let store = Box::pin(Store::open(&options, Arc::clone(&vault), clock, node(dir)?, role)).await?;
     Ok((store, vault))
 }
 

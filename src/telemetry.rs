@@ -9,16 +9,31 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Crates whose lines below `warn` carry contents. `log` stands for all crates that do not use tracing.
 const TALKATIVE: &[&str] = &[
-    "actix_http", "actix_server", "actix_web", "actix_web_actors", "h2", "hyper", "hyper_util", "log", "mio", "reqwest",
-    "sea_orm", "sea_orm_migration", "sea_schema", "sqlx", "tokio_tungstenite", "tungstenite", "want",
+    "actix_server",
+    "actix_web",
+    "actix_web_actors",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "log",
+    "mio",
+    "reqwest",
+    "sea_orm",
+    "sea_orm_migration",
+    "sea_schema",
+    "sqlx",
+    "tokio_tungstenite",
+    "tungstenite",
+    "want",
 ];
 
 /// Whether a line may be written at all, before any filter of the operator's.
 fn harmless(line: &Metadata<'_>) -> bool {
     let name = line.target().split("::").next().unwrap_or_default();
-    if name.starts_with("chromiumoxide") {
-        // It prints frames that it cannot parse at warn.
-        return *line.level() <= Level::ERROR;
+    // One prints frames that it cannot parse and calls every closed browser an error, the other lets any stranger write
+    // errors. What matters of both is told by those who use them.
+    if name.starts_with("chromiumoxide") || name == "actix_http" {
+        return false;
     }
     *line.level() <= Level::WARN || !TALKATIVE.contains(&name)
 }

@@ -92,9 +92,7 @@ impl Kernel {
     #[must_use]
     pub fn start(self, arbiter: &ArbiterHandle) -> Handle {
         let deps = self.registry.clone();
-        let addr = supervise::start(arbiter, "registry", deps.supervision.clone(), move |_| {
-            RegistryActor::new(deps)
-        });
+        let addr = supervise::start(arbiter, "registry", deps.supervision.clone(), move |_| RegistryActor::new(deps));
         Handle {
             living: Arc::clone(&self.registry.living),
             registry: Arc::new(Inbox::new(addr, self.registry_inbox)),

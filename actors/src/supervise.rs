@@ -104,6 +104,8 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without text".to_owned())
 }
 
+type ActorFuture<A> = Pin<Box<ContextFut<A, Context<A>>>>;
+
 enum Step {
     Poll,
     Restart,
@@ -111,7 +113,7 @@ enum Step {
 }
 
 struct Run<A: Actor<Context = Context<A>>> {
-    future: Option<Pin<Box<ContextFut<A, Context<A>>>>>,
+    future: Option<ActorFuture<A>>,
     kind: &'static str,
     supervision: Supervision,
     lifeline: Lifeline,
@@ -122,12 +124,7 @@ struct Run<A: Actor<Context = Context<A>>> {
 }
 
 impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Run<A> {
-    fn new(
-        future: Pin<Box<ContextFut<A, Context<A>>>>,
-        kind: &'static str,
-        supervision: Supervision,
-        lifeline: Lifeline,
-    ) -> Self {
+    fn new(future: ActorFuture<A>, kind: &'static str, supervision: Supervision, lifeline: Lifeline) -> Self {
         Self { future: Some(future), kind, supervision, lifeline, step: Step::Poll, exits: 0, last_exit: None }
     }
 

@@ -1,1 +1,474 @@
+//! Fakes that keep their promises: they pass the same conformance suite as the real stores.
+#![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a fake that is broken ends the test")]
 
+use crate::domain::chat::ChatId;
+use crate::domain::event::{Event, EventKind};
+use crate::domain::exit::ExitReason;
+use crate::domain::ids::{ChatKey, ChatUuid, LinkEpoch, SessionId, SessionKey, WorkerId, event_id};
+use crate::domain::login::Account;
+use crate::domain::signal::{AgentState, Effect, Signal};
+use crate::domain::spec::{Network, SessionSpec};
+use crate::ports::clock::Clock;
+use crate::ports::engine::{Command, CommandError, DriverContext, Engine, Report};
+use crate::ports::journal::{AgentCommit, AgentStore, Entry, EventSink, Journal, NudgeSink, Pending, Recorded};
+use crate::ports::store::{AcceptError, CreateError, Delivery, NewSession, OutboxStore, Outgoing, SessionStore};
+use crate::ports::worker::{LaunchError, Worker, WorkerLauncher};
+use crate::ports::{BoxFuture, PortError};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use tokio::sync::{Notify, mpsc};
+
+/// A clock that stands still until it is moved.
+#[derive(Default)]
+pub struct ManualClock {
+    now: AtomicU64,
+    moved: Arc<Notify>,
+}
+
+impl ManualClock {
+    /// Moves time on and wakes whoever waited for it.
+    pub fn advance(&self, ms: u64) {
+        self.now.fetch_add(ms, Ordering::SeqCst);
+        self.moved.notify_waiters();
+    }
+}
+
+/// A manual clock that can be shared and waited on.
+#[derive(Clone, Default)]
+pub struct SharedClock(pub Arc<ManualClock>);
+
+impl Clock for SharedClock {
+    fn now(&self) -> u64 {
+        self.0.now.load(Ordering::SeqCst)
+    }
+
+    fn unix_ms(&self) -> i64 {
+        1_700_000_000_000 + i64::try_from(self.now()).unwrap()
+    }
+
+    fn sleep_until(&self, at: u64) -> BoxFuture<'static, ()> {
+        let clock = self.clone();
+        Box::pin(async move {
+            loop {
+                let moved = clock.0.moved.notified();
+                if clock.now() >= at {
+                    return;
+                }
+                moved.await;
+            }
+        })
+    }
+}
+
+/// Keeps every event, in order.
+#[derive(Default)]
+pub struct RecordingSink(pub Mutex<Vec<Event>>);
+
+impl EventSink for RecordingSink {
+    fn publish(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+#[derive(Default)]
+struct Rows {
+    sessions: Vec<(SessionSpec, bool)>,
+    aliases: HashMap<(SessionKey, String), ChatUuid>,
+    journal: Vec<Row>,
+    dedupe: HashSet<(SessionKey, LinkEpoch, String)>,
+    agents: HashMap<ChatKey, (AgentState, i64)>,
+    outbox: Vec<(SessionKey, Outgoing, Option<Delivery>)>,
+    effects: Vec<(ChatKey, i64, usize, Effect)>,
+    seq: i64,
+}
+
+struct Row {
+    seq: i64,
+    key: SessionKey,
+    chat: Option<ChatKey>,
+    epoch: LinkEpoch,
+    kind: EventKind,
+}
+
+/// All stores in memory.
+#[derive(Clone, Default)]
+pub struct Memory {
+    rows: Arc<Mutex<Rows>>,
+    /// Where events go, once set.
+    pub sink: Arc<OnceLock<Arc<dyn EventSink>>>,
+    /// Who wakes chats, once set.
+    pub nudge: Arc<OnceLock<Arc<dyn NudgeSink>>>,
+}
+
+fn done<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl Memory {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap()
+    }
+
+    /// Effects that agents asked for.
+    #[must_use]
+    pub fn effects(&self) -> Vec<Effect> {
+        self.rows().effects.iter().map(|(.., effect)| effect.clone()).collect()
+    }
+
+    fn change(
+        &self,
+        spec: &SessionSpec,
+        change: impl FnOnce(&mut SessionSpec, &mut bool),
+    ) -> BoxFuture<'static, Result<(), PortError>> {
+        let mut rows = self.rows();
+        let found = rows.sessions.iter_mut().find(|(one, _)| one.key() == spec.key());
+        done(found.map(|(one, buried)| change(one, buried)).ok_or(PortError::Conflict))
+    }
+
+    fn all_of(&self, wanted: bool) -> BoxFuture<'static, Result<Vec<SessionSpec>, PortError>> {
+        let rows = self.rows();
+        done(Ok(rows.sessions.iter().filter(|(_, buried)| *buried == wanted).map(|(spec, _)| spec.clone()).collect()))
+    }
+}
+
+impl SessionStore for Memory {
+    fn all(&self) -> BoxFuture<'static, Result<Vec<SessionSpec>, PortError>> {
+        self.all_of(false)
+    }
+
+    fn tombstones(&self) -> BoxFuture<'static, Result<Vec<SessionSpec>, PortError>> {
+        self.all_of(true)
+    }
+
+    fn create(&self, new: NewSession, user_limit: usize) -> BoxFuture<'static, Result<SessionSpec, CreateError>> {
+        let mut rows = self.rows();
+        let living = rows.sessions.iter().filter(|(spec, buried)| !buried && spec.tenant == new.tenant);
+        if living.clone().any(|(spec, _)| spec.name == new.name) {
+            return done(Err(CreateError::Exists));
+        }
+        if living.filter(|(spec, _)| spec.user == new.user).count() >= user_limit {
+            return done(Err(CreateError::Quota { limit: user_limit }));
+        }
+        let spec = SessionSpec {
+            tenant: new.tenant,
+            user: new.user,
+            id: SessionId::generate(),
+            name: new.name,
+            engine: new.engine,
+            network: new.network,
+            config: new.config,
+            desired_running: new.desired_running,
+            link_epoch: LinkEpoch(0),
+            linked_at: None,
+            account: None,
+            worker: None,
+            owner_epoch: 1,
+        };
+        rows.sessions.push((spec.clone(), false));
+        done(Ok(spec))
+    }
+
+    fn get(&self, key: SessionKey) -> BoxFuture<'static, Result<Option<SessionSpec>, PortError>> {
+        let rows = self.rows();
+        done(Ok(rows.sessions.iter().find(|(spec, _)| spec.key() == key).map(|(spec, _)| spec.clone())))
+    }
+
+    fn set_desired(&self, spec: &SessionSpec, running: bool) -> BoxFuture<'static, Result<(), PortError>> {
+        self.change(spec, |spec, _| spec.desired_running = running)
+    }
+
+    fn set_config(
+        &self,
+        spec: &SessionSpec,
+        network: Network,
+        config: String,
+    ) -> BoxFuture<'static, Result<(), PortError>> {
+        self.change(spec, |spec, _| (spec.network, spec.config) = (network, config))
+    }
+
+    fn linked(
+        &self,
+        spec: &SessionSpec,
+        account: &Account,
+        at: i64,
+    ) -> BoxFuture<'static, Result<LinkEpoch, PortError>> {
+        let epoch = LinkEpoch(spec.link_epoch.0 + 1);
+        let change = self.change(spec, |spec, _| {
+            (spec.account, spec.linked_at, spec.link_epoch) = (Some(account.clone()), Some(at), epoch);
+        });
+        Box::pin(async move { change.await.map(|()| epoch) })
+    }
+
+    fn unlinked(&self, spec: &SessionSpec) -> BoxFuture<'static, Result<(), PortError>> {
+        self.change(spec, |spec, _| (spec.account, spec.linked_at, spec.worker) = (None, None, None))
+    }
+
+    fn set_worker(&self, spec: &SessionSpec, worker: Option<WorkerId>) -> BoxFuture<'static, Result<(), PortError>> {
+        self.change(spec, |spec, _| spec.worker = worker)
+    }
+
+    fn watermark(&self, key: SessionKey, epoch: LinkEpoch) -> BoxFuture<'static, Result<Option<i64>, PortError>> {
+        let rows = self.rows();
+        let of_session = rows.journal.iter().filter(|row| row.key == key && row.epoch == epoch);
+        let times = of_session.filter_map(|row| match &row.kind {
+            EventKind::Message(message) => Some(message.timestamp),
+            _ => None,
+        });
+        done(Ok(times.max()))
+    }
+
+    fn bury(&self, spec: &SessionSpec) -> BoxFuture<'static, Result<(), PortError>> {
+        self.change(spec, |spec, buried| (spec.desired_running, *buried) = (false, true))
+    }
+
+    fn purge(&self, key: SessionKey) -> BoxFuture<'static, Result<(), PortError>> {
+        let mut rows = self.rows();
+        rows.sessions.retain(|(spec, _)| spec.key() != key);
+        rows.journal.retain(|row| row.key != key);
+        rows.outbox.retain(|(owner, ..)| *owner != key);
+        rows.aliases.retain(|(owner, _), _| *owner != key);
+        rows.agents.retain(|chat, _| chat.session_key() != key);
+        done(Ok(()))
+    }
+}
+
+impl OutboxStore for Memory {
+    fn accept(
+        &self,
+        spec: &SessionSpec,
+        chat: &ChatId,
+        text: String,
+        limit: u64,
+    ) -> BoxFuture<'static, Result<Outgoing, AcceptError>> {
+        let mut rows = self.rows();
+        let waiting = rows.outbox.iter().filter(|(key, _, end)| *key == spec.key() && end.is_none()).count();
+        if u64::try_from(waiting).unwrap() >= limit {
+            return done(Err(AcceptError::Full));
+        }
+        let id = i64::try_from(rows.outbox.len()).unwrap() + 1;
+        let outgoing = Outgoing { id, chat: chat.clone(), message_id: format!("3EB0{id:018X}"), text, attempts: 0 };
+        rows.outbox.push((spec.key(), outgoing.clone(), None));
+        done(Ok(outgoing))
+    }
+
+    fn waiting(&self, spec: &SessionSpec, limit: u64) -> BoxFuture<'static, Result<Vec<Outgoing>, PortError>> {
+        let rows = self.rows();
+        let waiting = rows.outbox.iter().filter(|(key, _, end)| *key == spec.key() && end.is_none());
+        done(Ok(waiting.take(usize::try_from(limit).unwrap()).map(|(_, one, _)| one.clone()).collect()))
+    }
+
+    fn attempt(&self, key: SessionKey, id: i64) -> BoxFuture<'static, Result<(), PortError>> {
+        let mut rows = self.rows();
+        let mine = rows.outbox.iter_mut().filter(|(owner, one, _)| *owner == key && one.id == id);
+        mine.for_each(|(_, one, _)| one.attempts += 1);
+        done(Ok(()))
+    }
+
+    fn finish(&self, key: SessionKey, id: i64, delivery: Delivery) -> BoxFuture<'static, Result<(), PortError>> {
+        let mut rows = self.rows();
+        let mine = rows.outbox.iter_mut().filter(|(owner, one, _)| *owner == key && one.id == id);
+        mine.for_each(|(.., end)| *end = Some(delivery.clone()));
+        done(Ok(()))
+    }
+}
+
+impl Rows {
+    /// The chat behind one or two aliases; two chats that turn out to be one become the older.
+    fn chat(&mut self, key: SessionKey, alias: &str, other: Option<&str>) -> ChatUuid {
+        let names: Vec<_> = [Some(alias), other].into_iter().flatten().map(|name| (key, name.to_owned())).collect();
+        let known: Vec<_> = names.iter().filter_map(|name| self.aliases.get(name).copied()).collect();
+        let chat = known.iter().min().copied().unwrap_or_else(ChatUuid::generate);
+        for row in self.journal.iter_mut().filter(|row| row.key == key) {
+            row.chat =
+                row.chat.map(|old| ChatKey { chat: if known.contains(&old.chat) { chat } else { old.chat }, ..old });
+        }
+        for (_, old) in self.aliases.iter_mut().filter(|((owner, _), _)| *owner == key) {
+            *old = if known.contains(old) { chat } else { *old };
+        }
+        self.aliases.extend(names.into_iter().map(|name| (name, chat)));
+        chat
+    }
+}
+
+impl Journal for Memory {
+    fn append(&self, entries: Vec<Entry>) -> BoxFuture<'static, Result<Vec<Recorded>, PortError>> {
+        let (mut recorded, mut events) = (vec![], vec![]);
+        {
+            let mut rows = self.rows();
+            for entry in entries {
+                let key = entry.key;
+                let alive = rows.sessions.iter().any(|(spec, _)| spec.key() == key);
+                let event =
+                    |seq, kind| Event { seq, id: event_id(), key, session: entry.session.clone(), at_ms: 0, kind };
+                if !alive || !entry.kind.durable() {
+                    events.push(event(None, entry.kind));
+                    recorded.push(Recorded::Duplicate);
+                    continue;
+                }
+                if !rows.dedupe.insert((key, entry.epoch, entry.dedupe.clone())) {
+                    recorded.push(Recorded::Duplicate);
+                    continue;
+                }
+                let chat = match &entry.kind {
+                    EventKind::Message(message) => Some((message.chat.clone(), message.chat_alias.clone())),
+                    EventKind::Ack(ack) => Some((ack.chat.clone(), None)),
+                    _ => None,
+                };
+                let chat = chat.map(|(alias, other)| rows.chat(key, &alias, other.as_deref()));
+                let chat = chat.map(|chat| ChatKey { tenant: key.tenant, session: key.session, chat });
+                rows.seq += 1;
+                let seq = rows.seq;
+                rows.journal.push(Row { seq, key, chat, epoch: entry.epoch, kind: entry.kind.clone() });
+                events.push(event(Some(seq), entry.kind));
+                recorded.push(Recorded::New { seq, chat });
+            }
+        }
+        for event in events {
+            if let Some(sink) = self.sink.get() {
+                sink.publish(event);
+            }
+        }
+        for one in &recorded {
+            if let (Recorded::New { chat: Some(chat), .. }, Some(nudge)) = (one, self.nudge.get()) {
+                nudge.nudge(*chat);
+            }
+        }
+        done(Ok(recorded))
+    }
+}
+
+impl AgentStore for Memory {
+    fn load(&self, chat: ChatKey) -> BoxFuture<'static, Result<(AgentState, i64), PortError>> {
+        done(Ok(self.rows().agents.get(&chat).cloned().unwrap_or_default()))
+    }
+
+    fn pending(&self, chat: ChatKey, handled: i64, limit: u64) -> BoxFuture<'static, Result<Vec<Pending>, PortError>> {
+        let rows = self.rows();
+        let mine = rows.journal.iter().filter(|row| row.chat == Some(chat) && row.seq > handled);
+        let signals = mine.filter_map(|row| match &row.kind {
+            EventKind::Message(message) => Some(Pending { seq: row.seq, signal: Signal::Message(message.clone()) }),
+            EventKind::Ack(ack) => Some(Pending { seq: row.seq, signal: Signal::Ack(ack.clone()) }),
+            _ => None,
+        });
+        done(Ok(signals.take(usize::try_from(limit).unwrap()).collect()))
+    }
+
+    fn behind(&self, session: SessionKey) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>> {
+        let rows = self.rows();
+        let mut behind: Vec<_> = rows
+            .journal
+            .iter()
+            .filter(|row| row.key == session && matches!(row.kind, EventKind::Message(_)))
+            .filter_map(|row| Some((row.chat?, row.seq)))
+            .filter(|(chat, seq)| rows.agents.get(chat).map_or(0, |(_, handled)| *handled) < *seq)
+            .map(|(chat, _)| chat)
+            .collect();
+        behind.sort();
+        behind.dedup();
+        done(Ok(behind))
+    }
+
+    fn commit(&self, commit: AgentCommit) -> BoxFuture<'static, Result<(), PortError>> {
+        let mut rows = self.rows();
+        let handled = rows.agents.get(&commit.chat).map_or(0, |(_, handled)| *handled);
+        if handled != commit.expected {
+            return done(Err(PortError::Conflict));
+        }
+        rows.agents.insert(commit.chat, (commit.state, commit.handled));
+        let effects = commit.effects.into_iter().enumerate();
+        rows.effects.extend(effects.map(|(index, effect)| (commit.chat, commit.handled, index, effect)));
+        done(Ok(()))
+    }
+}
+
+/// What a [`FakeEngine`]'s running driver is told by a test.
+pub enum Script {
+    /// Say this to the session.
+    Say(Report),
+    /// End like this.
+    Exit(ExitReason),
+    /// Panic with this text.
+    Panic(&'static str),
+}
+
+/// An engine whose drivers do what a test says. A stop ends them at once.
+#[derive(Default)]
+pub struct FakeEngine {
+    scripts: Mutex<HashMap<SessionId, mpsc::UnboundedSender<Script>>>,
+    /// Drivers that are alive.
+    pub alive: Arc<AtomicUsize>,
+    /// Most drivers of one session that were ever alive at once must be one.
+    pub started: AtomicUsize,
+    /// Rings at every start.
+    pub starts: Notify,
+}
+
+impl FakeEngine {
+    /// Tells the session's running driver what to do; false when there is none.
+    pub fn tell(&self, session: SessionId, script: Script) -> bool {
+        self.scripts.lock().unwrap().get(&session).is_some_and(|driver| driver.send(script).is_ok())
+    }
+}
+
+struct Alive(Arc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Engine for FakeEngine {
+    fn run(&self, mut context: DriverContext) -> BoxFuture<'static, ExitReason> {
+        let (tell, mut hear) = mpsc::unbounded_channel();
+        self.scripts.lock().unwrap().insert(context.spec.id, tell);
+        self.alive.fetch_add(1, Ordering::SeqCst);
+        self.started.fetch_add(1, Ordering::SeqCst);
+        self.starts.notify_waiters();
+        let alive = Alive(Arc::clone(&self.alive));
+        Box::pin(async move {
+            let _alive = alive;
+            let mut stop = context.stop.clone();
+            loop {
+                tokio::select! {
+                    () = async { drop(stop.wait_for(Option::is_some).await) } => return ExitReason::Stopped,
+                    Some(command) = context.commands.recv() => match command {
+                        Command::Seen { answer, .. } => drop(answer.send(Ok(()))),
+                        other => other.refuse(CommandError::Unsupported),
+                    },
+                    Some(script) = hear.recv() => match script {
+                        Script::Say(report) => context.report(report).await,
+                        Script::Exit(reason) => return reason,
+                        Script::Panic(text) => std::panic::panic_any(text),
+                    },
+                }
+            }
+        })
+    }
+
+    fn clean_up(&self, _: &SessionSpec) -> BoxFuture<'static, ()> {
+        done(())
+    }
+
+    fn put_away(&self, _: &SessionSpec) -> BoxFuture<'static, bool> {
+        done(true)
+    }
+
+    fn forget(&self, _: &SessionSpec) -> BoxFuture<'static, Result<(), PortError>> {
+        done(Ok(()))
+    }
+}
+
+/// Starts nothing.
+pub struct NoLauncher;
+
+impl WorkerLauncher for NoLauncher {
+    fn launch(&self, _: WorkerId) -> BoxFuture<'_, Result<Arc<dyn Worker>, LaunchError>> {
+        Box::pin(std::future::ready(Err(LaunchError("a fake starts no browser".into()))))
+    }
+
+    fn remove_profile(&self, _: WorkerId) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}

@@ -62,9 +62,9 @@ fn offset(asked: Option<u64>) -> Result<u64, ApiError> {
 pub async fn list(named: Named, api: web::Data<Api>, page: web::Query<ChatsPage>) -> Result<HttpResponse, ApiError> {
     let (limit, offset) = (limit(page.limit, 100)?, offset(page.offset)?);
     let chats = api.store.chats(&named.seen.spec, limit, offset).await?;
-    let body = chats.iter().map(|chat| {
-        json!({"id": chat.id, "name": chat.name, "conversationTimestamp": chat.last_at / 1000})
-    });
+    let body = chats
+        .iter()
+        .map(|chat| json!({"id": chat.id, "name": chat.name, "conversationTimestamp": chat.last_at / 1000}));
     Ok(HttpResponse::Ok().json(body.collect::<Vec<_>>()))
 }
 

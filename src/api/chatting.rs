@@ -130,7 +130,11 @@ pub async fn send_seen(caller: Caller, api: web::Data<Api>, body: web::Json<InCh
 /// 400, 404, 422 as for a text.
 #[utoipa::path(post, path = "/api/startTyping", tag = "chatting", request_body = InChat, responses(
     (status = 201, description = "Done"), (status = 404, description = "No such session")))]
-pub async fn start_typing(caller: Caller, api: web::Data<Api>, body: web::Json<InChat>) -> Result<HttpResponse, ApiError> {
+pub async fn start_typing(
+    caller: Caller,
+    api: web::Data<Api>,
+    body: web::Json<InChat>,
+) -> Result<HttpResponse, ApiError> {
     typing(caller, &api, &body, true).await
 }
 
@@ -140,7 +144,11 @@ pub async fn start_typing(caller: Caller, api: web::Data<Api>, body: web::Json<I
 /// 400, 404, 422 as for a text.
 #[utoipa::path(post, path = "/api/stopTyping", tag = "chatting", request_body = InChat, responses(
     (status = 201, description = "Done"), (status = 404, description = "No such session")))]
-pub async fn stop_typing(caller: Caller, api: web::Data<Api>, body: web::Json<InChat>) -> Result<HttpResponse, ApiError> {
+pub async fn stop_typing(
+    caller: Caller,
+    api: web::Data<Api>,
+    body: web::Json<InChat>,
+) -> Result<HttpResponse, ApiError> {
     typing(caller, &api, &body, false).await
 }
 

@@ -27,7 +27,8 @@ struct Key;
 impl Modify for Key {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_with(Default::default);
-        components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key"))));
+        components
+            .add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key"))));
     }
 }
 
@@ -51,7 +52,9 @@ pub fn reserved_names() -> HashSet<String> {
         let Some(place) = path.iter().position(|part| *part == "{session}") else { continue };
         reserved.extend(path.iter().take(place).filter(|part| is_name(part)).map(|part| (*part).to_owned()));
         let beside = paths.iter().filter(|other| other.get(..place) == path.get(..place));
-        reserved.extend(beside.filter_map(|other| other.get(place)).filter(|part| is_name(part)).map(|part| (*part).to_owned()));
+        reserved.extend(
+            beside.filter_map(|other| other.get(place)).filter(|part| is_name(part)).map(|part| (*part).to_owned()),
+        );
     }
     reserved
 }

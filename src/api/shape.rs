@@ -94,7 +94,8 @@ pub fn read_config(config: &Value) -> Result<Network, ApiError> {
         Some(_) => return Err(ApiError::invalid("config.engine must be \"web\"")),
     }
     if let Some(webhooks) = object.get("webhooks").filter(|value| !value.is_null()) {
-        let shaped = webhooks.as_array().is_some_and(|all| all.iter().all(|one| one["url"].is_string()));
+        let shaped =
+            webhooks.as_array().is_some_and(|all| all.iter().all(|one| one.get("url").is_some_and(Value::is_string)));
         if !shaped {
             return Err(ApiError::invalid("config.webhooks must be a list of objects with a url"));
         }

@@ -27,9 +27,9 @@ impl Server {
         let text = response.text().await?;
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
         if !status.is_success() {
-            let message = match &body["message"] {
-                Value::String(text) => text.clone(),
-                Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
+            let message = match body.get("message") {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
                 _ => text,
             };
             bail!("{message} ({status})");
@@ -38,10 +38,13 @@ impl Server {
     }
 }
 
+/// The text at a JSON pointer; empty when there is none.
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
 fn line(session: &Value) -> String {
-    let text = |key: &str| session[key].as_str().unwrap_or_default().to_owned();
-    let account = session["me"]["id"].as_str().unwrap_or("-");
-    format!("{:<24} {:<14} {account}", text("name"), text("status"))
+    format!("{:<24} {:<14} {}", text(session, "/name"), text(session, "/status"), text(session, "/me/id"))
 }
 
 pub(super) fn sessions(server: &Server, verb: SessionsVerb) -> anyhow::Result<()> {
@@ -58,8 +61,12 @@ pub(super) fn sessions(server: &Server, verb: SessionsVerb) -> anyhow::Result<()
                 let body = json!({"name": name, "user": user, "config": {"network": network}});
                 server.ask(Method::POST, "/api/sessions", Some(body)).await?
             }
-            SessionsVerb::Start { name } => server.ask(Method::POST, &format!("/api/sessions/{name}/start"), None).await?,
-            SessionsVerb::Stop { name } => server.ask(Method::POST, &format!("/api/sessions/{name}/stop"), None).await?,
+            SessionsVerb::Start { name } => {
+                server.ask(Method::POST, &format!("/api/sessions/{name}/start"), None).await?
+            }
+            SessionsVerb::Stop { name } => {
+                server.ask(Method::POST, &format!("/api/sessions/{name}/stop"), None).await?
+            }
             SessionsVerb::Delete { name } => {
                 server.ask(Method::DELETE, &format!("/api/sessions/{name}"), None).await?;
                 println!("{name} is gone.");
@@ -77,16 +84,16 @@ pub(super) fn login(server: &Server, session: &str) -> anyhow::Result<()> {
         let mut shown = String::new();
         loop {
             let state = server.ask(Method::GET, &format!("/api/sessions/{session}/status"), None).await?;
-            match state["status"].as_str().unwrap_or_default() {
+            match text(&state, "/status") {
                 "WORKING" => {
-                    println!("Linked to {}.", state["phoneNumber"].as_str().unwrap_or("an account"));
+                    println!("Linked to {}.", text(&state, "/phoneNumber"));
                     return Ok(());
                 }
-                "FAILED" => bail!("{}", state["userAction"].as_str().unwrap_or("the login has failed")),
+                "FAILED" => bail!("the login has failed. {}", text(&state, "/userAction")),
                 "STOPPED" => bail!("the session is stopped: `wardroom sessions start {session}`"),
                 "SCAN_QR_CODE" => {
                     let code = server.ask(Method::GET, &format!("/api/{session}/auth/qr?format=raw"), None).await;
-                    let code = code.ok().and_then(|code| code["value"].as_str().map(str::to_owned)).unwrap_or_default();
+                    let code = code.map(|code| text(&code, "/value").to_owned()).unwrap_or_default();
                     if !code.is_empty() && code != shown {
                         let drawing = qrcode::QrCode::with_error_correction_level(&code, qrcode::EcLevel::L)?;
                         println!("{}", drawing.render::<Dense1x2>().quiet_zone(true).build());
@@ -105,7 +112,7 @@ pub(super) fn send(server: &Server, what: &SendCommand) -> anyhow::Result<()> {
     blocking(async {
         let body = json!({"session": what.session, "chatId": what.chat, "text": what.text});
         let message = server.ask(Method::POST, "/api/sendText", Some(body)).await?;
-        println!("{} {}", message["id"].as_str().unwrap_or_default(), message["ackName"].as_str().unwrap_or_default());
+        println!("{} {}", text(&message, "/id"), text(&message, "/ackName"));
         Ok(())
     })
 }

@@ -21,8 +21,8 @@ async fn store(config: &Config) -> anyhow::Result<Store> {
 pub(super) fn migrate(config: Config) -> anyhow::Result<()> {
     blocking(async {
         let dir = ground::data_dir(&config)?;
-        let (writer, _) = Store::connect(&ground::database(&config, &dir)).await?;
-        match Store::migrate(&writer).await? {
+        let (writer, _) = Box::pin(Store::connect(&ground::database(&config, &dir))).await?;
+        match Box::pin(Store::migrate(&writer)).await? {
             0 => println!("The database is up to date."),
             count => println!("Ran {count} migrations."),
         }
@@ -54,7 +54,8 @@ pub(super) fn create_tenant(config: Config, name: String) -> anyhow::Result<()> 
     }
     blocking(async {
         let store = store(&config).await?;
-        let id = store.create_tenant(&name).await?.with_context(|| format!("there is a tenant named {name} already"))?;
+        let id =
+            store.create_tenant(&name).await?.with_context(|| format!("there is a tenant named {name} already"))?;
         println!("Created tenant {name} ({id}).");
         Ok(())
     })
@@ -67,7 +68,8 @@ pub(super) fn create_key(config: Config, tenant: String, user: String, admin: bo
     blocking(async {
         let store = store(&config).await?;
         let found = store.tenant_named(&tenant).await?;
-        let id = found.with_context(|| format!("there is no tenant named {tenant}: `wardroom tenants create {tenant}`"))?;
+        let id =
+            found.with_context(|| format!("there is no tenant named {tenant}: `wardroom tenants create {tenant}`"))?;
         let user_id = store.user_named(id, &user).await?;
         let key = format!("key_{}", Kek::generate().get(..40).unwrap_or_default());
         store.add_key(id, user_id, &key, admin).await?;

@@ -51,8 +51,8 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     let layer = match file {
         None => None,
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            let text =
+                std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
             Some((path.display().to_string(), text))
         }
     };
@@ -80,11 +80,10 @@ fn layered(
 }
 
 fn parse(origin: &str, text: &str) -> Result<Table, ConfigError> {
-    text.parse()
-        .map_err(|error: toml::de::Error| ConfigError::Invalid {
-            origin: origin.to_owned(),
-            detail: error.message().to_owned(),
-        })
+    text.parse().map_err(|error: toml::de::Error| ConfigError::Invalid {
+        origin: origin.to_owned(),
+        detail: error.message().to_owned(),
+    })
 }
 
 fn overlay(under: &mut Table, over: Table, origin: &str, path: &str) -> Result<(), ConfigError> {
@@ -109,10 +108,7 @@ fn set(table: &mut Table, variable: &str, path: &str, text: String) -> Result<()
         Some(section) => table.get_mut(section).and_then(Value::as_table_mut).ok_or_else(unknown)?,
     };
     let slot = table.get_mut(key).ok_or_else(unknown)?;
-    let bad = |what: &str| ConfigError::Invalid {
-        origin: variable.to_owned(),
-        detail: format!("expected {what}"),
-    };
+    let bad = |what: &str| ConfigError::Invalid { origin: variable.to_owned(), detail: format!("expected {what}") };
     *slot = match slot {
         Value::String(_) => Value::String(text),
         Value::Integer(_) => Value::Integer(text.trim().parse().map_err(|_| bad("a whole number"))?),

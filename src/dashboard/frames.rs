@@ -11,11 +11,38 @@ pub const QR: &str = "auth.qr";
 
 /// All names that a subscription may carry.
 pub const NAMES: &[&str] = &[
-    "session.status", "message", "message.any", "message.ack", "presence.update", "session.connection_failed", QR, "gap",
-    "message.reaction", "message.ack.group", "message.waiting", "message.edited", "message.revoked", "chat.archive",
-    "group.v2.join", "group.v2.leave", "group.v2.participants", "group.v2.update", "poll.vote", "poll.vote.failed",
-    "event.response", "event.response.failed", "label.upsert", "label.deleted", "label.chat.added",
-    "label.chat.deleted", "call.received", "call.accepted", "call.rejected", "engine.event", "group.join", "group.leave",
+    "session.status",
+    "message",
+    "message.any",
+    "message.ack",
+    "presence.update",
+    "session.connection_failed",
+    QR,
+    "gap",
+    "message.reaction",
+    "message.ack.group",
+    "message.waiting",
+    "message.edited",
+    "message.revoked",
+    "chat.archive",
+    "group.v2.join",
+    "group.v2.leave",
+    "group.v2.participants",
+    "group.v2.update",
+    "poll.vote",
+    "poll.vote.failed",
+    "event.response",
+    "event.response.failed",
+    "label.upsert",
+    "label.deleted",
+    "label.chat.added",
+    "label.chat.deleted",
+    "call.received",
+    "call.accepted",
+    "call.rejected",
+    "engine.event",
+    "group.join",
+    "group.leave",
     "state.change",
 ];
 
@@ -32,11 +59,8 @@ pub struct Face<'a> {
 pub fn frames(event: &Event, face: &Face<'_>) -> Vec<(&'static str, String)> {
     let payloads: Vec<(&'static str, Value)> = match &event.kind {
         EventKind::Status(change) => {
-            let statuses: Vec<_> = change
-                .history
-                .iter()
-                .map(|(status, at)| json!({"status": status.as_str(), "timestamp": at}))
-                .collect();
+            let statuses: Vec<_> =
+                change.history.iter().map(|(status, at)| json!({"status": status.as_str(), "timestamp": at})).collect();
             let mut payload = json!({
                 "name": event.session.as_str(), "status": change.status.as_str(), "statuses": statuses, "data": null,
             });

@@ -221,14 +221,8 @@ pub async fn open(
         return Err(ApiError::new("too_many_requests", "This tenant has too many open sockets").into());
     }
     let conn = request.conn_data::<Conn>().map(|conn| Arc::downgrade(&conn.0)).unwrap_or_default();
-    let socket = PushSocket {
-        sockets: sockets.into_inner(),
-        store: Store::clone(&store),
-        filter,
-        since,
-        conn,
-        gate: None,
-    };
+    let socket =
+        PushSocket { sockets: sockets.into_inner(), store: Store::clone(&store), filter, since, conn, gate: None };
     ws::start(socket, &request, stream)
 }
 
@@ -241,7 +235,9 @@ fn parameters(request: &HttpRequest, tenant: TenantId) -> Result<(Filter, Option
         match key.as_str() {
             "session" if value == "*" => session = None,
             "session" => session = Some(SessionName::parse(&value).map_err(|bad| ApiError::invalid(bad.to_string()))?),
-            "events" => names.extend(value.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())),
+            "events" => {
+                names.extend(value.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()))
+            }
             "since" => {
                 let bad = || ApiError::invalid("since must be a cursor that an event carried");
                 since = Some(frames::read_cursor(&value).ok_or_else(bad)?);
@@ -253,7 +249,8 @@ fn parameters(request: &HttpRequest, tenant: TenantId) -> Result<(Filter, Option
         return Err(ApiError::invalid(format!("events must not contain {unknown:?}: there is no such event")));
     }
     let everything = names.is_empty() || names.contains("*");
-    let extra: HashSet<_> = names.iter().filter(|name| *name == frames::QR || *name == "engine.event").cloned().collect();
+    let extra: HashSet<_> =
+        names.iter().filter(|name| *name == frames::QR || *name == "engine.event").cloned().collect();
     // `*` together with a secret by name means everything and that secret.
     let names = match (everything, extra.is_empty()) {
         (true, true) => None,

@@ -168,7 +168,7 @@ impl State {
         });
         match found {
             None => Err(LinkError::NoCode),
-            Some((_, until)) if until < Instant::now() => Err(LinkError::Rotated),
+            Some((_, until)) if until < instant_now() => Err(LinkError::Rotated),
             Some((connection, _)) => {
                 self.link(connection, number);
                 Ok(())
@@ -244,12 +244,8 @@ impl State {
     /// Sends a device what it has not confirmed. `all` = from the beginning, after a reconnect.
     pub fn flush(&self, connection: u64, device: &str, all: bool) {
         let Some(state) = self.network.devices.get(device) else { return };
-        let queue: Vec<_> = if all {
-            state.queue.iter().collect()
-        } else {
-            state.queue.back().into_iter().collect()
-        };
-        let late = self.slow.get(&state.number).filter(|(until, _)| *until > Instant::now()).map(|(_, by)| *by);
+        let queue: Vec<_> = if all { state.queue.iter().collect() } else { state.queue.back().into_iter().collect() };
+        let late = self.slow.get(&state.number).filter(|(until, _)| *until > instant_now()).map(|(_, by)| *by);
         for (place, letter) in queue {
             let own = letter.from == state.number;
             let other = if own { &letter.to } else { &letter.from };
@@ -265,7 +261,9 @@ impl State {
 
     /// Connections of these numbers' devices.
     pub fn online(&self, numbers: &[&str]) -> Vec<(u64, String)> {
-        let of = |device: &String| self.network.devices.get(device).is_some_and(|one| numbers.contains(&one.number.as_str()));
+        let of = |device: &String| {
+            self.network.devices.get(device).is_some_and(|one| numbers.contains(&one.number.as_str()))
+        };
         let all = self.connections.iter().filter_map(|(id, one)| Some((*id, one.device.clone()?)));
         all.filter(|(_, device)| of(device)).collect()
     }
@@ -273,8 +271,12 @@ impl State {
     /// Removes a device and tells it.
     pub fn unlink(&mut self, device: &str) {
         self.apply(&Change::Unlinked { device: device.to_owned() });
-        let connections: Vec<_> =
-            self.connections.iter().filter(|(_, one)| one.device.as_deref() == Some(device)).map(|(id, _)| *id).collect();
+        let connections: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(_, one)| one.device.as_deref() == Some(device))
+            .map(|(id, _)| *id)
+            .collect();
         for connection in connections {
             self.push(connection, json!({"type": "unlinked"}));
         }
@@ -303,4 +305,10 @@ impl State {
 pub(super) fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or_default()
+}
+
+/// See [`unix_now`].
+#[expect(clippy::disallowed_methods, reason = "the fake network has a clock of its own")]
+pub(super) fn instant_now() -> Instant {
+    Instant::now()
 }

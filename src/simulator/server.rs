@@ -1,7 +1,7 @@
 //! The simulator's HTTP: the page, the phones, the control API.
 
 use super::Options;
-use super::hub::{Hub, LinkError, unix_now};
+use super::hub::{Hub, LinkError, instant_now, unix_now};
 use super::network::{Change, Letter};
 use super::socket::PageSocket;
 use actix_web::dev::ServerHandle;
@@ -10,7 +10,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A simulator that runs.
 pub struct Running {
@@ -126,16 +126,16 @@ async fn list(hub: web::Data<Hub>) -> HttpResponse {
         .phones
         .iter()
         .map(|(number, phone)| {
-            let devices: Vec<_> =
-                state.network.devices.iter().filter(|(_, one)| one.number == *number).map(|(id, _)| id.clone()).collect();
-            let online: Vec<_> = state.online(&[number.as_str()]).into_iter().map(|(_, device)| device).collect();
-            let waiting: usize = state
+            let devices: Vec<_> = state
                 .network
                 .devices
-                .values()
-                .filter(|one| one.number == *number)
-                .map(|one| one.queue.len())
-                .sum();
+                .iter()
+                .filter(|(_, one)| one.number == *number)
+                .map(|(id, _)| id.clone())
+                .collect();
+            let online: Vec<_> = state.online(&[number.as_str()]).into_iter().map(|(_, device)| device).collect();
+            let waiting: usize =
+                state.network.devices.values().filter(|one| one.number == *number).map(|one| one.queue.len()).sum();
             json!({"number": number, "name": phone.name, "lid": phone.lid, "devices": devices, "online": online,
                    "waiting": waiting})
         })
@@ -201,7 +201,9 @@ async fn send(hub: web::Data<Hub>, number: web::Path<String>, outgoing: web::Jso
     if !state.network.phones.contains_key(number.as_str()) {
         return no_phone();
     }
-    let Some(to) = state.network.number_of(&outgoing.to) else { return problem(404, "the receiver is not on this network") };
+    let Some(to) = state.network.number_of(&outgoing.to) else {
+        return problem(404, "the receiver is not on this network");
+    };
     let id = format!("3A{}", uuid::Uuid::new_v4().simple().to_string().to_uppercase().get(..18).unwrap_or_default());
     let from = number.into_inner();
     state.send(Letter { id: id.clone(), from, to, text: outgoing.into_inner().text, at: unix_now(), device: None });
@@ -283,7 +285,7 @@ async fn fault(hub: web::Data<Hub>, fault: web::Json<Fault>) -> HttpResponse {
         return no_phone();
     }
     let seconds = fault.seconds.unwrap_or(10).min(600);
-    let until = Instant::now() + Duration::from_secs(seconds);
+    let until = instant_now() + Duration::from_secs(seconds);
     let pages = state.online(&[fault.number.as_str()]);
     let tell = |kind: &str| {
         for (connection, _) in &pages {

@@ -3,7 +3,7 @@
 //! A page without a link says `hello` with its public key and gets codes; a linked one says which device it is, signs a
 //! challenge with the key that never left its browser, and gets what waited for it.
 
-use super::hub::{Hub, unix_now};
+use super::hub::{Hub, instant_now, unix_now};
 use super::network::{Change, Letter};
 use actix::prelude::*;
 use actix_web_actors::ws;
@@ -11,7 +11,7 @@ use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use serde::Deserialize;
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Something for the page. Sent by the hub.
 #[derive(Message)]
@@ -110,7 +110,7 @@ impl PageSocket {
         let Some(known) = state.network.devices.get(&device) else {
             return state.push(self.connection, json!({"type": "unlinked"}));
         };
-        if state.dropped.get(&known.number).is_some_and(|until| *until > Instant::now()) {
+        if state.dropped.get(&known.number).is_some_and(|until| *until > instant_now()) {
             drop(state);
             return ctx.stop();
         }
@@ -187,7 +187,7 @@ impl PageSocket {
                 let mut state = self.hub.lock();
                 let stranger = state.connections.get_mut(&self.connection).and_then(|one| one.stranger.as_mut());
                 if let Some(stranger) = stranger {
-                    stranger.pairing = Some((code.clone(), phone, Instant::now() + PAIRING_CODE_LIFE));
+                    stranger.pairing = Some((code.clone(), phone, instant_now() + PAIRING_CODE_LIFE));
                 }
                 state.push(self.connection, json!({"type": "pairing_code", "code": code}));
             }

@@ -131,8 +131,8 @@ impl Store {
         if memory {
             writer.min_connections(1).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
         }
-        let writer = Database::connect(writer).await?;
-        let reader = if sqlite && !memory { Database::connect(reader).await? } else { writer.clone() };
+        let writer = Box::pin(Database::connect(writer)).await?;
+        let reader = if sqlite && !memory { Box::pin(Database::connect(reader)).await? } else { writer.clone() };
         Ok((writer, reader))
     }
 

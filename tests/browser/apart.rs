@@ -103,10 +103,8 @@ async fn the_same_chat_in_two_sessions_is_two_chats_and_two_names_of_one_person_
     let bodies = |messages: Vec<Value>| -> Vec<String> {
         messages.iter().map(|one| one["body"].as_str().unwrap().to_owned()).collect()
     };
-    until("both are in one chat", SOON, || async {
-        (house.messages("one", &lid).await.len() == 2).then_some(())
-    })
-    .await;
+    until("both are in one chat", SOON, || async { (house.messages("one", &lid).await.len() == 2).then_some(()) })
+        .await;
     let by_number = bodies(house.messages("one", "491700008@c.us").await);
     assert_eq!(by_number, ["by number", "by hidden id"]);
     assert_eq!(by_number, bodies(house.messages("one", &lid).await));

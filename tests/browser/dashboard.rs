@@ -1,1 +1,183 @@
+//! The dashboard as a person uses it: in a real browser, by keyboard too, on a narrow screen and in the dark.
 
+use crate::house::{House, KEY, SOON, until};
+use chromiumoxide::browser::{Browser, BrowserConfig};
+use chromiumoxide::cdp::browser_protocol::emulation::{
+    MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
+};
+use chromiumoxide::page::ScreenshotParams;
+use chromiumoxide::{Element, Page};
+use futures_util::StreamExt;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A person's browser. It sees loopback pages of this test only, so it may do without its sandbox.
+struct Person {
+    page: Page,
+    browser: Browser,
+    _profile: TempDir,
+}
+
+impl Person {
+    async fn at(url: &str) -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let program = ["/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium", "/usr/bin/chromium"];
+        let program = program.iter().map(PathBuf::from).find(|path| path.exists()).unwrap();
+        let config = BrowserConfig::builder()
+            .chrome_executable(program)
+            .no_sandbox()
+            .user_data_dir(profile.path())
+            .args(["disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update"])
+            .build()
+            .unwrap();
+        let (browser, mut handler) = Browser::launch(config).await.unwrap();
+        tokio::spawn(async move { while let Some(Ok(()) | Err(_)) = handler.next().await {} });
+        let page = browser.new_page(url).await.unwrap();
+        Self { page, browser, _profile: profile }
+    }
+
+    async fn find(&self, selector: &str) -> Element {
+        until(&format!("{selector} is there"), SOON, || async { self.page.find_element(selector).await.ok() }).await
+    }
+
+    async fn fill(&self, selector: &str, text: &str) {
+        self.find(selector).await.click().await.unwrap().type_str(text).await.unwrap();
+    }
+
+    async fn press(&self, selector: &str, key: &str) {
+        self.find(selector).await.press_key(key).await.unwrap();
+    }
+
+    async fn sees(&self, script: &str) {
+        until(script, SOON, || async {
+            let seen = self.page.evaluate(script).await.ok()?;
+            seen.into_value::<bool>().ok()?.then_some(())
+        })
+        .await;
+    }
+
+    async fn says(&self, selector: &str, text: &str) {
+        let text = serde_json::to_string(text).unwrap();
+        self.sees(&format!("!!document.querySelector('{selector}')?.textContent.includes({text})")).await;
+    }
+
+    async fn look(&self, width: i64, dark: bool) {
+        let size = SetDeviceMetricsOverrideParams::new(width, 900, 1.0, width < 500);
+        self.page.execute(size).await.unwrap();
+        let scheme = MediaFeature::new("prefers-color-scheme", if dark { "dark" } else { "light" });
+        let media = SetEmulatedMediaParams::builder().feature(scheme).build();
+        self.page.execute(media).await.unwrap();
+    }
+
+    /// A picture for people; kept where PICTURES says.
+    async fn picture(&self, name: &str) {
+        if let Ok(dir) = std::env::var("PICTURES") {
+            let png = self.page.screenshot(ScreenshotParams::builder().build()).await.unwrap();
+            std::fs::write(PathBuf::from(dir).join(format!("{name}.png")), png).unwrap();
+        }
+    }
+
+    async fn fits(&self) {
+        self.sees("document.documentElement.scrollWidth <= innerWidth").await;
+    }
+
+    async fn leave(mut self) {
+        self.browser.close().await.unwrap();
+        self.browser.wait().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_links_a_phone_and_tries_a_message() {
+    let house = House::start().await;
+    house.network.phone("491700001", "Ada Lovelace").await;
+    house.network.phone("491700002", "Charles Babbage").await;
+    let person = Person::at(&format!("http://127.0.0.1:{}/", house.http)).await;
+    person.look(1200, false).await;
+
+    person.fill("#key", "wrong").await;
+    person.press("#key", "Enter").await;
+    person.says("#sign-in-problem", "not known").await;
+    person.page.evaluate("document.getElementById('key').value = ''").await.unwrap();
+    person.fill("#key", KEY).await;
+    person.press("#key", "Enter").await;
+    person.sees("!document.getElementById('house').hidden").await;
+    person.sees("document.cookie === '' && !location.href.includes('key')").await;
+    person.sees("Object.keys(localStorage).length === 0").await;
+
+    person.fill("#name", "front-desk").await;
+    person.page.evaluate("document.getElementById('network').value = 'simulator'").await.unwrap();
+    person.press("#name", "Enter").await;
+    person.sees("!document.getElementById('qr').hidden && document.getElementById('qr').naturalWidth > 100").await;
+    person.says("#session-status", "SCAN QR CODE").await;
+    person.picture("link").await;
+    let first = house.qr("front-desk").await;
+    house.network.ask("POST", "/api/phones/491700001/scan", Some(serde_json::json!({"qr": first}))).await.ok();
+    person.says("#session-status", "WORKING").await;
+    person.says("#session-account", "491700001").await;
+
+    house.network.send("491700002", "491700001", "Is the room on the first floor still free?").await;
+    person.says("#chats", "Charles Babbage").await;
+    person.find("#chats button").await.click().await.unwrap();
+    person.says("#messages", "Is the room on the first floor still free?").await;
+    person.fill("#text", "It is. Shall I keep it for you?").await;
+    person.press("#text", "Enter").await;
+    person.says("#messages", "Shall I keep it for you?").await;
+    person.says("#messages", "✓✓").await;
+    let shown = house.network.messages("491700002").await;
+    assert_eq!(shown.last().unwrap()["text"], "It is. Shall I keep it for you?");
+    person.picture("chat").await;
+    person.look(1200, true).await;
+    person.picture("chat-dark").await;
+
+    person.look(360, true).await;
+    person.fits().await;
+    person.picture("narrow-dark").await;
+    person.look(360, false).await;
+    person.find("#back").await.click().await.unwrap();
+    person.sees("document.getElementById('session').hidden").await;
+    person.fits().await;
+    person.picture("narrow").await;
+
+    // By keyboard alone: everything that can be done has a focus of its own.
+    person.find("#sessions button").await.focus().await.unwrap().press_key("Enter").await.unwrap();
+    person.sees("!document.getElementById('session').hidden").await;
+    let stop = person.find("[data-act=stop]").await;
+    stop.focus().await.unwrap().press_key("Enter").await.unwrap();
+    person.says("#session-status", "STOPPED").await;
+    person.find("[data-act=delete]").await.focus().await.unwrap().press_key("Enter").await.unwrap();
+    person.sees("document.getElementById('sure').open && document.activeElement.value === 'no'").await;
+    person.find("#sure button[value=yes]").await.click().await.unwrap();
+    person.sees("document.querySelectorAll('#sessions button').length === 0").await;
+    person.find("#sign-out").await.click().await.unwrap();
+    person.sees("!document.getElementById('sign-in').hidden").await;
+    person.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_renew_themselves_and_a_pairing_code_works() {
+    let short = [("WARDROOM__LOGIN__QR_FIRST_MS", "3000"), ("WARDROOM__LOGIN__QR_NEXT_MS", "3000")];
+    let house = House::with(&short, &["--qr-first-ms", "3000", "--qr-next-ms", "3000"]).await;
+    house.network.phone("491700001", "Ada").await;
+    house.create("desk").await;
+    let person = Person::at(&format!("http://127.0.0.1:{}/", house.http)).await;
+    person.look(1200, false).await;
+    person.fill("#key", KEY).await;
+    person.press("#key", "Enter").await;
+    person.find("#sessions button").await.click().await.unwrap();
+    person
+        .sees(
+            "!document.getElementById('qr').hidden && (window.before = document.getElementById('qr').src).length > 100",
+        )
+        .await;
+    person.sees("document.getElementById('qr').src !== window.before").await;
+    person.says("#qr-life", "A new code comes in").await;
+    person.fill("#phone", "491700001").await;
+    person.press("#phone", "Enter").await;
+    person.sees("/^[0-9A-Z]{4}-[0-9A-Z]{4}$/.test(document.getElementById('pair-code').value)").await;
+    let code = person.page.evaluate("document.getElementById('pair-code').value").await.unwrap();
+    let code: String = code.into_value().unwrap();
+    house.network.ask("POST", "/api/phones/491700001/pair", Some(serde_json::json!({"code": code}))).await.ok();
+    person.says("#session-status", "WORKING").await;
+    person.leave().await;
+}

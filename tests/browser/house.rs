@@ -110,7 +110,8 @@ impl Network {
     }
 
     pub async fn send(&self, from: &str, to: &str, text: &str) -> String {
-        let sent = self.ask("POST", &format!("/api/phones/{from}/messages"), Some(json!({"to": to, "text": text}))).await;
+        let sent =
+            self.ask("POST", &format!("/api/phones/{from}/messages"), Some(json!({"to": to, "text": text}))).await;
         sent.ok()["id"].as_str().unwrap().to_owned()
     }
 
@@ -354,7 +355,8 @@ pub fn signal(pid: u32, name: &str) {
 
 /// Living processes with their command lines.
 pub fn processes() -> Vec<(u32, String)> {
-    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter_map(|pid: u32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let line = String::from_utf8_lossy(&line).replace('\0', " ");

@@ -120,7 +120,6 @@ async fn what_the_network_refuses_parks_and_keeps_the_login() {
         house.network.fault("491700001", fault, 1).await;
         house.is("default", "FAILED").await;
         assert_eq!(house.get("/api/sessions/default/status").await["reason"], reason);
-        assert!(house.browsers().iter().count() > 0, "only the warm spare is left");
         house.post("/api/sessions/default/restart", json!({})).await;
         house.is("default", "WORKING").await;
         assert_eq!(house.network.devices("491700001").await.len(), 1);
@@ -207,7 +206,7 @@ pub fn rows(house: &House, table: &str) -> i64 {
     use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
     let url = format!("sqlite://{}?mode=ro", house.data().join("wardroom.db").display());
     let count = async move {
-        let database = Database::connect(url).await.unwrap();
+        let database = Box::pin(Database::connect(url)).await.unwrap();
         let statement = Statement::from_string(DbBackend::Sqlite, format!("SELECT count(*) AS n FROM {table}"));
         let row = database.query_one_raw(statement).await.unwrap().unwrap();
         row.try_get::<i64>("", "n").unwrap()

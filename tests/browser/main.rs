@@ -1,4 +1,12 @@
 //! The whole product as its users meet it: the release binary, a real Chromium, the simulator in a process of its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test says that something is wrong by panicking, prints for people, and lives in real time"
+)]
 
 mod apart;
 mod comeback;

@@ -11,7 +11,7 @@ fn counts(house: &House) -> (Vec<i64>, usize, usize) {
     let rows = TABLES.map(|table| rows(house, table)).to_vec();
     let files = std::fs::read_dir(house.data().join("workers")).unwrap().flatten();
     // A snapshot that is being made has a directory for a moment.
-    let files = files.filter(|file| !file.path().extension().is_some_and(|end| end == "stage"));
+    let files = files.filter(|file| file.path().extension().is_none_or(|end| end != "stage"));
     (rows, house.browsers().len(), files.count())
 }
 
@@ -53,19 +53,39 @@ async fn bad_input_is_refused_and_changes_nothing() {
     for (path, body) in wrong {
         assert_eq!(post(path, body.clone()).await.refused(400), "bad_request", "{path} {body}");
     }
-    assert_eq!(post("/api/sendText", text("491700002", &"x".repeat(2_000_000))).await.refused(413), "payload_too_large");
-    assert_eq!(post("/api/sendText", json!({"session": "none", "chatId": "1", "text": "x"})).await.refused(404), "session_not_found");
+    assert_eq!(
+        post("/api/sendText", text("491700002", &"x".repeat(2_000_000))).await.refused(413),
+        "payload_too_large"
+    );
+    assert_eq!(
+        post("/api/sendText", json!({"session": "none", "chatId": "1", "text": "x"})).await.refused(404),
+        "session_not_found"
+    );
 
     let get = |path: &'static str| house.ask("GET", path, None);
-    for path in ["/api/sessions/none", "/api/none/chats", "/api/sessions/..%2f..%2fetc", "/api/sessions/a%00b", "/api/%2e%2e/chats"] {
+    for path in [
+        "/api/sessions/none",
+        "/api/none/chats",
+        "/api/sessions/..%2f..%2fetc",
+        "/api/sessions/a%00b",
+        "/api/%2e%2e/chats",
+    ] {
         get(path).await.refused(404);
     }
-    for path in ["/api", "/api/", "/nothing", "/dashboard/..%2fconfig.toml", "/dashboard/app.css", "/api/default/chats/1/2/3"] {
+    for path in
+        ["/api", "/api/", "/nothing", "/dashboard/..%2fconfig.toml", "/dashboard/app.css", "/api/default/chats/1/2/3"]
+    {
         assert_eq!(get(path).await.refused(404), "not_found", "{path}");
     }
-    for path in ["/api/default/chats?limit=0", "/api/default/chats?limit=x", "/api/default/chats?limit=100000",
-                 "/api/default/chats/1@c.us/messages?sortOrder=up", "/api/default/chats/1@c.us/messages?offset=18446744073709551615",
-                 "/api/default/chats/..%2f/messages", "/api/default/auth/qr?format=tiff"] {
+    for path in [
+        "/api/default/chats?limit=0",
+        "/api/default/chats?limit=x",
+        "/api/default/chats?limit=100000",
+        "/api/default/chats/1@c.us/messages?sortOrder=up",
+        "/api/default/chats/1@c.us/messages?offset=18446744073709551615",
+        "/api/default/chats/..%2f/messages",
+        "/api/default/auth/qr?format=tiff",
+    ] {
         assert_eq!(get(path).await.refused(400), "bad_request", "{path}");
     }
     for (method, path, allow) in [
@@ -85,8 +105,12 @@ async fn bad_input_is_refused_and_changes_nothing() {
     for request in [
         format!("GET /api/sessions HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\n\r\n", "\u{7f}"),
         format!("GET /api/sessions/{} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\n\r\n", "x".repeat(5000)),
-        format!("POST /api/sendText HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n{{"),
-        format!("POST /api/sendText HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{{}}"),
+        format!(
+            "POST /api/sendText HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n{{"
+        ),
+        format!(
+            "POST /api/sendText HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{{}}"
+        ),
         "NONSENSE\r\n\r\n".to_owned(),
     ] {
         let status = raw(&house, &request);

@@ -12,7 +12,8 @@ const METADATA: &str = "canary-metadata-90c1e5";
 /// All the forms in which a text could be hidden in plain sight.
 fn forms(canary: &str) -> Vec<Vec<u8>> {
     let base64 = base64::engine::general_purpose::STANDARD_NO_PAD;
-    let mut forms = vec![canary.as_bytes().to_vec(), hex::encode(canary).into_bytes(), hex::encode_upper(canary).into_bytes()];
+    let mut forms =
+        vec![canary.as_bytes().to_vec(), hex::encode(canary).into_bytes(), hex::encode_upper(canary).into_bytes()];
     // Base64 depends on where in a group the text begins; what is whole inside is searched.
     for shift in 0..3 {
         let text = base64.encode([vec![b'x'; shift], canary.as_bytes().to_vec()].concat());
@@ -59,10 +60,13 @@ fn search_files(dir: &Path, canaries: &[String]) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn canaries_are_found_nowhere() {
-    let house = House::with(&[("RUST_LOG", "trace,chromiumoxide::conn=trace,sqlx::query=trace"), ("RUST_BACKTRACE", "1")], &[]).await;
+    let house =
+        House::with(&[("RUST_LOG", "trace,chromiumoxide::conn=trace,sqlx::query=trace"), ("RUST_BACKTRACE", "1")], &[])
+            .await;
     house.network.phone("491700001", NAME).await;
     house.network.phone("491700002", NAME).await;
-    let config = json!({"network": "simulator", "metadata": {"m": METADATA}, "webhooks": [{"url": "http://127.0.0.1:9/x"}]});
+    let config =
+        json!({"network": "simulator", "metadata": {"m": METADATA}, "webhooks": [{"url": "http://127.0.0.1:9/x"}]});
     house.post("/api/sessions", json!({"name": "default", "config": config})).await;
     let qr = house.qr("default").await;
     let code = house.post("/api/default/auth/request-code", json!({"phoneNumber": "491700001"})).await;
@@ -84,7 +88,8 @@ async fn canaries_are_found_nowhere() {
 
     let kek = std::fs::read_to_string(house.data().join("kek.hex")).unwrap();
     let qr_parts = qr.split(',').filter(|part| part.len() > 20).map(str::to_owned);
-    let mut canaries: Vec<String> = vec![BODY.into(), NAME.into(), METADATA.into(), KEY.into(), code, kek.trim().to_owned()];
+    let mut canaries: Vec<String> =
+        vec![BODY.into(), NAME.into(), METADATA.into(), KEY.into(), code, kek.trim().to_owned()];
     canaries.extend(qr_parts);
 
     let log = house.log();

@@ -78,7 +78,11 @@ impl PoolTable {
     /// For a node of so many workers.
     #[must_use]
     pub fn new(node_limit: usize) -> Self {
-        Self { ledger: Mutex::new(Ledger::new(node_limit)), spares: DashMap::new(), made_way: Arc::new(Semaphore::new(0)) }
+        Self {
+            ledger: Mutex::new(Ledger::new(node_limit)),
+            spares: DashMap::new(),
+            made_way: Arc::new(Semaphore::new(0)),
+        }
     }
 }
 

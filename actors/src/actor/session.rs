@@ -518,8 +518,7 @@ impl SessionActor {
             self.deps.io.spawn(self.deps.journal.append(vec![entry]));
         } else {
             let at_ms = self.deps.clock.unix_ms();
-            let event =
-                Event { seq: None, id: event_id(), key: spec.key(), session: spec.name, at_ms, kind };
+            let event = Event { seq: None, id: event_id(), key: spec.key(), session: spec.name, at_ms, kind };
             self.deps.sink.publish(event);
         }
     }
@@ -555,9 +554,7 @@ async fn watch_driver(
         Err(error) => {
             deps.engine.clean_up(spec).await;
             match error.try_into_panic() {
-                Ok(payload) => {
-                    ExitReason::Panicked { detail: crate::supervise::panic_text(payload.as_ref()) }
-                }
+                Ok(payload) => ExitReason::Panicked { detail: crate::supervise::panic_text(payload.as_ref()) },
                 Err(_) => ExitReason::Stopped,
             }
         }

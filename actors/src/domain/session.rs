@@ -341,9 +341,6 @@ mod tests {
         session.step(Input::DriverReady(Incarnation(1)));
         session.step(Input::Stop { mode: StopMode::Logout, then: Then::Start });
         assert_eq!(session.step(KEEP), []);
-        assert_eq!(
-            session.step(Input::Exited(Incarnation(1), Next::Finish)),
-            [Action::ForgetLogin, Action::Settled]
-        );
+        assert_eq!(session.step(Input::Exited(Incarnation(1), Next::Finish)), [Action::ForgetLogin, Action::Settled]);
     }
 }

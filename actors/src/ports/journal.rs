@@ -57,12 +57,7 @@ pub trait AgentStore: Send + Sync + 'static {
     fn load(&self, chat: ChatKey) -> BoxFuture<'static, Result<(AgentState, i64), PortError>>;
 
     /// The next signals after `handled`, in order, at most `limit`.
-    fn pending(
-        &self,
-        chat: ChatKey,
-        handled: i64,
-        limit: u64,
-    ) -> BoxFuture<'static, Result<Vec<Pending>, PortError>>;
+    fn pending(&self, chat: ChatKey, handled: i64, limit: u64) -> BoxFuture<'static, Result<Vec<Pending>, PortError>>;
 
     /// Chats of a session with signals that their agents have not seen.
     fn behind(&self, session: SessionKey) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>>;

@@ -79,8 +79,7 @@ pub trait SessionStore: Send + Sync + 'static {
     fn unlinked(&self, spec: &SessionSpec) -> BoxFuture<'static, Result<(), PortError>>;
 
     /// Whose profile directory holds the login.
-    fn set_worker(&self, spec: &SessionSpec, worker: Option<WorkerId>)
-    -> BoxFuture<'static, Result<(), PortError>>;
+    fn set_worker(&self, spec: &SessionSpec, worker: Option<WorkerId>) -> BoxFuture<'static, Result<(), PortError>>;
 
     /// Unix seconds of the newest message recorded since the last linking.
     fn watermark(&self, key: SessionKey, epoch: LinkEpoch) -> BoxFuture<'static, Result<Option<i64>, PortError>>;

@@ -49,7 +49,10 @@ pub async fn create(
     let name = name.unwrap_or_else(|| format!("session_{}", uuid::Uuid::new_v4().simple()));
     let name = SessionName::parse(&name).map_err(|bad| ApiError::invalid(format!("name: {bad}")))?;
     if api.reserved.contains(name.as_str()) {
-        return Err(ApiError::new("reserved_name", format!("{name} is a word of the API and cannot be a session's name")));
+        return Err(ApiError::new(
+            "reserved_name",
+            format!("{name} is a word of the API and cannot be a session's name"),
+        ));
     }
     let config = config.unwrap_or_else(|| json!({}));
     let network = read_config(&config)?;

@@ -136,20 +136,30 @@ function statusBadge(session) {
   badge.dataset.status = session.status;
   return badge;
 }
+// Buttons of a list, kept where they stand: one that is replaced while somebody presses it never hears of it.
+function renderList(list, items, key, fill, press) {
+  const known = new Map([...list.children].map((item) => [item.dataset.key, item]));
+  items.forEach((value, place) => {
+    let item = known.get(key(value));
+    known.delete(key(value));
+    if (!item) {
+      item = element('li', '');
+      item.dataset.key = key(value);
+      const button = element('button', '');
+      button.addEventListener('click', () => press(item.dataset.key));
+      item.append(button);
+    }
+    fill(item.firstChild, value);
+    if (list.children[place] !== item) list.insertBefore(item, list.children[place] || null);
+  });
+  for (const gone of known.values()) gone.remove();
+}
 function renderSessions() {
-  const focused = document.activeElement?.dataset?.session;
   $('no-sessions').hidden = sessions.size > 0;
-  $('sessions').replaceChildren(...[...sessions.values()].map((session) => {
-    const button = element('button', '');
-    button.dataset.session = session.name;
-    button.append(element('span', session.name), statusBadge(session));
+  renderList($('sessions'), [...sessions.values()], (session) => session.name, (button, session) => {
+    button.replaceChildren(element('span', session.name), statusBadge(session));
     button.setAttribute('aria-current', String(session.name === current));
-    button.addEventListener('click', () => open(session.name));
-    const item = element('li', '');
-    item.append(button);
-    return item;
-  }));
-  if (focused) $('sessions').querySelector(`[data-session="${CSS.escape(focused)}"]`)?.focus();
+  }, open);
 }
 $('create').addEventListener('submit', doing($('create-problem'), async () => {
   const session = await ask('POST', '/api/sessions', { name: $('name').value, config: { network: $('network').value } });
@@ -163,6 +173,7 @@ function open(name) {
   $('pair-code').textContent = '';
   $('session-problem').textContent = '';
   $('chat').hidden = true;
+  $('chats').replaceChildren();
   $('session').hidden = false;
   $('house').classList.add('open');
   renderSessions();
@@ -253,14 +264,10 @@ async function loadChats() {
   const name = current;
   const list = await ask('GET', `/api/${encodeURIComponent(name)}/chats`).catch(() => []);
   if (name !== current) return;
-  $('chats').replaceChildren(...list.map((one) => {
-    const button = element('button', one.name ? `${one.name} (${one.id.split('@')[0]})` : one.id.split('@')[0]);
+  renderList($('chats'), list, (one) => one.id, (button, one) => {
+    button.textContent = one.name ? `${one.name} (${one.id.split('@')[0]})` : one.id.split('@')[0];
     button.setAttribute('aria-current', String(one.id === chat));
-    button.addEventListener('click', () => openChat(one.id));
-    const item = element('li', '');
-    item.append(button);
-    return item;
-  }));
+  }, openChat);
   renderSession();
 }
 function openChat(id) {

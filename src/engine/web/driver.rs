@@ -191,7 +191,8 @@ async fn prepare(shared: &Shared, spec: &SessionSpec, worker: &Arc<dyn Worker>) 
         PageError::Threw("the wa-js bundle cannot be read".to_owned())
     })?;
     // No analytics, no previews by third parties; both are on by default.
-    let settings = "window.WPPConfig = { disableGoogleAnalytics: true, linkPreviewApiServers: [], sendStatusToDevice: false };";
+    let settings =
+        "window.WPPConfig = { disableGoogleAnalytics: true, linkPreviewApiServers: [], sendStatusToDevice: false };";
     page.inject(settings.to_owned()).await?;
     if let Some(storage) = shared.snapshots.storage(spec) {
         page.inject(restore_storage(&storage)).await?;
@@ -390,8 +391,7 @@ impl Follow {
         }
         copy_storage(&self.live, &mut None).await;
         let at = self.live.shared.clock.unix_ms() / 1000;
-        let epoch =
-            self.live.sessions.linked(&spec, &account, at).await.map_err(|_| ExitReason::StoreUnavailable)?;
+        let epoch = self.live.sessions.linked(&spec, &account, at).await.map_err(|_| ExitReason::StoreUnavailable)?;
         {
             let mut spec = self.live.spec.lock().unwrap_or_else(PoisonError::into_inner);
             (spec.link_epoch, spec.linked_at, spec.account) = (epoch, Some(at), Some(account.clone()));
@@ -504,8 +504,7 @@ async fn snapshot_live(live: &Arc<Live>) {
         let profile = shared.launcher.profile(worker);
         let stage = profile.with_extension("stage");
         let _ = std::fs::remove_dir_all(&stage);
-        let made = snapshot::stage_live(group, &profile, &stage)
-            .and_then(|()| shared.snapshots.archive(&spec, &stage));
+        let made = snapshot::stage_live(group, &profile, &stage).and_then(|()| shared.snapshots.archive(&spec, &stage));
         let _ = std::fs::remove_dir_all(&stage);
         made
     });

@@ -63,12 +63,7 @@ struct Shared {
 impl WebEngine {
     /// An engine whose browsers `launcher` starts.
     #[must_use]
-    pub fn new(
-        options: Options,
-        clock: Arc<dyn Clock>,
-        launcher: Arc<ChromiumLauncher>,
-        snapshots: Snapshots,
-    ) -> Self {
+    pub fn new(options: Options, clock: Arc<dyn Clock>, launcher: Arc<ChromiumLauncher>, snapshots: Snapshots) -> Self {
         Self { shared: Arc::new(Shared { options, clock, launcher, snapshots, locks: DashMap::new() }) }
     }
 }

@@ -55,7 +55,8 @@ impl PageLink {
     /// Connects to a browser and opens a page in it.
     pub async fn open(endpoint: &str) -> Result<Self, PageError> {
         let limit = Duration::from_secs(15);
-        let (browser, handler) = timeout(limit, Browser::connect(endpoint)).await.map_err(|_| PageError::TimedOut)??;
+        let (browser, handler) =
+            timeout(limit, Browser::connect(endpoint)).await.map_err(|_| PageError::TimedOut)??;
         let (tell, ended) = watch::channel(None);
         let handler = tokio::spawn(drive(handler, tell.clone()));
         let page = timeout(limit, browser.new_page("about:blank")).await.map_err(|_| PageError::TimedOut)??;
@@ -120,7 +121,8 @@ impl PageLink {
     pub async fn screenshot(&self) -> Result<Vec<u8>, PageError> {
         use base64::Engine as _;
         let shot = CaptureScreenshotParams::builder().format(CaptureScreenshotFormat::Png).build();
-        let shot = timeout(Duration::from_secs(10), self.page.execute(shot)).await.map_err(|_| PageError::TimedOut)??;
+        let shot =
+            timeout(Duration::from_secs(10), self.page.execute(shot)).await.map_err(|_| PageError::TimedOut)??;
         let text: &str = shot.result.data.as_ref();
         base64::engine::general_purpose::STANDARD.decode(text).map_err(|_| PageError::Strange)
     }

@@ -55,7 +55,8 @@ impl Snapshots {
         let dir = self.of(spec.key());
         fs::create_dir_all(&dir)?;
         let fresh = dir.join("fresh");
-        let sealer = self.vault.sealer(&Self::label(spec, Kind::Snapshot), io::BufWriter::new(File::create(&fresh)?))?;
+        let sealer =
+            self.vault.sealer(&Self::label(spec, Kind::Snapshot), io::BufWriter::new(File::create(&fresh)?))?;
         let mut tar = tar::Builder::new(zstd::Encoder::new(sealer, 3)?);
         tar.follow_symlinks(false);
         for part in PARTS {
@@ -130,8 +131,7 @@ impl Snapshots {
     pub fn keep_storage(&self, spec: &SessionSpec, json: &str) -> io::Result<()> {
         let dir = self.of(spec.key());
         fs::create_dir_all(&dir)?;
-        let sealed =
-            self.vault.seal(&Self::label(spec, Kind::Storage), json.as_bytes()).map_err(io::Error::other)?;
+        let sealed = self.vault.seal(&Self::label(spec, Kind::Storage), json.as_bytes()).map_err(io::Error::other)?;
         let fresh = dir.join("storage.fresh");
         let mut file = File::create(&fresh)?;
         file.write_all(&sealed)?;

@@ -128,9 +128,7 @@ impl Store {
                     .await?;
                 ("send", alias.map(|row| row.alias), text.clone().into_bytes())
             }
-            Effect::Webhook { .. } => {
-                ("webhook", None, serde_json::to_vec(effect).map_err(|_| Failure::Strange)?)
-            }
+            Effect::Webhook { .. } => ("webhook", None, serde_json::to_vec(effect).map_err(|_| Failure::Strange)?),
         };
         let label = Self::label(chat.tenant, user, Kind::Outbox, id);
         let row = outbox::ActiveModel {
@@ -188,12 +186,7 @@ impl AgentStore for Store {
         self.on_io(async move { store.load_agent(chat).await })
     }
 
-    fn pending(
-        &self,
-        chat: ChatKey,
-        handled: i64,
-        limit: u64,
-    ) -> BoxFuture<'static, Result<Vec<Pending>, PortError>> {
+    fn pending(&self, chat: ChatKey, handled: i64, limit: u64) -> BoxFuture<'static, Result<Vec<Pending>, PortError>> {
         let store = self.clone();
         self.on_io(async move { store.signals(chat, handled, limit).await })
     }

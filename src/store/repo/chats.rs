@@ -7,6 +7,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::ids::{ChatUuid, SessionId, SessionKey, SessionName, TenantId, UserId};
 use wardroom_actors::domain::message::{Ack, Message};
@@ -191,9 +192,10 @@ impl Store {
             let mut messages = Vec::with_capacity(rows.len());
             for row in rows {
                 if let EventKind::Message(mut message) = store.open_row(spec.tenant, spec.user, &row)? {
-                    message.ack = row.ack.and_then(|ack| i8::try_from(ack).ok()).map_or(message.ack, |ack| {
-                        Ack::try_from(ack).unwrap_or(message.ack)
-                    });
+                    message.ack = row
+                        .ack
+                        .and_then(|ack| i8::try_from(ack).ok())
+                        .map_or(message.ack, |ack| Ack::try_from(ack).unwrap_or(message.ack));
                     messages.push(message);
                 }
             }
@@ -206,12 +208,7 @@ impl Store {
     ///
     /// # Errors
     /// The database's.
-    pub async fn events_after(
-        &self,
-        tenant: TenantId,
-        after: i64,
-        limit: u64,
-    ) -> Result<Vec<Event>, PortError> {
+    pub async fn events_after(&self, tenant: TenantId, after: i64, limit: u64) -> Result<Vec<Event>, PortError> {
         let store = self.clone();
         self.on_io(async move {
             let tx = Tx::tenant(&store, tenant, Mode::Read).await?;
@@ -225,11 +222,14 @@ impl Store {
             let mut owners: HashMap<uuid::Uuid, Option<sessions::Model>> = HashMap::new();
             let mut events = Vec::with_capacity(rows.len());
             for row in rows {
-                if !owners.contains_key(&row.session_id) {
-                    let session = sessions::Entity::find_by_id((tenant.0, row.session_id)).one(&*tx).await?;
-                    owners.insert(row.session_id, session);
-                }
-                let Some(Some(session)) = owners.get(&row.session_id) else { continue };
+                let owner = match owners.entry(row.session_id) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => {
+                        let found = sessions::Entity::find_by_id((tenant.0, row.session_id)).one(&*tx).await?;
+                        place.insert(found)
+                    }
+                };
+                let Some(session) = owner else { continue };
                 let user = UserId(session.user_id);
                 store.need_dek(&tx, tenant, user).await?;
                 events.push(Event {

@@ -51,8 +51,7 @@ impl Store {
         self.on_io(async move {
             let tx = Tx::system(&store, Reason::Operator, Mode::Write).await?;
             let id = TenantId::generate();
-            let row =
-                tenants::ActiveModel { id: Set(id.0), name: Set(name), created_at: Set(store.now()) };
+            let row = tenants::ActiveModel { id: Set(id.0), name: Set(name), created_at: Set(store.now()) };
             match tenants::Entity::insert(row).exec_without_returning(&*tx).await {
                 Err(error) if is_unique_violation(&error) => return Ok(None),
                 other => other?,
@@ -219,10 +218,5 @@ impl Store {
 pub const OWNER: &str = "owner";
 
 fn holder(row: api_keys::Model) -> KeyHolder {
-    KeyHolder {
-        key: row.id,
-        tenant: TenantId(row.tenant_id),
-        user: UserId(row.user_id),
-        is_admin: row.is_admin,
-    }
+    KeyHolder { key: row.id, tenant: TenantId(row.tenant_id), user: UserId(row.user_id), is_admin: row.is_admin }
 }

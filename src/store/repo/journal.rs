@@ -130,7 +130,8 @@ impl Group<'_> {
     async fn record(&mut self, entry: Entry, events: &mut Vec<Event>) -> Result<Recorded, Failure> {
         let at = self.store.now();
         let id = event_id();
-        let event = |seq, kind| Event { seq, id: id.clone(), key: entry.key, session: entry.session.clone(), at_ms: at, kind };
+        let event =
+            |seq, kind| Event { seq, id: id.clone(), key: entry.key, session: entry.session.clone(), at_ms: at, kind };
         if !entry.kind.durable() || !self.is_alive(entry.key).await? {
             events.push(event(None, entry.kind));
             return Ok(Recorded::Duplicate);

@@ -11,8 +11,7 @@ pub(in crate::store) async fn begin_epoch(store: &Store) -> Result<i64, DbErr> {
     let tx = Tx::system(store, Reason::Boot, Mode::Write).await?;
     let before = nodes::Entity::find_by_id(store.node.0).one(&*tx).await?;
     let epoch = before.as_ref().map_or(0, |node| node.epoch) + 1;
-    let row =
-        nodes::ActiveModel { id: Set(store.node.0), epoch: Set(epoch), started_at: Set(store.now()) };
+    let row = nodes::ActiveModel { id: Set(store.node.0), epoch: Set(epoch), started_at: Set(store.now()) };
     if before.is_some() {
         nodes::Entity::update(row).exec(&*tx).await?;
     } else {

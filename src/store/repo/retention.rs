@@ -68,8 +68,7 @@ impl Store {
                 .filter(dead_letters::Column::At.lt(now - retention.dead_letters_ms))
                 .exec(&*tx)
                 .await?;
-            let stays =
-                sign_ins::Entity::delete_many().filter(sign_ins::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
+            let stays = sign_ins::Entity::delete_many().filter(sign_ins::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
             tx.commit().await?;
             let gone = [journal, outbox, dead, stays].iter().map(|one| one.rows_affected).sum();
             Ok::<u64, Failure>(gone)

@@ -87,7 +87,11 @@ impl Store {
         })
     }
 
-    async fn create_session(&self, new: NewSession, user_limit: usize) -> Result<Result<SessionSpec, CreateError>, Failure> {
+    async fn create_session(
+        &self,
+        new: NewSession,
+        user_limit: usize,
+    ) -> Result<Result<SessionSpec, CreateError>, Failure> {
         let tx = Tx::tenant(self, new.tenant, Mode::Write).await?;
         // Two creations of one user wait for each other here; SQLite has one writer anyway.
         let mut user = users::Entity::find_by_id((new.tenant.0, new.user.0));
@@ -197,18 +201,15 @@ impl SessionStore for Store {
         self.change(spec, vec![(sessions::Column::DesiredRunning, Expr::value(running))])
     }
 
-    fn set_config(
-        &self,
-        spec: &SessionSpec,
-        to: Network,
-        config: String,
-    ) -> BoxFuture<'static, Result<(), PortError>> {
+    fn set_config(&self, spec: &SessionSpec, to: Network, config: String) -> BoxFuture<'static, Result<(), PortError>> {
         let label = Self::label(spec.tenant, spec.user, Kind::Config, spec.id);
         let Ok(sealed) = self.vault.seal(&label, config.as_bytes()) else {
             return Box::pin(async { Err(PortError::Corrupt) });
         };
-        let columns =
-            vec![(sessions::Column::Config, Expr::value(sealed)), (sessions::Column::Network, Expr::value(network(to)))];
+        let columns = vec![
+            (sessions::Column::Config, Expr::value(sealed)),
+            (sessions::Column::Network, Expr::value(network(to))),
+        ];
         self.change(spec, columns)
     }
 
@@ -240,11 +241,7 @@ impl SessionStore for Store {
         self.change(spec, columns)
     }
 
-    fn set_worker(
-        &self,
-        spec: &SessionSpec,
-        worker: Option<WorkerId>,
-    ) -> BoxFuture<'static, Result<(), PortError>> {
+    fn set_worker(&self, spec: &SessionSpec, worker: Option<WorkerId>) -> BoxFuture<'static, Result<(), PortError>> {
         self.change(spec, vec![(sessions::Column::WorkerId, Expr::value(worker.map(|worker| worker.0)))])
     }
 

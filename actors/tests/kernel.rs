@@ -1,0 +1,504 @@
+//! The kernel with a fake engine and a clock that is moved by hand.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says that something is wrong by panicking")]
+
+use actix::prelude::*;
+use rand::RngCore;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use wardroom_actors::actor::browser_pool::{self, PoolDoor, PoolTable};
+use wardroom_actors::actor::living::Living;
+use wardroom_actors::actor::{registry, session};
+use wardroom_actors::agent::{Agent, AgentFactory};
+use wardroom_actors::domain::event::EventKind;
+use wardroom_actors::domain::exit::ExitReason;
+use wardroom_actors::domain::ids::{ChatKey, SessionName, TenantId, UserId};
+use wardroom_actors::domain::login::{Account, QrCode};
+use wardroom_actors::domain::message::{Ack, Message};
+use wardroom_actors::domain::session::Status;
+use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
+use wardroom_actors::domain::spec::{EngineName, Network};
+use wardroom_actors::handle::{ChatBell, Handle, Kernel, Refusal, Seen, start_pool};
+use wardroom_actors::policy::backoff::BackoffPolicy;
+use wardroom_actors::policy::breaker::BreakerPolicy;
+use wardroom_actors::policy::restart::RestartPolicy;
+use wardroom_actors::ports::engine::Report;
+use wardroom_actors::ports::journal::{Entry, Journal};
+use wardroom_actors::ports::store::NewSession;
+use wardroom_actors::supervise::{self, Delays, Exit, Lifeline, Supervision};
+use wardroom_actors::testing::{FakeEngine, Memory, NoLauncher, RecordingSink, Script, SharedClock};
+
+/// An agent that panics at the text `poison` and answers everything else.
+struct Picky;
+
+impl Agent for Picky {
+    fn handle(&self, state: &AgentState, signal: &Signal, _: i64, _: &mut dyn RngCore) -> (AgentState, Vec<Effect>) {
+        let Signal::Message(message) = signal else { return (state.clone(), vec![]) };
+        assert!(message.body != "poison", "poison");
+        let mut next = state.clone();
+        next.0.push(1);
+        (next, vec![Effect::Send { text: format!("re: {}", message.body) }])
+    }
+}
+
+struct Pickies;
+
+impl AgentFactory for Pickies {
+    fn agent(&self, _: ChatKey) -> Arc<dyn Agent> {
+        Arc::new(Picky)
+    }
+}
+
+struct House {
+    handle: Handle,
+    engine: Arc<FakeEngine>,
+    clock: SharedClock,
+    memory: Memory,
+    sink: Arc<RecordingSink>,
+    tenant: TenantId,
+    user: UserId,
+}
+
+fn supervision(clock: &SharedClock, exits: &Arc<Mutex<Vec<Exit>>>) -> Supervision {
+    let exits = Arc::clone(exits);
+    Supervision {
+        clock: Arc::new(clock.clone()),
+        delays: Delays::default(),
+        on_exit: Arc::new(move |_, exit, _| exits.lock().unwrap().push(exit.clone())),
+    }
+}
+
+impl House {
+    fn open() -> Self {
+        let (clock, memory) = (SharedClock::default(), Memory::default());
+        let (engine, sink) = (Arc::new(FakeEngine::default()), Arc::new(RecordingSink::default()));
+        let arbiter = Arbiter::new().handle();
+        let supervision = supervision(&clock, &Arc::default());
+        let table = Arc::new(PoolTable::new(3));
+        let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let pool = browser_pool::Deps {
+            clock: Arc::new(clock.clone()),
+            launcher: Arc::new(NoLauncher),
+            table: Arc::clone(&table),
+            io: io.handle().clone(),
+            policy: browser_pool::Policy { user_limit: 5, warm_spares: 0, launching_at_once: 2, starts_per_second: 20 },
+        };
+        let pool = start_pool(&arbiter, supervision.clone(), pool);
+        let bell = Arc::new(ChatBell::default());
+        let _ = memory.sink.set(Arc::clone(&sink) as _);
+        let _ = memory.nudge.set(Arc::clone(&bell) as _);
+        let kernel = Kernel {
+            registry: registry::Deps {
+                living: Arc::new(Living::default()),
+                session: session::Deps {
+                    clock: Arc::new(clock.clone()),
+                    engine: Arc::clone(&engine) as _,
+                    journal: Arc::new(memory.clone()),
+                    sink: Arc::clone(&sink) as _,
+                    sessions: Arc::new(memory.clone()),
+                    outbox: Arc::new(memory.clone()),
+                    pool: Arc::new(PoolDoor(pool.clone())),
+                    pool_actor: pool,
+                    pool_table: table,
+                    io: io.handle().clone(),
+                    stop_timeout: Duration::from_secs(20),
+                },
+                agent_store: Arc::new(memory.clone()),
+                agents: Arc::new(Pickies),
+                arbiters: Arc::new(vec![arbiter.clone()]),
+                supervision,
+                policy: registry::Policy {
+                    restart: RestartPolicy {
+                        backoff: BackoffPolicy { base_ms: 1000, cap_ms: 300_000, reset_after_ms: 60_000 },
+                        max_failures: 5,
+                        window_ms: 60_000,
+                        breaker: BreakerPolicy { open_ms: 60_000, open_cap_ms: 900_000, probe_timeout_ms: 90_000 },
+                    },
+                    session_inbox: 8,
+                    chat_idle_ms: 300_000,
+                    poison_limit: 3,
+                },
+            },
+            user_limit: 4,
+            outbox_limit: 10,
+            registry_inbox: 8,
+        };
+        let handle = kernel.start(&arbiter);
+        bell.connect(&handle);
+        // Ends with the test's process; dropping it inside a runtime is not allowed.
+        std::mem::forget(io);
+        Self { handle, engine, clock, memory, sink, tenant: TenantId::generate(), user: UserId::generate() }
+    }
+
+    async fn create(&self, name: &str) -> Result<Seen, Refusal> {
+        let new = NewSession {
+            tenant: self.tenant,
+            user: self.user,
+            name: SessionName::parse(name).unwrap(),
+            engine: EngineName::Web,
+            network: Network::Simulator,
+            config: "{}".into(),
+            desired_running: true,
+        };
+        self.handle.create(new).await
+    }
+
+    fn tell(&self, seen: &Seen, script: Script) {
+        assert!(self.engine.tell(seen.spec.id, script), "no driver");
+    }
+
+    async fn is(&self, name: &str, status: Status) {
+        let name = SessionName::parse(name).unwrap();
+        let reached = self.handle.wait_for(self.tenant, &name, status, Duration::from_secs(5)).await;
+        assert!(reached.is_ok(), "{reached:?} instead of {status:?}");
+    }
+
+    async fn work(&self, seen: &Seen) {
+        self.tell(seen, Script::Say(Report::Ready(account())));
+        self.is(seen.spec.name.as_str(), Status::Working).await;
+    }
+
+    async fn started(&self, times: usize) {
+        eventually(|| self.engine.started.load(Ordering::SeqCst) == times).await;
+    }
+
+    async fn hear(&self, seen: &Seen, text: &str) {
+        let message = Message {
+            id: format!("false_1@c.us_{text}"),
+            chat: "1@c.us".into(),
+            chat_alias: None,
+            from_me: false,
+            participant: None,
+            push_name: None,
+            kind: "chat".into(),
+            body: text.into(),
+            timestamp: 1,
+            ack: Ack::Device,
+            via_api: false,
+        };
+        let entry = Entry {
+            key: seen.spec.key(),
+            user: self.user,
+            session: seen.spec.name.clone(),
+            epoch: seen.spec.link_epoch,
+            dedupe: format!("msg:{text}"),
+            kind: EventKind::Message(message),
+        };
+        self.memory.append(vec![entry]).await.unwrap();
+    }
+}
+
+fn account() -> Account {
+    Account { id: "1@c.us".into(), lid: None, push_name: "One".into() }
+}
+
+async fn eventually(mut holds: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if holds() {
+            return;
+        }
+        tokio::task::yield_now().await;
+        actix_rt::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("it never came to hold");
+}
+
+#[actix_rt::test]
+async fn a_session_goes_from_qr_code_to_working_and_tells_of_each_step() {
+    let house = House::open();
+    let seen = house.create("one").await.unwrap();
+    house.started(1).await;
+    let qr = QrCode { text: "2@x,a,b,c,1".into(), number: 1, expires_at_ms: 1 };
+    house.tell(&seen, Script::Say(Report::Qr(qr)));
+    house.is("one", Status::ScanQrCode).await;
+    house.work(&seen).await;
+    let statuses: Vec<_> = house
+        .sink
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Status(change) => Some((change.status, event.seq.is_some())),
+            _ => None,
+        })
+        .collect();
+    let expected = [(Status::Starting, true), (Status::ScanQrCode, false), (Status::Working, true)];
+    assert_eq!(statuses, expected, "a code is told and never stored");
+}
+
+#[actix_rt::test]
+async fn a_panicking_driver_is_restarted_after_backoff() {
+    let house = House::open();
+    let seen = house.create("one").await.unwrap();
+    house.started(1).await;
+    house.work(&seen).await;
+    house.tell(&seen, Script::Panic("a bug"));
+    house.is("one", Status::Starting).await;
+    assert_eq!(house.engine.alive.load(Ordering::SeqCst), 0);
+    let view = house.handle.session(house.tenant, &seen.spec.name).unwrap().view;
+    assert_eq!(view.exit, Some(ExitReason::Panicked { detail: "a bug".into() }));
+    house.clock.0.advance(1000);
+    house.started(2).await;
+    house.work(&seen).await;
+}
+
+#[actix_rt::test]
+async fn more_failures_than_allowed_open_the_breaker_and_a_restart_by_hand_closes_it() {
+    let house = House::open();
+    let seen = house.create("one").await.unwrap();
+    for start in 1..=6 {
+        house.started(start).await;
+        house.tell(&seen, Script::Exit(ExitReason::Hung));
+        if start < 6 {
+            eventually(|| {
+                house.clock.0.advance(400);
+                house.engine.started.load(Ordering::SeqCst) > start
+            })
+            .await;
+        }
+    }
+    house.is("one", Status::Failed).await;
+    let failed =
+        house.sink.0.lock().unwrap().iter().any(|event| matches!(event.kind, EventKind::ConnectionFailed { .. }));
+    assert!(failed, "it is told that Wardroom goes on slowly");
+    house.handle.restart(house.tenant, &seen.spec.name).await.unwrap();
+    house.started(7).await;
+    house.work(&seen).await;
+}
+
+#[actix_rt::test]
+async fn a_permanent_exit_parks_and_gives_its_slot_back() {
+    let house = House::open();
+    let seen = house.create("one").await.unwrap();
+    house.started(1).await;
+    assert_eq!(house.handle.workers(), 1);
+    house.tell(&seen, Script::Exit(ExitReason::Banned));
+    house.is("one", Status::Failed).await;
+    eventually(|| house.handle.workers() == 0).await;
+    house.clock.0.advance(3_600_000);
+    actix_rt::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(house.engine.started.load(Ordering::SeqCst), 1, "nobody tries again");
+}
+
+#[actix_rt::test]
+async fn limits_are_refused_before_anything_is_created() {
+    let house = House::open();
+    for name in ["a", "b", "c"] {
+        house.create(name).await.unwrap();
+    }
+    assert!(matches!(house.create("d").await, Err(Refusal::Limit(_))), "the node has three workers");
+    assert_eq!(house.handle.sessions(house.tenant).len(), 3);
+    assert_eq!(house.create("a").await.unwrap_err(), house.create("b").await.unwrap_err());
+    let stranger = house.handle.session(TenantId::generate(), &SessionName::parse("a").unwrap());
+    assert_eq!(stranger.unwrap_err(), Refusal::NotFound);
+}
+
+#[actix_rt::test]
+async fn a_stop_is_served_while_starting_and_while_waiting() {
+    let house = House::open();
+    let seen = house.create("one").await.unwrap();
+    house.started(1).await;
+    house.handle.stop(house.tenant, &seen.spec.name).await.unwrap();
+    house.is("one", Status::Stopped).await;
+    assert_eq!(house.engine.alive.load(Ordering::SeqCst), 0);
+    house.handle.start(house.tenant, &seen.spec.name).await.unwrap();
+    house.started(2).await;
+    house.tell(&seen, Script::Exit(ExitReason::Hung));
+    eventually(|| house.engine.alive.load(Ordering::SeqCst) == 0).await;
+    house.handle.stop(house.tenant, &seen.spec.name).await.unwrap();
+    house.clock.0.advance(600_000);
+    actix_rt::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(house.engine.started.load(Ordering::SeqCst), 2, "a stopped session stays stopped");
+    house.handle.remove(house.tenant, &seen.spec.name).await.unwrap();
+    assert!(house.handle.sessions(house.tenant).is_empty());
+}
+
+#[actix_rt::test]
+async fn signals_reach_the_agent_in_order_and_poison_is_set_aside() {
+    let house = House::open();
+    let seen = house.create("one").await.unwrap();
+    house.started(1).await;
+    house.hear(&seen, "first").await;
+    house.hear(&seen, "poison").await;
+    house.hear(&seen, "second").await;
+    house.hear(&seen, "second").await;
+    eventually(|| {
+        // Restarts of the chat wait on the manual clock.
+        house.clock.0.advance(50);
+        house.memory.effects().len() == 2
+    })
+    .await;
+    let texts: Vec<_> = house.memory.effects();
+    let expected = ["re: first", "re: second"].map(|text| Effect::Send { text: text.into() });
+    assert_eq!(texts, expected);
+}
+
+// ---- supervise ---------------------------------------------------------------------------------------------------
+
+#[derive(Message)]
+#[rtype(result = "usize")]
+struct Count;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Hit(Kind);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Handler,
+    Spawned,
+    Stop,
+    End,
+}
+
+/// An actor that fails wherever it is told to.
+struct Fragile {
+    lifeline: Lifeline,
+    handled: usize,
+    starts: Arc<AtomicUsize>,
+    panic_in_stopped: bool,
+    continue_in_stopping: bool,
+    panic_in_restarting: usize,
+}
+
+impl Actor for Fragile {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        self.starts.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn stopping(&mut self, _: &mut Context<Self>) -> Running {
+        if self.continue_in_stopping { Running::Continue } else { Running::Stop }
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        assert!(!self.panic_in_stopped, "in stopped");
+    }
+}
+
+impl Supervised for Fragile {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        if self.panic_in_restarting > 0 {
+            self.panic_in_restarting -= 1;
+            panic!("in restarting");
+        }
+    }
+}
+
+impl Handler<Count> for Fragile {
+    type Result = usize;
+
+    fn handle(&mut self, _: Count, _: &mut Context<Self>) -> usize {
+        self.handled += 1;
+        self.handled
+    }
+}
+
+impl Handler<Hit> for Fragile {
+    type Result = ();
+
+    fn handle(&mut self, Hit(kind): Hit, ctx: &mut Context<Self>) {
+        match kind {
+            Kind::Handler => panic!("in a handler"),
+            Kind::Spawned => {
+                ctx.spawn(async { panic!("in a spawned future") }.into_actor(self));
+            }
+            Kind::Stop => ctx.stop(),
+            Kind::End => {
+                self.lifeline.end();
+                ctx.stop();
+            }
+        }
+    }
+}
+
+struct Watched {
+    addr: Addr<Fragile>,
+    clock: SharedClock,
+    exits: Arc<Mutex<Vec<Exit>>>,
+    starts: Arc<AtomicUsize>,
+}
+
+fn watched(change: impl FnOnce(&mut Fragile) + Send + 'static) -> Watched {
+    let (clock, exits, starts) = (SharedClock::default(), Arc::default(), Arc::<AtomicUsize>::default());
+    let counted = Arc::clone(&starts);
+    let addr = supervise::start(&Arbiter::new().handle(), "fragile", supervision(&clock, &exits), move |lifeline| {
+        let mut actor = Fragile {
+            lifeline,
+            handled: 0,
+            starts: counted,
+            panic_in_stopped: false,
+            continue_in_stopping: false,
+            panic_in_restarting: 0,
+        };
+        change(&mut actor);
+        actor
+    });
+    Watched { addr, clock, exits, starts }
+}
+
+impl Watched {
+    async fn answers(&self) {
+        let answer = self.addr.send(Count);
+        let moving = async {
+            loop {
+                self.clock.0.advance(20);
+                actix_rt::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            answer = answer => assert!(answer.is_ok()),
+            () = moving => {}
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_panic_keeps_the_address_and_what_was_queued_behind_it() {
+    for kind in [Kind::Handler, Kind::Spawned, Kind::Stop] {
+        let fragile = watched(|_| {});
+        fragile.addr.do_send(Hit(kind));
+        fragile.answers().await;
+        eventually(|| fragile.exits.lock().unwrap().len() == 1).await;
+        assert_eq!(fragile.starts.load(Ordering::SeqCst), 2);
+    }
+}
+
+#[actix_rt::test]
+async fn what_would_abort_the_process_is_an_ordinary_restart() {
+    let fragile = watched(|actor| actor.continue_in_stopping = true);
+    fragile.addr.do_send(Hit(Kind::Spawned));
+    fragile.answers().await;
+    let fragile = watched(|actor| actor.panic_in_stopped = true);
+    fragile.addr.do_send(Hit(Kind::Handler));
+    fragile.addr.do_send(Hit(Kind::Handler));
+    fragile.answers().await;
+    let fragile = watched(|actor| actor.panic_in_restarting = 2);
+    fragile.addr.do_send(Hit(Kind::Handler));
+    fragile.answers().await;
+    assert_eq!(fragile.exits.lock().unwrap().len(), 3, "each panic in restarting() counts");
+    assert_eq!(fragile.starts.load(Ordering::SeqCst), 2, "started() never sees a state that was not rebuilt");
+}
+
+#[actix_rt::test]
+async fn restarts_in_a_row_wait_longer_and_longer() {
+    let fragile = watched(|_| {});
+    for _ in 0..3 {
+        fragile.addr.do_send(Hit(Kind::Handler));
+    }
+    eventually(|| fragile.exits.lock().unwrap().len() == 2).await;
+    actix_rt::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(fragile.exits.lock().unwrap().len(), 2, "the second restart waits for the clock");
+    fragile.clock.0.advance(10);
+    eventually(|| fragile.exits.lock().unwrap().len() == 3).await;
+}
+
+#[actix_rt::test]
+async fn an_intended_end_is_the_end() {
+    let fragile = watched(|_| {});
+    fragile.addr.do_send(Hit(Kind::End));
+    eventually(|| !fragile.addr.connected()).await;
+    assert_eq!(fragile.starts.load(Ordering::SeqCst), 1);
+}
