@@ -1,1 +1,472 @@
+//! One suite for every store: SQLite in memory, SQLite in a file, PostgreSQL, and the fakes that the kernel is tested with.
 
+use super::repo::journal::JournalWriter;
+use super::{Options, Role, Store};
+use crate::vault::{Kek, Vault};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use wardroom_actors::domain::chat::ChatId;
+use wardroom_actors::domain::event::{EventKind, StatusChange};
+use wardroom_actors::domain::ids::{ChatKey, NodeId, SessionKey, SessionName, TenantId, UserId, WorkerId};
+use wardroom_actors::domain::login::Account;
+use wardroom_actors::domain::message::{Ack, AckChange, Message};
+use wardroom_actors::domain::session::Status;
+use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
+use wardroom_actors::domain::spec::{EngineName, Network, SessionSpec};
+use wardroom_actors::ports::PortError;
+use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Entry, Journal, NudgeSink, Recorded};
+use wardroom_actors::ports::store::{AcceptError, CreateError, Delivery, NewSession, OutboxStore, SessionStore};
+use wardroom_actors::testing::{Memory, RecordingSink, SharedClock};
+
+/// A store under test, as the kernel sees it.
+struct Ground {
+    sessions: Arc<dyn SessionStore>,
+    outbox: Arc<dyn OutboxStore>,
+    agents: Arc<dyn AgentStore>,
+    journal: Arc<dyn Journal>,
+    sink: Arc<RecordingSink>,
+    tenant: TenantId,
+    user: UserId,
+    /// The real store, for what only that has.
+    store: Option<Store>,
+}
+
+struct Quiet;
+
+impl NudgeSink for Quiet {
+    fn nudge(&self, _: ChatKey) {}
+}
+
+fn vault() -> Arc<Vault> {
+    Arc::new(Vault::new(Kek::parse(&"07".repeat(32), "test").unwrap()))
+}
+
+async fn opened(url: &str, vault: Arc<Vault>, node: NodeId) -> Store {
+    let options = Options { url: url.to_owned(), max_connections: 4 };
+    Box::pin(Store::open(&options, vault, Arc::new(SharedClock::default()), node, Role::Server)).await.unwrap()
+}
+
+async fn real(url: &str) -> Ground {
+    let store = opened(url, vault(), NodeId::generate()).await;
+    let tenant = store.create_tenant(&format!("t{}", uuid::Uuid::new_v4())).await.unwrap().unwrap();
+    let user = store.user_named(tenant, "owner").await.unwrap();
+    let sink = Arc::new(RecordingSink::default());
+    let journal = JournalWriter::start(store.clone(), Arc::clone(&sink) as _, Arc::new(Quiet));
+    Ground {
+        sessions: Arc::new(store.clone()),
+        outbox: Arc::new(store.clone()),
+        agents: Arc::new(store.clone()),
+        journal: Arc::new(journal),
+        sink,
+        tenant,
+        user,
+        store: Some(store),
+    }
+}
+
+fn fake() -> Ground {
+    let (memory, sink) = (Memory::default(), Arc::new(RecordingSink::default()));
+    let _ = memory.sink.set(Arc::clone(&sink) as _);
+    Ground {
+        sessions: Arc::new(memory.clone()),
+        outbox: Arc::new(memory.clone()),
+        agents: Arc::new(memory.clone()),
+        journal: Arc::new(memory),
+        sink,
+        tenant: TenantId::generate(),
+        user: UserId::generate(),
+        store: None,
+    }
+}
+
+/// A PostgreSQL server of this test alone, on a socket in its own directory.
+struct Postgres {
+    server: Child,
+    dir: tempfile::TempDir,
+    port: u16,
+}
+
+fn program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut places: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
+    places.extend(["/usr/local/bin", "/usr/bin"].map(PathBuf::from));
+    places.into_iter().map(|place| place.join(name)).find(|path| path.exists()).expect("run deploy/setup.sh --test")
+}
+
+/// PostgreSQL refuses to run as root.
+fn unprivileged(program: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL"]).arg(program);
+    command
+}
+
+impl Postgres {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+        }
+        let data = dir.path().join("data");
+        let made = unprivileged(&program("initdb"))
+            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "-U", "wardroom", "-D"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = unprivileged(&program("postgres"))
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", &port.to_string(), "-k"])
+            .arg(dir.path())
+            .arg("-D")
+            .arg(&data)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let postgres = Self { server, dir, port };
+        for _ in 0..500 {
+            if Box::pin(sea_orm::Database::connect(postgres.url())).await.is_ok() {
+                return postgres;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("PostgreSQL did not come up in {}", postgres.dir.path().display());
+    }
+
+    fn url(&self) -> String {
+        format!("postgres://wardroom@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-INT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+    }
+}
+
+impl Ground {
+    fn new_session(&self, name: &str) -> NewSession {
+        NewSession {
+            tenant: self.tenant,
+            user: self.user,
+            name: SessionName::parse(name).unwrap(),
+            engine: EngineName::Web,
+            network: Network::Simulator,
+            config: "{\"a\":1}".into(),
+            desired_running: true,
+        }
+    }
+
+    async fn session(&self, name: &str) -> SessionSpec {
+        self.sessions.create(self.new_session(name), 100).await.unwrap()
+    }
+
+    async fn get(&self, key: SessionKey) -> SessionSpec {
+        self.sessions.get(key).await.unwrap().unwrap()
+    }
+
+    fn entry(&self, spec: &SessionSpec, dedupe: &str, kind: EventKind) -> Entry {
+        Entry {
+            key: spec.key(),
+            user: self.user,
+            session: spec.name.clone(),
+            epoch: spec.link_epoch,
+            dedupe: dedupe.into(),
+            kind,
+        }
+    }
+
+    async fn record(&self, spec: &SessionSpec, id: &str, chat: &str, alias: Option<&str>, at: i64) -> Recorded {
+        let message = Message {
+            id: format!("false_{chat}_{id}"),
+            chat: chat.into(),
+            chat_alias: alias.map(str::to_owned),
+            from_me: false,
+            participant: None,
+            push_name: Some("Name".into()),
+            kind: "chat".into(),
+            body: format!("body {id}"),
+            timestamp: at,
+            ack: Ack::Server,
+            via_api: false,
+        };
+        let entry = self.entry(spec, &format!("msg:{id}"), EventKind::Message(message));
+        self.journal.append(vec![entry]).await.unwrap().remove(0)
+    }
+}
+
+fn chat(recorded: &Recorded) -> ChatKey {
+    match recorded {
+        Recorded::New { chat: Some(chat), .. } => *chat,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn seq(recorded: &Recorded) -> i64 {
+    match recorded {
+        Recorded::New { seq, .. } => *seq,
+        Recorded::Duplicate => panic!("a duplicate"),
+    }
+}
+
+async fn sessions_are_named_once_counted_and_forgotten(ground: &Ground) {
+    let one = ground.session("one").await;
+    assert_eq!(ground.get(one.key()).await, one);
+    assert_eq!((one.config.as_str(), one.network), ("{\"a\":1}", Network::Simulator));
+    assert_eq!(ground.sessions.create(ground.new_session("one"), 100).await.unwrap_err(), CreateError::Exists);
+    let full = ground.sessions.create(ground.new_session("two"), 1).await.unwrap_err();
+    assert_eq!(full, CreateError::Quota { limit: 1 });
+    let stranger = SessionKey { tenant: TenantId::generate(), session: one.id };
+    assert_eq!(ground.sessions.get(stranger).await.unwrap(), None);
+
+    ground.sessions.set_desired(&one, false).await.unwrap();
+    ground.sessions.set_config(&one, Network::Whatsapp, "{}".into()).await.unwrap();
+    let worker = WorkerId::generate();
+    ground.sessions.set_worker(&one, Some(worker)).await.unwrap();
+    let account = Account { id: "1@c.us".into(), lid: Some("9@lid".into()), push_name: "One".into() };
+    let epoch = ground.sessions.linked(&one, &account, 77).await.unwrap();
+    let now = ground.get(one.key()).await;
+    assert_eq!((epoch.0, now.link_epoch, now.linked_at), (1, epoch, Some(77)));
+    assert_eq!((now.desired_running, now.network, now.config.as_str()), (false, Network::Whatsapp, "{}"));
+    assert_eq!((now.account.as_ref(), now.worker), (Some(&account), Some(worker)));
+    ground.sessions.unlinked(&now).await.unwrap();
+    let now = ground.get(one.key()).await;
+    assert_eq!((now.account, now.worker, now.link_epoch), (None, None, epoch), "the epoch never goes back");
+
+    ground.sessions.bury(&one).await.unwrap();
+    assert!(ground.sessions.all().await.unwrap().iter().all(|spec| spec.id != one.id));
+    assert!(ground.sessions.tombstones().await.unwrap().iter().any(|spec| spec.id == one.id));
+    let again = ground.session("one").await;
+    assert_ne!(again.id, one.id, "a buried name is free");
+    ground.sessions.purge(one.key()).await.unwrap();
+    assert_eq!(ground.sessions.get(one.key()).await.unwrap(), None);
+    assert_eq!(ground.sessions.set_desired(&one, true).await, Err(PortError::Conflict));
+    ground.sessions.purge(again.key()).await.unwrap();
+}
+
+async fn the_journal_keeps_order_and_drops_repeats(ground: &Ground) {
+    let (one, two) = (ground.session("j1").await, ground.session("j2").await);
+    let first = ground.record(&one, "a", "5@c.us", None, 10).await;
+    let second = ground.record(&one, "b", "5@c.us", None, 30).await;
+    assert_eq!(ground.record(&one, "a", "5@c.us", None, 10).await, Recorded::Duplicate);
+    let elsewhere = ground.record(&two, "a", "5@c.us", None, 20).await;
+    assert!(seq(&first) < seq(&second) && seq(&second) < seq(&elsewhere));
+    assert_eq!(chat(&first), chat(&second));
+    assert_ne!(chat(&first).chat, chat(&elsewhere).chat, "the same chat_id in two sessions is two chats");
+    assert_eq!(ground.sessions.watermark(one.key(), one.link_epoch).await.unwrap(), Some(30));
+
+    let status = StatusChange { status: Status::Working, history: vec![], exit: None };
+    let code = StatusChange { status: Status::ScanQrCode, history: vec![], exit: None };
+    let entries =
+        vec![ground.entry(&one, "s1", EventKind::Status(code)), ground.entry(&one, "s2", EventKind::Status(status))];
+    let recorded = ground.journal.append(entries).await.unwrap();
+    assert_eq!(recorded[0], Recorded::Duplicate, "a code is never stored");
+    assert!(matches!(recorded[1], Recorded::New { chat: None, .. }));
+    let told: Vec<_> = ground.sink.0.lock().unwrap().iter().map(|event| event.seq).collect();
+    let stored: Vec<_> = told.iter().copied().flatten().collect();
+    assert!(stored.is_sorted() && told.contains(&None), "{told:?}");
+
+    ground.sessions.purge(one.key()).await.unwrap();
+    let late = ground.record(&one, "late", "5@c.us", None, 40).await;
+    assert_eq!(late, Recorded::Duplicate, "nothing is recorded for a session that is gone");
+    assert_eq!(ground.sessions.watermark(one.key(), one.link_epoch).await.unwrap(), None);
+    ground.sessions.purge(two.key()).await.unwrap();
+}
+
+async fn two_names_of_one_person_are_one_chat(ground: &Ground) {
+    let one = ground.session("a1").await;
+    let by_number = ground.record(&one, "a", "6@c.us", None, 1).await;
+    let by_hidden = ground.record(&one, "b", "66@lid", None, 2).await;
+    assert_ne!(chat(&by_number), chat(&by_hidden));
+    let joined = chat(&ground.record(&one, "c", "66@lid", Some("6@c.us"), 3).await);
+    assert_eq!(joined, chat(&by_number), "the older chat stays");
+    let all = ground.agents.pending(joined, 0, 10).await.unwrap();
+    let bodies: Vec<_> = all
+        .iter()
+        .map(|pending| match &pending.signal {
+            Signal::Message(message) => message.body.clone(),
+            Signal::Ack(_) => String::new(),
+        })
+        .collect();
+    assert_eq!(bodies, ["body a", "body b", "body c"]);
+    assert_eq!(chat(&ground.record(&one, "d", "6@c.us", None, 4).await), joined);
+    ground.sessions.purge(one.key()).await.unwrap();
+}
+
+async fn agents_commit_once_and_in_order(ground: &Ground) {
+    let one = ground.session("g1").await;
+    let first = ground.record(&one, "a", "7@c.us", None, 1).await;
+    let second = ground.record(&one, "b", "7@c.us", None, 2).await;
+    let chat = chat(&first);
+    assert_eq!(ground.agents.behind(one.key()).await.unwrap(), [chat]);
+    assert_eq!(ground.agents.load(chat).await.unwrap(), (AgentState::default(), 0));
+    let commit = |expected, handled, state: u8| AgentCommit {
+        chat,
+        expected,
+        handled,
+        state: AgentState(vec![state]),
+        effects: vec![Effect::Webhook { event: "message".into(), payload: "{}".into() }],
+        poison: false,
+    };
+    ground.agents.commit(commit(0, seq(&first), 1)).await.unwrap();
+    assert_eq!(ground.agents.commit(commit(0, seq(&second), 9)).await, Err(PortError::Conflict), "compare and set");
+    assert_eq!(ground.agents.load(chat).await.unwrap(), (AgentState(vec![1]), seq(&first)));
+    assert_eq!(ground.agents.pending(chat, seq(&first), 10).await.unwrap().len(), 1);
+    ground.agents.commit(commit(seq(&first), seq(&second), 2)).await.unwrap();
+    assert!(ground.agents.behind(one.key()).await.unwrap().is_empty());
+    ground.sessions.purge(one.key()).await.unwrap();
+}
+
+async fn the_outbox_is_bounded_and_ordered(ground: &Ground) {
+    let one = ground.session("o1").await;
+    let to = ChatId::parse("8").unwrap();
+    let first = ground.outbox.accept(&one, &to, "first".into(), 2).await.unwrap();
+    let second = ground.outbox.accept(&one, &to, "second".into(), 2).await.unwrap();
+    assert_eq!(ground.outbox.accept(&one, &to, "third".into(), 2).await, Err(AcceptError::Full));
+    assert_ne!(first.message_id, second.message_id);
+    ground.outbox.attempt(one.key(), first.id).await.unwrap();
+    let waiting = ground.outbox.waiting(&one, 10).await.unwrap();
+    let shown: Vec<_> = waiting.iter().map(|text| (text.text.as_str(), text.attempts)).collect();
+    assert_eq!(shown, [("first", 1), ("second", 0)]);
+    ground.outbox.finish(one.key(), first.id, Delivery::Sent).await.unwrap();
+    let failed = Delivery::Failed { code: "refused".into() };
+    ground.outbox.finish(one.key(), second.id, failed).await.unwrap();
+    assert!(ground.outbox.waiting(&one, 10).await.unwrap().is_empty());
+    ground.outbox.accept(&one, &to, "third".into(), 2).await.unwrap();
+    ground.sessions.purge(one.key()).await.unwrap();
+}
+
+/// What only a real store has: the read side.
+async fn reading_shows_what_was_recorded(ground: &Ground) {
+    let Some(store) = &ground.store else { return };
+    use super::repo::chats::Page;
+    let one = ground.session("r1").await;
+    for (n, id) in ["a", "b", "c"].iter().enumerate() {
+        ground.record(&one, id, "9@c.us", None, i64::try_from(n).unwrap()).await;
+    }
+    let raise = |ack| {
+        let change = AckChange {
+            message_id: "false_9@c.us_a".into(),
+            chat: "9@c.us".into(),
+            from_me: false,
+            ack,
+            participant: None,
+        };
+        ground.entry(&one, &format!("ack:a:{}", i8::from(ack)), EventKind::Ack(change))
+    };
+    ground.journal.append(vec![raise(Ack::Read), raise(Ack::Device)]).await.unwrap();
+    let page = |limit, offset, ascending| Page { limit, offset, ascending };
+    let messages = store.messages(&one, "9@c.us", page(10, 0, true)).await.unwrap();
+    let shown: Vec<_> = messages.iter().map(|one| (one.body.as_str(), one.ack)).collect();
+    assert_eq!(shown, [("body a", Ack::Read), ("body b", Ack::Server), ("body c", Ack::Server)], "no ack is lowered");
+    let newest = store.messages(&one, "9@c.us", page(1, 1, false)).await.unwrap();
+    assert_eq!(newest[0].body, "body b");
+    assert!(store.messages(&one, "10@c.us", page(10, 0, true)).await.unwrap().is_empty());
+    let chats = store.chats(&one, 10, 0).await.unwrap();
+    assert_eq!((chats[0].id.as_str(), chats[0].name.as_deref()), ("9@c.us", Some("Name")));
+    let events = store.events_after(ground.tenant, 0, 100).await.unwrap();
+    assert_eq!(events.iter().filter(|event| event.key == one.key()).count(), 5);
+    assert!(store.events_after(TenantId::generate(), 0, 100).await.unwrap().is_empty());
+    ground.sessions.purge(one.key()).await.unwrap();
+}
+
+async fn suite(ground: &Ground) {
+    sessions_are_named_once_counted_and_forgotten(ground).await;
+    the_journal_keeps_order_and_drops_repeats(ground).await;
+    two_names_of_one_person_are_one_chat(ground).await;
+    agents_commit_once_and_in_order(ground).await;
+    the_outbox_is_bounded_and_ordered(ground).await;
+    reading_shows_what_was_recorded(ground).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fakes_keep_the_promises_of_a_store() {
+    suite(&fake()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_in_memory_keeps_the_promises_of_a_store() {
+    suite(&real("sqlite::memory:").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_in_a_file_keeps_the_promises_of_a_store_and_fences_an_older_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", dir.path().join("w.db").display());
+    suite(&real(&url).await).await;
+    fences(&url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_keeps_the_promises_of_a_store_and_fences_an_older_start() {
+    let postgres = Postgres::start().await;
+    suite(&real(&postgres.url()).await).await;
+    fences(&postgres.url()).await;
+}
+
+/// A start of the node that was superseded can no longer change a session; another master key opens nothing.
+async fn fences(url: &str) {
+    let (node, vault) = (NodeId::generate(), vault());
+    let old = opened(url, Arc::clone(&vault), node).await;
+    let tenant = old.create_tenant("fenced").await.unwrap().unwrap();
+    let user = old.user_named(tenant, "owner").await.unwrap();
+    let new = NewSession {
+        tenant,
+        user,
+        name: SessionName::parse("f").unwrap(),
+        engine: EngineName::Web,
+        network: Network::Simulator,
+        config: "{}".into(),
+        desired_running: true,
+    };
+    let spec = old.create(new, 5).await.unwrap();
+    let fresh = opened(url, vault, node).await;
+    assert_eq!(old.set_desired(&spec, false).await, Err(PortError::Conflict));
+    let own = fresh.all().await.unwrap();
+    assert_eq!(own.len(), 1);
+    fresh.set_desired(&own[0], false).await.unwrap();
+    let wrong = Arc::new(Vault::new(Kek::parse(&"08".repeat(32), "test").unwrap()));
+    let options = Options { url: url.to_owned(), max_connections: 1 };
+    let refused = Box::pin(Store::open(&options, wrong, Arc::new(SharedClock::default()), node, Role::Server)).await;
+    assert!(refused.err().unwrap().to_string().contains("not the master key"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_removes_what_is_old_and_leaves_a_mark() {
+    use super::repo::retention::Retention;
+    let (ground, clock) = (real("sqlite::memory:").await, SharedClock::default());
+    let store = ground.store.clone().unwrap();
+    let one = ground.session("old").await;
+    let recorded = ground.record(&one, "a", "5@c.us", None, 1).await;
+    let keep = Retention { journal_ms: 1000, outbox_ms: 1000, dead_letters_ms: 1000 };
+    assert_eq!(store.forget_old(keep).await.unwrap(), 0, "nothing is old yet");
+    drop(clock);
+    let gone = store.forget_old(Retention { journal_ms: -1, ..keep }).await.unwrap();
+    assert_eq!(gone, 1);
+    assert_eq!(store.pruned_upto().await.unwrap(), seq(&recorded));
+}
+
+/// Statements are counted nowhere else: what a thousand messages cost is one commit for each hundred.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_share_their_commits_and_all_hear_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ground = real(&format!("sqlite://{}", dir.path().join("w.db").display())).await;
+    let one = ground.session("busy").await;
+    let all = Mutex::new(vec![]);
+    let tasks = (0..500).map(|n| {
+        let (ground, one, all) = (&ground, &one, &all);
+        async move {
+            let recorded = ground.record(one, &format!("m{n}"), "5@c.us", None, n).await;
+            all.lock().unwrap().push(seq(&recorded));
+        }
+    });
+    futures_util::future::join_all(tasks).await;
+    let mut all = all.into_inner().unwrap();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 500);
+}
