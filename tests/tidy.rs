@@ -1,0 +1,169 @@
+//! Rules of the house as tests: what imports what, how long a file is, whether documents tell the truth.
+#![expect(clippy::unwrap_used, reason = "a test says that something is wrong by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Files of the project with this ending.
+fn files(ending: &str) -> Vec<PathBuf> {
+    fn walk(dir: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            if path.is_dir() && !matches!(name.as_ref(), "target" | "node_modules" | ".git" | "data") {
+                walk(&path, ending, found);
+            } else if name.ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = vec![];
+    walk(root(), ending, &mut found);
+    found
+}
+
+/// Files below `dir` must not name any of these.
+fn must_not_name(dir: &str, forbidden: &[&str]) {
+    let mut seen = 0;
+    for path in files(".rs").into_iter().filter(|path| path.starts_with(root().join(dir))) {
+        seen += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in forbidden {
+            assert!(!text.contains(word), "{} names {word}", path.display());
+        }
+    }
+    assert!(seen > 0, "{dir} has no files: the rule checks nothing");
+}
+
+#[test]
+fn imports_go_one_way() {
+    must_not_name(
+        "actors/src/domain",
+        &["crate::ports", "crate::policy", "crate::actor", "crate::handle", "actix", "tokio"],
+    );
+    must_not_name("actors/src/policy", &["crate::ports", "crate::actor", "crate::handle", "actix", "tokio"]);
+    must_not_name("actors/src/ports", &["crate::actor", "crate::handle", "crate::policy", "actix"]);
+    must_not_name("actors/src/actor", &["crate::handle"]);
+    must_not_name("actors", &["sea_orm", "chromiumoxide", "actix_web"]);
+    must_not_name("migrations", &["wardroom_actors", "wardroom::"]);
+    must_not_name("src/vault", &["crate::store", "crate::api", "crate::engine", "sea_orm"]);
+    must_not_name("src/store", &["crate::api", "crate::engine", "crate::dashboard", "crate::app", "actix_web"]);
+    must_not_name("src/engine", &["crate::api", "crate::store", "crate::dashboard", "crate::app", "actix_web"]);
+    must_not_name("src/api", &["store::entity", "crate::engine", "crate::app", "crate::cli"]);
+    for dir in ["src/api", "src/auth", "src/dashboard", "src/engine", "src/store", "src/vault", "src/metrics"] {
+        must_not_name(dir, &["crate::app", "crate::cli"]);
+    }
+}
+
+#[test]
+fn a_file_has_one_subject() {
+    let long = |path: &PathBuf| std::fs::read_to_string(path).unwrap().lines().count() > 650;
+    let allowed = ["testing.rs", "kernel.rs", "handle.rs"];
+    let too_long: Vec<_> =
+        files(".rs").into_iter().filter(|path| !allowed.iter().any(|name| path.ends_with(name))).filter(long).collect();
+    assert!(too_long.is_empty(), "{too_long:?}");
+    let vague = ["utils", "helpers", "common", "manager", "service", "misc"];
+    for path in files(".rs") {
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(!vague.contains(&stem.as_str()), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_setting_is_explained_where_it_stands() {
+    let text = read("config.toml");
+    let mut explained = false;
+    for line in text.lines() {
+        match line.trim() {
+            line if line.starts_with('#') => explained = true,
+            line if line.contains('=') => {
+                assert!(explained, "{line} has no comment");
+                explained = false;
+            }
+            _ => explained = false,
+        }
+    }
+}
+
+#[test]
+fn the_openapi_document_is_the_one_that_the_handlers_make() {
+    let made = wardroom::api::docs::document();
+    let path = root().join("src/api/openapi.json");
+    if std::env::var("UPDATE").is_ok() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(path).unwrap_or_default() == made,
+        "run `UPDATE=1 cargo test --release --test tidy`"
+    );
+}
+
+#[test]
+fn every_metric_stands_in_the_runbook_and_no_other() {
+    let names = |text: &str| -> BTreeSet<String> {
+        text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
+            .filter(|word| {
+                word.starts_with("wardroom_") && *word != "wardroom_actors" && *word != "wardroom_migrations"
+            })
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(names(&read("src/metrics/mod.rs")), names(&read("deploy/RUNBOOK.md")));
+}
+
+#[test]
+fn the_readme_names_what_exists() {
+    let readme = read("README.md");
+    let makefile = read("Makefile");
+    for target in readme.split("`make ").skip(1).map(|rest| rest.split(['`', ' ']).next().unwrap()) {
+        assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+    }
+    let help = Command::new(env!("CARGO_BIN_EXE_wardroom")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for verb in readme.split("wardroom ").skip(1).filter_map(|rest| rest.split([' ', '`', '\n']).next()) {
+        let is_verb = !verb.is_empty() && verb.bytes().all(|byte| byte.is_ascii_lowercase());
+        let known = [
+            "serve",
+            "migrate",
+            "key",
+            "tenants",
+            "keys",
+            "openapi",
+            "sessions",
+            "login",
+            "send",
+            "events",
+            "doctor",
+            "simulator",
+        ];
+        if is_verb && known.contains(&verb) {
+            assert!(help.contains(&format!("\n  {verb}")), "wardroom {verb}");
+        }
+    }
+    for path in
+        readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|path| !path.contains("://"))
+    {
+        assert!(root().join(path).exists(), "README.md links to {path}");
+    }
+}
+
+#[test]
+fn the_project_speaks_of_itself_alone() {
+    let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for name in listed.lines().filter(|name| !name.ends_with(".lock") && !name.ends_with("tidy.rs")) {
+        let Ok(text) = std::fs::read_to_string(root().join(name)) else { continue };
+        for word in ["../shared", "registry.npmjs", "index.crates.io", "deb.debian.org"] {
+            assert!(!text.contains(word), "{name} contains {word}");
+        }
+    }
+}
