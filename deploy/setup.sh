@@ -17,6 +17,7 @@ has npm || want npm
 has node || want nodejs
 { has chromium-headless-shell || has chromium || has google-chrome; } || want chromium-headless-shell
 if [ "${1:-}" = --test ]; then
+  has debootstrap || [ "$(id -u)" != 0 ] || want debootstrap
   { has postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; } || want postgresql
 fi
 
