@@ -115,8 +115,9 @@ fn a_fresh_machine_gets_to_ready_with_one_command() {
          WARDROOM__SIMULATOR__LISTEN=127.0.0.1:{simulator}"
     );
     let log = std::fs::File::create(place.path().join("make-run.log")).unwrap();
-    let server = machine.command(&format!("{settings} exec make run")).stdout(log.try_clone().unwrap()).stderr(log);
-    machine.server = Some(server.stdin(Stdio::null()).process_group(0).spawn().unwrap());
+    let mut server = machine.command(&format!("{settings} exec make run"));
+    server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+    machine.server = Some(server.spawn().unwrap());
     let said = || std::fs::read_to_string(place.path().join("make-run.log")).unwrap_or_default();
     let begun = Instant::now();
     let ready = || {
