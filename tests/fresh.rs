@@ -4,9 +4,8 @@
 //! It takes root and some minutes; where neither is to be had the test says so.
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stderr,
     clippy::disallowed_methods,
-    reason = "a test says that something is wrong by panicking, prints for people, and lives in real time"
+    reason = "a test says that something is wrong by panicking, and lives in real time"
 )]
 
 use std::os::unix::process::CommandExt;
@@ -52,6 +51,10 @@ impl Machine {
         let packages = "--include=ca-certificates,curl,git,make";
         run(Command::new("debootstrap").args(["--variant=minbase", packages, suite]).arg(dir).arg(mirror));
         sh(&format!("cp -r /etc/apt/. {0}/etc/apt/; cp /etc/resolv.conf /etc/hosts {0}/etc/", dir.display()));
+        // Certificates that this machine trusts beside Debian's.
+        let extra = "/usr/local/share/ca-certificates";
+        let trust = format!("cp -r {extra}/. {0}{extra}/; chroot {0} update-ca-certificates", dir.display());
+        sh(&format!("if [ -d {extra} ]; then {trust}; fi"));
         let home = std::env::var("HOME").unwrap();
         let rust = [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")];
         let rust = rust.map(|(name, default)| std::env::var(name).unwrap_or_else(|_| format!("{home}/{default}")));
@@ -79,7 +82,7 @@ impl Machine {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-euc", &format!("{mounts}exec chroot {dir} sh -euc \"$1\""), "sh", &inside]);
         command.env_clear().env("HOME", &home).env("LANG", "C.UTF-8");
-        for name in ["CARGO_HOME", "RUSTUP_HOME"] {
+        for name in ["CARGO_HOME", "RUSTUP_HOME", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "CARGO_HTTP_CAINFO"] {
             if let Ok(value) = std::env::var(name) {
                 command.env(name, value);
             }

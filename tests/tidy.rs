@@ -1,5 +1,5 @@
 //! Rules of the house as tests: what imports what, how long a file is, whether documents tell the truth.
-#![expect(clippy::unwrap_used, reason = "a test says that something is wrong by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says that something is wrong by panicking")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -165,5 +165,23 @@ fn the_project_speaks_of_itself_alone() {
         for word in ["../shared", "registry.npmjs", "index.crates.io", "deb.debian.org"] {
             assert!(!text.contains(word), "{name} contains {word}");
         }
+    }
+}
+
+#[test]
+fn no_dependency_has_a_licence_that_binds_us() {
+    let mut cargo = Command::new(env!("CARGO"));
+    let out = cargo.args(["metadata", "--format-version=1", "--locked"]).current_dir(root()).output().unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100, "the list of packages is not the whole");
+    for package in packages {
+        let licence = package["license"].as_str().unwrap_or_default();
+        let file = package["license_file"].as_str().unwrap_or_default();
+        assert!(!licence.is_empty() || !file.is_empty(), "{} has no licence", package["name"]);
+        // A choice is ours to make; what is left must be free of copyleft beyond a file.
+        let choices: Vec<_> = licence.split(" OR ").collect();
+        let free = choices.iter().any(|choice| !choice.contains("GPL"));
+        assert!(free || licence.is_empty(), "{} is {licence}", package["name"]);
     }
 }

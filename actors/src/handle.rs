@@ -133,6 +133,12 @@ impl Handle {
             let (done, _) = oneshot::channel();
             self.registry.addr.do_send(Remove { key: spec.key(), done });
         }
+        for key in self.living.sessions.iter().map(|entry| *entry.key()).collect::<Vec<_>>() {
+            // What was recorded and not handled when the server ended.
+            for chat in self.kernel.registry.agent_store.behind(key).await? {
+                self.registry.addr.do_send(WakeChat { chat });
+            }
+        }
         for key in starting {
             if let Some(entry) = self.living.session(key)
                 && let Err(refusal) = self.run(&entry).await

@@ -7,6 +7,8 @@
 //! Reading order: [`domain::session`] (the state machine), [`policy::restart`] (when to try again),
 //! [`supervise`] (how a panic is contained), `actor/session.rs` (the shell), [`handle`] (the only door).
 
+#![deny(missing_docs)]
+
 #[cfg(panic = "abort")]
 compile_error!("supervision needs panic = \"unwind\"");
 

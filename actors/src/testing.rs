@@ -440,7 +440,7 @@ impl Engine for FakeEngine {
                     Some(script) = hear.recv() => match script {
                         Script::Say(report) => context.report(report).await,
                         Script::Exit(reason) => return reason,
-                        Script::Panic(text) => std::panic::panic_any(text),
+                        Script::Panic(text) => std::panic::resume_unwind(Box::new(text)),
                     },
                 }
             }

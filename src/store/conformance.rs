@@ -1,10 +1,12 @@
 //! One suite for every store: SQLite in memory, SQLite in a file, PostgreSQL, and the fakes that the kernel is tested with.
 
+#[path = "../../tests/browser/postgres.rs"]
+mod postgres;
+
 use super::repo::journal::JournalWriter;
 use super::{Options, Role, Store};
 use crate::vault::{Kek, Vault};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use postgres::Postgres;
 use std::sync::{Arc, Mutex};
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::event::{EventKind, StatusChange};
@@ -77,74 +79,6 @@ fn fake() -> Ground {
         tenant: TenantId::generate(),
         user: UserId::generate(),
         store: None,
-    }
-}
-
-/// A PostgreSQL server of this test alone, on a socket in its own directory.
-struct Postgres {
-    server: Child,
-    dir: tempfile::TempDir,
-    port: u16,
-}
-
-fn program(name: &str) -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut places: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
-    places.extend(["/usr/local/bin", "/usr/bin"].map(PathBuf::from));
-    places.into_iter().map(|place| place.join(name)).find(|path| path.exists()).expect("run deploy/setup.sh --test")
-}
-
-/// PostgreSQL refuses to run as root.
-fn unprivileged(program: &Path) -> Command {
-    if !rustix::process::geteuid().is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL"]).arg(program);
-    command
-}
-
-impl Postgres {
-    async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        if rustix::process::geteuid().is_root() {
-            std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
-        }
-        let data = dir.path().join("data");
-        let made = unprivileged(&program("initdb"))
-            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "-U", "wardroom", "-D"])
-            .arg(&data)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = unprivileged(&program("postgres"))
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", &port.to_string(), "-k"])
-            .arg(dir.path())
-            .arg("-D")
-            .arg(&data)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let postgres = Self { server, dir, port };
-        for _ in 0..500 {
-            if Box::pin(sea_orm::Database::connect(postgres.url())).await.is_ok() {
-                return postgres;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        panic!("PostgreSQL did not come up in {}", postgres.dir.path().display());
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://wardroom@127.0.0.1:{}/postgres?sslmode=disable", self.port)
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-INT", &self.server.id().to_string()]).status();
-        let _ = self.server.wait();
     }
 }
 

@@ -1,13 +1,34 @@
 //! The path that everything else stands on: start → create → QR → scan → message in → reply out → acks → seen.
 
 use crate::house::{House, KEY, SOON, until};
+use crate::postgres::Postgres;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_goes_from_qr_code_to_message_and_back() {
-    let house = House::start().await;
+    journey(&House::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_on_postgresql_and_back_after_a_kill() {
+    let postgres = Postgres::start().await;
+    let mut house = House::with(&[("WARDROOM__DATABASE__URL", &postgres.url())], &[]).await;
+    journey(&house).await;
+    house.kill();
+    house.network.send("491700002", "491700001", "while down").await;
+    house.open().await;
+    house.is("default", "WORKING").await;
+    until("the message is here", SOON, || async {
+        let messages = house.messages("default", "491700002@c.us").await;
+        (messages.last()?["body"] == "while down").then_some(())
+    })
+    .await;
+    house.close().await;
+}
+
+async fn journey(house: &House) {
     house.network.phone("491700002", "Bob").await;
     house.link("default", "491700001").await;
     assert_eq!(house.get("/api/sessions/default/me").await["id"], "491700001@c.us");
@@ -26,7 +47,7 @@ async fn a_session_goes_from_qr_code_to_message_and_back() {
     let shown = house.network.messages("491700002").await;
     assert_eq!(shown.last().unwrap()["text"], "hello yourself");
     let ack = |wanted: i64| {
-        let (house, reply) = (&house, &reply);
+        let reply = &reply;
         until("the ack rises", SOON, move || async move {
             let messages = house.messages("default", "491700002@c.us").await;
             let mine = messages.iter().find(|one| one["id"] == reply["id"]).cloned()?;

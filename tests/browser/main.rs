@@ -10,10 +10,12 @@
 
 mod apart;
 mod comeback;
+mod command_line;
 mod dashboard;
 mod figures;
 mod house;
 mod journey;
 mod login;
+mod postgres;
 mod rude;
 mod secrets;

@@ -1,0 +1,59 @@
+//! The command line as a person types it.
+
+use crate::house::{House, KEY, SOON, until};
+use serde_json::json;
+use std::io::Read;
+use std::process::Stdio;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_links_and_sends_from_a_terminal() {
+    let house = House::start().await;
+    house.network.phone("491700001", "Ada").await;
+    house.network.phone("491700002", "Bob").await;
+    let url = format!("http://127.0.0.1:{}", house.http);
+    let ask = |arguments: &[&str]| house.run(&[arguments, &["--url", &url, "--key", KEY]].concat());
+    assert!(ask(&["sessions", "create", "shop", "--network", "simulator"]).contains("STARTING"));
+    let mut login = house.command();
+    login.args(["login", "shop", "--url", &url, "--key", KEY]).stdout(Stdio::piped());
+    let mut login = login.spawn().unwrap();
+    house.qr("shop").await;
+    house.network.ask("POST", "/api/phones/491700001/scan", Some(json!({"qr": "newest"}))).await.ok();
+    let ended = until("login ends", SOON, || {
+        let ended = login.try_wait().unwrap();
+        async move { ended }
+    })
+    .await;
+    assert!(ended.success());
+    let mut drawn = String::new();
+    login.stdout.take().unwrap().read_to_string(&mut drawn).unwrap();
+    assert!(drawn.contains('█') && drawn.contains("Linked to 491700001."), "{drawn}");
+
+    assert!(ask(&["send", "shop", "491700002", "from a terminal"]).contains("SERVER"));
+    assert_eq!(house.network.messages("491700002").await[0]["text"], "from a terminal");
+    let events = ask(&["events", "--session", "shop"]);
+    let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(events.iter().any(|event| event["event"] == "message.any"), "{events:?}");
+    assert!(ask(&["sessions", "list"]).contains("WORKING"));
+    assert!(ask(&["sessions", "stop", "shop"]).contains("STOPPED"));
+    assert!(ask(&["sessions", "start", "shop"]).contains("STARTING"));
+    house.is("shop", "WORKING").await;
+    assert!(ask(&["sessions", "delete", "shop"]).contains("gone"));
+    let refused = house.command().args(["sessions", "list", "--url", &url, "--key", "wrong"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("Unauthorized"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_what_is_there_and_how_to_mend_what_is_not() {
+    let mut house = House::start().await;
+    let fine = house.run(&["doctor"]);
+    assert_eq!(fine.lines().filter(|line| line.starts_with("ok")).count(), 7, "{fine}");
+    house.close().await;
+    let sick = house.command().arg("doctor").env("WARDROOM__BROWSER__WA_JS", "/nowhere").output().unwrap();
+    let said = String::from_utf8_lossy(&sick.stdout).into_owned();
+    assert!(!sick.status.success());
+    assert!(said.contains("MISSING  wa-js") && said.contains("deploy/setup.sh"), "{said}");
+    assert!(house.run(&["migrate"]).contains("up to date"));
+    assert!(house.run(&["openapi"]).contains("/api/sessions/{session}/restart"));
+    let typo = house.command().arg("serve").env("WARDROOM__HTTP__LISTNE", "x").output().unwrap();
+    assert!(String::from_utf8_lossy(&typo.stderr).contains("there is no setting WARDROOM__HTTP__LISTNE"));
+}

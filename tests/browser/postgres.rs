@@ -1,0 +1,70 @@
+//! PostgreSQL for tests; the store's conformance suite uses it as well.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A PostgreSQL server of this test alone, on a socket in its own directory.
+pub struct Postgres {
+    server: Child,
+    _dir: tempfile::TempDir,
+    port: u16,
+}
+
+fn program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut places: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
+    places.extend(["/usr/local/bin", "/usr/bin"].map(PathBuf::from));
+    places.into_iter().map(|place| place.join(name)).find(|path| path.exists()).expect("run deploy/setup.sh --test")
+}
+
+/// PostgreSQL refuses to run as root.
+fn unprivileged(program: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL"]).arg(program);
+    command
+}
+
+impl Postgres {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+        }
+        let data = dir.path().join("data");
+        let made = unprivileged(&program("initdb"))
+            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "-U", "wardroom", "-D"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = unprivileged(&program("postgres"))
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", &port.to_string(), "-k"])
+            .arg(dir.path())
+            .arg("-D")
+            .arg(&data)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let postgres = Self { server, _dir: dir, port };
+        while Box::pin(sea_orm::Database::connect(postgres.url())).await.is_err() {
+            // The test runner's limit bounds this.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        postgres
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://wardroom@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-INT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+    }
+}
