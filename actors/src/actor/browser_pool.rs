@@ -244,7 +244,10 @@ impl Handler<Lease> for BrowserPoolActor {
         let warm = spare.and_then(|id| self.deps.table.spares.remove(&id)).map(|(_, worker)| worker);
         match (warm, lease.profile) {
             (Some(worker), None) => {
-                let _ = lease.answer.send(Ok(worker));
+                if let Err(Ok(unwanted)) = lease.answer.send(Ok(worker)) {
+                    let gone = self.end(unwanted);
+                    self.deps.io.spawn(gone);
+                }
             }
             (displaced, profile) => {
                 let free = self.after(reserved.unwrap_or(Slot::Held), displaced);

@@ -72,6 +72,16 @@ struct Created {
     done: oneshot::Sender<Result<Arc<SessionEntry>, CreateError>>,
 }
 
+/// How a removal went.
+enum Removal {
+    /// The store did not take it; nothing was changed.
+    Refused,
+    /// Nobody finds the session any more, but something of it is left.
+    Later,
+    /// All of it is gone.
+    Done,
+}
+
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Gone {
@@ -204,20 +214,31 @@ impl Handler<Remove> for RegistryActor {
             return;
         };
         let spec = entry.spec();
-        self.deps.living.names.remove(&(spec.tenant, spec.name.clone()));
+        let name = (spec.tenant, spec.name.clone());
+        self.deps.living.names.remove(&name);
         let deps = self.deps.session.clone();
         let work = self.deps.session.io.spawn(async move {
-            let buried = deps.sessions.bury(&spec).await.is_ok();
+            if deps.sessions.bury(&spec).await.is_err() {
+                return Removal::Refused;
+            }
             let (ended, end) = oneshot::channel();
             if let Some(inbox) = entry.inbox.get() {
                 inbox.addr.do_send(Control { wish: Wish::Remove, done: Some(ended), permit: None });
             }
             let _ = end.await;
             let forgotten = deps.engine.forget(&entry.spec()).await.is_ok();
-            buried && forgotten && deps.sessions.purge(key).await.is_ok()
+            // What cannot be removed now is removed at the next boot; the tombstone tells.
+            if forgotten && deps.sessions.purge(key).await.is_ok() { Removal::Done } else { Removal::Later }
         });
-        ctx.spawn(work.into_actor(self).map(move |purged, _, ctx| {
-            ctx.notify(Gone { key, done: Some(done), purged: purged.unwrap_or(false) });
+        ctx.spawn(work.into_actor(self).map(move |removal, actor, ctx| {
+            if let Ok(Removal::Refused) = removal {
+                // Nothing has happened to the session; it keeps its name.
+                actor.deps.living.names.insert(name, key);
+                let _ = done.send(false);
+            } else {
+                let purged = matches!(removal, Ok(Removal::Done));
+                ctx.notify(Gone { key, done: Some(done), purged });
+            }
         }));
     }
 }

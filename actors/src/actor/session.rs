@@ -89,9 +89,7 @@ struct ProbeOver {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Forgotten {
-    follow: Vec<Action>,
-}
+struct Forgotten;
 
 /// Ports and the tables.
 #[derive(Clone)]
@@ -204,9 +202,12 @@ impl Handler<FromDriver> for SessionActor {
         }
         match reported.report {
             Report::Qr(qr) => {
-                self.entry.view.send_modify(|view| view.qr = Some(qr));
                 self.step(Input::DriverLogin(from), ctx);
-                self.announce(Status::ScanQrCode, None);
+                // A session that was asked to end meanwhile shows no code any more.
+                if lock(&self.entry.machine).session.phase() == Phase::Login {
+                    self.entry.view.send_modify(|view| view.qr = Some(qr));
+                    self.announce(Status::ScanQrCode, None);
+                }
             }
             Report::PairingCode => self.step(Input::DriverLogin(from), ctx),
             Report::Linked(account) => self.entry.view.send_modify(|view| {
@@ -322,12 +323,12 @@ impl Handler<ProbeOver> for SessionActor {
 impl Handler<Forgotten> for SessionActor {
     type Result = ();
 
-    fn handle(&mut self, forgotten: Forgotten, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Forgotten, ctx: &mut Context<Self>) {
         self.entry.view.send_modify(|view| {
             view.account = None;
             view.qr = None;
         });
-        self.perform(forgotten.follow, ctx);
+        self.step(Input::Forgotten, ctx);
     }
 }
 
@@ -352,8 +353,10 @@ impl SessionActor {
             let detail = "the session's actor died while it started a driver".to_owned();
             ctx.notify(DriverExited { incarnation, reason: ExitReason::Panicked { detail } });
         }
-        if let Phase::Waiting { until, .. } = phase {
-            self.perform(vec![Action::WakeAt(until)], ctx);
+        match phase {
+            Phase::Waiting { until, .. } => self.perform(vec![Action::WakeAt(until)], ctx),
+            Phase::Forgetting { .. } => self.forget(ctx),
+            _ => {}
         }
     }
 
@@ -384,8 +387,7 @@ impl SessionActor {
     }
 
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
-        let mut actions = actions.into_iter();
-        while let Some(action) = actions.next() {
+        for action in actions {
             match action {
                 Action::Spawn(incarnation) => {
                     self.settle();
@@ -397,7 +399,7 @@ impl SessionActor {
                         driver.stop.send_replace(Some(mode));
                     }
                 }
-                Action::ForgetLogin => return self.forget(actions.collect(), ctx),
+                Action::ForgetLogin => self.forget(ctx),
                 Action::WakeAt(at) => {
                     let sleep = self.deps.clock.sleep_until(at);
                     ctx.spawn(sleep.into_actor(self).map(move |(), _, ctx| ctx.notify(Wake { at })));
@@ -434,7 +436,7 @@ impl SessionActor {
     }
 
     /// Removes the login; what follows waits for it. Interleaves.
-    fn forget(&mut self, follow: Vec<Action>, ctx: &mut Context<Self>) {
+    fn forget(&mut self, ctx: &mut Context<Self>) {
         let (deps, entry) = (self.deps.clone(), Arc::clone(&self.entry));
         let work = self.deps.io.spawn(async move {
             let spec = entry.spec();
@@ -445,7 +447,7 @@ impl SessionActor {
                 *lock(&entry.spec) = stored;
             }
         });
-        ctx.spawn(work.into_actor(self).map(|_, _, ctx| ctx.notify(Forgotten { follow })));
+        ctx.spawn(work.into_actor(self).map(|_, _, ctx| ctx.notify(Forgotten)));
     }
 
     /// Starts a driver on the `io` runtime, and a watcher that reports its end whatever happens to it.

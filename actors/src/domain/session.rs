@@ -75,6 +75,11 @@ pub enum Phase {
         /// What follows.
         then: Then,
     },
+    /// No driver; what the login left behind is being removed.
+    Forgetting {
+        /// What follows.
+        then: Then,
+    },
     /// No driver; the next start is due at this time (monotonic milliseconds).
     Waiting {
         /// When.
@@ -124,6 +129,8 @@ pub enum Input {
     DriverConnecting(Incarnation),
     /// The driver is gone, and so is its worker.
     Exited(Incarnation, Next),
+    /// What the login left behind is removed.
+    Forgotten,
 }
 
 /// What the shell has to do.
@@ -133,7 +140,7 @@ pub enum Action {
     Spawn(Incarnation),
     /// Ask the driver to end; its exit is reported in any case.
     EndDriver(StopMode),
-    /// Remove what the login left behind, before anything that follows.
+    /// Remove what the login left behind; [`Input::Forgotten`] has to follow.
     ForgetLogin,
     /// Wake up at this time.
     WakeAt(u64),
@@ -177,10 +184,13 @@ impl Session {
     #[must_use]
     pub fn status(&self) -> Status {
         match self.phase {
-            Phase::Stopped | Phase::Stopping { then: Then::Stay, .. } => Status::Stopped,
-            Phase::Starting | Phase::Stopping { then: Then::Start, .. } | Phase::Waiting { open: false, .. } => {
-                Status::Starting
+            Phase::Stopped | Phase::Stopping { then: Then::Stay, .. } | Phase::Forgetting { then: Then::Stay } => {
+                Status::Stopped
             }
+            Phase::Starting
+            | Phase::Stopping { then: Then::Start, .. }
+            | Phase::Forgetting { then: Then::Start }
+            | Phase::Waiting { open: false, .. } => Status::Starting,
             Phase::Login => Status::ScanQrCode,
             Phase::Working => Status::Working,
             Phase::Parked | Phase::Waiting { open: true, .. } => Status::Failed,
@@ -201,6 +211,13 @@ impl Session {
             Input::DriverConnecting(from) => self.report(from, Phase::Starting),
             Input::Exited(from, next) if from == self.incarnation => self.exited(next),
             Input::Exited(..) => vec![],
+            Input::Forgotten => match self.phase {
+                Phase::Forgetting { then } => {
+                    self.phase = Phase::Stopped;
+                    self.follow(then)
+                }
+                _ => vec![],
+            },
         }
     }
 
@@ -209,6 +226,10 @@ impl Session {
             Phase::Stopped | Phase::Parked | Phase::Waiting { .. } => self.spawn(),
             Phase::Stopping { mode, then: Then::Stay } => {
                 self.phase = Phase::Stopping { mode, then: Then::Start };
+                vec![]
+            }
+            Phase::Forgetting { .. } => {
+                self.phase = Phase::Forgetting { then: Then::Start };
                 vec![]
             }
             Phase::Starting | Phase::Login | Phase::Working | Phase::Stopping { .. } => vec![],
@@ -224,6 +245,10 @@ impl Session {
             Phase::Starting | Phase::Login | Phase::Working => {
                 self.phase = Phase::Stopping { mode, then };
                 vec![Action::EndDriver(mode)]
+            }
+            Phase::Forgetting { .. } => {
+                self.phase = Phase::Forgetting { then };
+                vec![]
             }
             // A later wish replaces what follows, but a logout once asked for stays one.
             Phase::Stopping { mode: before, .. } => {
@@ -254,20 +279,23 @@ impl Session {
                     vec![Action::WakeAt(until)]
                 }
             },
-            Phase::Stopped | Phase::Parked | Phase::Waiting { .. } => vec![],
+            Phase::Stopped | Phase::Parked | Phase::Forgetting { .. } | Phase::Waiting { .. } => vec![],
         }
     }
 
     fn after_end(&mut self, mode: StopMode, then: Then) -> Vec<Action> {
-        let mut actions = vec![];
         if mode == StopMode::Logout {
-            actions.push(Action::ForgetLogin);
+            self.phase = Phase::Forgetting { then };
+            return vec![Action::ForgetLogin];
         }
+        self.follow(then)
+    }
+
+    fn follow(&mut self, then: Then) -> Vec<Action> {
         match then {
-            Then::Stay => actions.push(Action::Settled),
-            Then::Start => actions.extend(self.spawn()),
+            Then::Stay => vec![Action::Settled],
+            Then::Start => self.spawn(),
         }
-        actions
     }
 
     fn spawn(&mut self) -> Vec<Action> {
@@ -341,6 +369,8 @@ mod tests {
         session.step(Input::DriverReady(Incarnation(1)));
         session.step(Input::Stop { mode: StopMode::Logout, then: Then::Start });
         assert_eq!(session.step(KEEP), []);
-        assert_eq!(session.step(Input::Exited(Incarnation(1), Next::Finish)), [Action::ForgetLogin, Action::Settled]);
+        assert_eq!(session.step(Input::Exited(Incarnation(1), Next::Finish)), [Action::ForgetLogin]);
+        assert_eq!(session.step(Input::Start), [], "nothing starts before the old login is removed");
+        assert_eq!(session.step(Input::Forgotten), [Action::Spawn(Incarnation(2))]);
     }
 }

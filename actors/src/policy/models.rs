@@ -235,6 +235,8 @@ fn the_ledger_never_exceeds_a_limit() {
 struct SessionModel {
     drivers: Vec<u64>,
     ending: Option<(bool, bool)>,
+    /// The login is being removed; whether a start follows.
+    forgetting: Option<bool>,
     spawned: u64,
 }
 
@@ -254,13 +256,14 @@ fn the_session_machine_never_has_two_drivers_and_always_serves_a_stop() {
                 2 => Next::Wait { until: 5, open: false },
                 _ => Next::Wait { until: 5, open: true },
             };
-            let input = match rng.random_range(0..8) {
+            let input = match rng.random_range(0..9) {
                 0 | 1 => Input::Start,
                 2 => Input::Stop { mode, then },
                 3 => Input::WaitOver,
                 4 => Input::DriverLogin(old),
                 5 => Input::DriverReady(old),
                 6 => Input::DriverConnecting(old),
+                7 => Input::Forgotten,
                 _ => Input::Exited(old, next),
             };
             let before = session.clone();
@@ -270,9 +273,10 @@ fn the_session_machine_never_has_two_drivers_and_always_serves_a_stop() {
                 && current == Some(from.0)
             {
                 model.drivers.pop();
-                if let Some((_, again)) = model.ending.take() {
+                if let Some((logout, again)) = model.ending.take() {
                     let spawns = actions.iter().any(|action| matches!(action, Action::Spawn(_)));
-                    assert_eq!(spawns, again, "{before:?} {input:?}");
+                    assert_eq!(spawns, again && !logout, "{before:?} {input:?}");
+                    model.forgetting = logout.then_some(again);
                 }
             }
             if let Input::DriverLogin(from) | Input::DriverReady(from) | Input::DriverConnecting(from) = input {
@@ -281,8 +285,19 @@ fn the_session_machine_never_has_two_drivers_and_always_serves_a_stop() {
                     assert_eq!(session, before, "a late report has no effect");
                 }
             }
+            let forgetting = model.forgetting;
             match input {
-                Input::Stop { .. } if !model.drivers.is_empty() => {
+                Input::Forgotten => {
+                    let spawns = actions.iter().any(|action| matches!(action, Action::Spawn(_)));
+                    assert_eq!(spawns, forgetting == Some(true), "{before:?}");
+                    model.forgetting = None;
+                }
+                Input::Start | Input::Stop { .. } if forgetting.is_some() => {
+                    assert!(actions.is_empty(), "nothing starts or ends while the login is being removed");
+                    model.forgetting = Some(matches!(input, Input::Start) || again);
+                }
+                Input::Stop { .. } if model.drivers.is_empty() => model.forgetting = logout.then_some(again),
+                Input::Stop { .. } => {
                     let was_logout = model.ending.is_some_and(|(logout, _)| logout);
                     assert!(matches!(session.phase(), Phase::Stopping { .. }), "a stop is served in every state");
                     if model.ending.is_none() || (logout && !was_logout) {
@@ -305,11 +320,12 @@ fn the_session_machine_never_has_two_drivers_and_always_serves_a_stop() {
             assert!(model.drivers.len() <= 1, "two drivers: {before:?} {input:?}");
             assert_eq!(session.has_driver(), !model.drivers.is_empty(), "{before:?} {input:?}");
         }
-        // Whatever happened: a stop, and the driver's end, lead to rest.
+        // Whatever happened: a stop, the driver's end and a removed login lead to rest.
         session.step(Input::Stop { mode: StopMode::KeepLogin, then: Then::Stay });
         if let Some(driver) = model.drivers.last() {
             session.step(Input::Exited(Incarnation(*driver), Next::Finish));
         }
+        session.step(Input::Forgotten);
         assert_eq!(session.phase(), Phase::Stopped);
     }
 }

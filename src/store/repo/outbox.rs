@@ -36,7 +36,10 @@ impl Store {
         limit: u64,
     ) -> Result<Result<Outgoing, AcceptError>, Failure> {
         let tx = Tx::tenant(self, spec.tenant, Mode::Write).await?;
-        let waiting = outbox::Entity::find().filter(of(spec.key())).filter(outbox::Column::State.eq(WAITING));
+        let waiting = outbox::Entity::find()
+            .filter(of(spec.key()))
+            .filter(outbox::Column::State.eq(WAITING))
+            .filter(outbox::Column::Kind.eq("send"));
         if waiting.count(&*tx).await? >= limit {
             return Ok(Err(AcceptError::Full));
         }
