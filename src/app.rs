@@ -260,6 +260,7 @@ impl Parts<'_> {
             rotation: QrRotation { first_ms: login.qr_first_ms, next_ms: login.qr_next_ms, codes: login.qr_codes },
             ready_timeout: Duration::from_secs(browser.ready_timeout_s),
             snapshot_every: Duration::from_secs(browser.snapshot_every_s),
+            keep: Duration::from_secs(self.config.retention.journal_days.saturating_mul(24 * 3600)),
         };
         let snapshots = Snapshots::new(dir.join("snapshots"), Arc::clone(&self.vault));
         WebEngine::new(options, Arc::clone(&self.clock), Arc::clone(&self.launcher), snapshots)

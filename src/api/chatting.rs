@@ -4,13 +4,14 @@ use super::Api;
 use super::shape::message_body;
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::store::repo::identity::KeyHolder;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
 use utoipa::ToSchema;
 use wardroom_actors::domain::chat::ChatId;
-use wardroom_actors::domain::ids::{SessionName, TenantId};
+use wardroom_actors::domain::ids::SessionName;
 use wardroom_actors::domain::message::{Ack, Message};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::ports::engine::Command;
@@ -55,9 +56,9 @@ fn chat(text: &str) -> Result<ChatId, ApiError> {
     ChatId::parse(text).map_err(|bad| ApiError::invalid(bad.to_string()))
 }
 
-async fn working(api: &Api, tenant: TenantId, session: &str) -> Result<SessionName, ApiError> {
-    let (name, _) = api.session(tenant, session)?;
-    api.expect(tenant, &name, Status::Working).await?;
+async fn working(api: &Api, holder: KeyHolder, session: &str) -> Result<SessionName, ApiError> {
+    let (name, _) = api.session(holder, session)?;
+    api.expect(holder.tenant, &name, Status::Working).await?;
     Ok(name)
 }
 
@@ -82,7 +83,7 @@ pub async fn send_text(
     if text.is_empty() || text.len() > api.text_bytes {
         return Err(ApiError::invalid(format!("text must have 1 to {} bytes", api.text_bytes)));
     }
-    let name = working(&api, tenant, &session).await?;
+    let name = working(&api, caller.0, &session).await?;
     let seen = api.handle.session(tenant, &name)?;
     let (accepted, delivered) = api.handle.send_text(tenant, &name, &chat, text).await?;
     let prefer = request.headers().get("prefer").and_then(|prefer| prefer.to_str().ok()).unwrap_or_default();
@@ -119,7 +120,7 @@ pub async fn send_text(
     (status = 201, description = "Done"), (status = 404, description = "No such session")))]
 pub async fn send_seen(caller: Caller, api: web::Data<Api>, body: web::Json<InChat>) -> Result<HttpResponse, ApiError> {
     let chat = chat(&body.chat_id)?;
-    let name = working(&api, caller.0.tenant, &body.session).await?;
+    let name = working(&api, caller.0, &body.session).await?;
     api.handle.ask(caller.0.tenant, &name, |answer| Command::Seen { chat, answer }).await?;
     Ok(HttpResponse::Created().json(json!({"result": true})))
 }
@@ -154,7 +155,7 @@ pub async fn stop_typing(
 
 async fn typing(caller: Caller, api: &Api, body: &InChat, on: bool) -> Result<HttpResponse, ApiError> {
     let chat = chat(&body.chat_id)?;
-    let name = working(api, caller.0.tenant, &body.session).await?;
+    let name = working(api, caller.0, &body.session).await?;
     api.handle.ask(caller.0.tenant, &name, |answer| Command::Typing { chat, on, answer }).await?;
     Ok(HttpResponse::Created().json(json!({"result": true})))
 }

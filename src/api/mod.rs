@@ -43,14 +43,14 @@ pub struct Api {
 }
 
 impl Api {
-    /// A session of a tenant by the text that a client sent.
+    /// A session that the caller's key reaches, by the text that a client sent.
     ///
     /// # Errors
     /// 404.
-    pub fn session(&self, tenant: TenantId, name: &str) -> Result<(SessionName, Seen), ApiError> {
+    pub fn session(&self, holder: KeyHolder, name: &str) -> Result<(SessionName, Seen), ApiError> {
         let name = SessionName::parse(name).map_err(|_| ApiError::no_session())?;
-        let seen = self.handle.session(tenant, &name)?;
-        Ok((name, seen))
+        let seen = self.handle.session(holder.tenant, &name)?;
+        if holder.reaches(seen.spec.user) { Ok((name, seen)) } else { Err(ApiError::no_session()) }
     }
 
     /// Waits for a status as WAHA does, then says what is wrong.
@@ -94,7 +94,7 @@ impl FromRequest for Named {
 pub fn named(request: &HttpRequest, holder: KeyHolder) -> Result<Named, ApiError> {
     let api = request.app_data::<web::Data<Api>>().ok_or_else(ApiError::no_session)?;
     let text = request.match_info().get("session").unwrap_or_default();
-    let (name, seen) = api.session(holder.tenant, text)?;
+    let (name, seen) = api.session(holder, text)?;
     Ok(Named { holder, name, seen })
 }
 

@@ -30,7 +30,7 @@ pub async fn get(
     which: web::Query<Which>,
 ) -> Result<HttpResponse, ApiError> {
     let name = which.into_inner().session.unwrap_or_else(|| "default".to_owned());
-    let (name, _) = api.session(caller.0.tenant, &name)?;
+    let (name, _) = api.session(caller.0, &name)?;
     let png = api.handle.ask(caller.0.tenant, &name, |answer| Command::Screenshot { answer }).await?;
     Ok(image(&request, png))
 }

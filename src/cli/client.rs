@@ -16,6 +16,9 @@ fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 
 impl Server {
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        if self.key.is_empty() {
+            bail!("an API key is needed: --key, or WARDROOM_KEY in the environment");
+        }
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         let mut request = client.request(method, &url).header("x-api-key", &self.key);

@@ -92,10 +92,17 @@ enum KeysCommand {
 #[derive(Args)]
 struct Server {
     /// The server's address.
-    #[arg(long, env = "WARDROOM_URL", default_value = "http://127.0.0.1:3000")]
+    #[arg(long, global = true, env = "WARDROOM_URL", default_value = "http://127.0.0.1:3000")]
     url: String,
     /// The API key.
-    #[arg(long, env = "WARDROOM_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "WARDROOM_KEY",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
     key: String,
 }
 

@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use wardroom_actors::domain::event::Event;
-use wardroom_actors::domain::ids::{SessionName, TenantId};
+use wardroom_actors::domain::ids::{SessionName, TenantId, UserId};
 
 /// A frame for the client. Sent through [`Gate::offer`] only.
 #[derive(actix::Message)]
@@ -22,6 +22,8 @@ pub struct Conn(pub Arc<TcpStream>);
 pub struct Filter {
     /// Whose events.
     pub tenant: TenantId,
+    /// Only of this user's sessions.
+    pub user: Option<UserId>,
     /// One session, or all.
     pub session: Option<SessionName>,
     /// Event names; none = everything but secrets.
@@ -132,10 +134,10 @@ impl Gate {
         next
     }
 
-    /// How many more frames would fit.
+    /// Whether the client keeps up: less than half of the credit is in use.
     #[must_use]
-    pub fn credit(&self) -> usize {
-        MESSAGES.saturating_sub(self.messages.load(Ordering::Acquire))
+    pub fn keeps_up(&self) -> bool {
+        self.messages.load(Ordering::Acquire) < MESSAGES / 2 && self.bytes.load(Ordering::Acquire) < BYTES / 2
     }
 
     /// The actor has handled a frame.

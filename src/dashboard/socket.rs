@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use wardroom_actors::domain::event::Event;
-use wardroom_actors::domain::ids::{SessionName, TenantId};
+use wardroom_actors::domain::ids::{SessionName, TenantId, UserId};
 use wardroom_actors::handle::Handle;
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::journal::EventSink;
@@ -70,6 +70,10 @@ impl Sockets {
         }
         let Some(handle) = self.handle.get() else { return };
         let seen = handle.session(event.key.tenant, &event.session).ok();
+        let owner = seen.as_ref().map(|seen| seen.spec.user);
+        if gate.filter.user.is_some() && gate.filter.user != owner {
+            return;
+        }
         let face = Face {
             account: seen.as_ref().and_then(|seen| seen.view.account.as_ref()),
             metadata: seen.as_ref().map(|seen| metadata_of(&seen.spec.config)).unwrap_or_default(),
@@ -98,6 +102,13 @@ impl Sockets {
         }
     }
 
+    /// Waits until the client has read most of what it was sent.
+    async fn room(&self, gate: &Gate) {
+        while !gate.keeps_up() && !gate.is_gone() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Reads what a socket missed, as fast as its client does, then lets it go live.
     async fn replay(&self, store: Store, gate: Arc<Gate>, mut after: i64) {
         const PAGE: u64 = 100;
@@ -107,17 +118,15 @@ impl Sockets {
             let _ = gate.offer(frames::gap_frame(pruned), self.clock.now());
         }
         while !gate.is_gone() {
-            if gate.credit() < 200 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
-            }
             let Ok(events) = store.events_after(gate.filter.tenant, after, PAGE).await else { break };
             for event in &events {
+                self.room(&gate).await;
                 self.deliver(&gate, event);
                 after = event.seq.unwrap_or(after);
             }
             if events.is_empty() {
                 while let Some(event) = gate.release() {
+                    self.room(&gate).await;
                     self.deliver(&gate, &event);
                 }
                 return;
@@ -216,7 +225,8 @@ pub async fn open(
     store: web::Data<Store>,
 ) -> actix_web::Result<HttpResponse> {
     let tenant = caller.0.tenant;
-    let (filter, since) = parameters(&request, tenant)?;
+    let user = (!caller.0.is_admin).then_some(caller.0.user);
+    let (filter, since) = parameters(&request, tenant, user)?;
     if sockets.of_tenant(tenant) >= sockets.per_tenant {
         return Err(ApiError::new("too_many_requests", "This tenant has too many open sockets").into());
     }
@@ -226,7 +236,11 @@ pub async fn open(
     ws::start(socket, &request, stream)
 }
 
-fn parameters(request: &HttpRequest, tenant: TenantId) -> Result<(Filter, Option<i64>), ApiError> {
+fn parameters(
+    request: &HttpRequest,
+    tenant: TenantId,
+    user: Option<UserId>,
+) -> Result<(Filter, Option<i64>), ApiError> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_err(|error| ApiError::invalid(error.to_string()))?
         .into_inner();
@@ -260,5 +274,5 @@ fn parameters(request: &HttpRequest, tenant: TenantId) -> Result<(Filter, Option
         }
         (false, _) => Some(names),
     };
-    Ok((Filter { tenant, session, names }, since))
+    Ok((Filter { tenant, user, session, names }, since))
 }

@@ -94,6 +94,8 @@ pub struct Inner {
     epoch: i64,
     /// Last place given out in the journal.
     journal_seq: AtomicI64,
+    /// Places up to here may have been given out, whatever is left of them; the next start begins above.
+    journal_reserved: AtomicI64,
     /// Last place given out in the outbox.
     outbox_seq: AtomicI64,
 }
@@ -176,6 +178,7 @@ impl Store {
             node,
             epoch: 0,
             journal_seq: AtomicI64::new(0),
+            journal_reserved: AtomicI64::new(0),
             outbox_seq: AtomicI64::new(0),
         };
         let mut store = Self(Arc::new(inner));
@@ -184,7 +187,9 @@ impl Store {
             return Ok(store);
         }
         let epoch = repo::node::begin_epoch(&store).await?;
-        store.journal_seq.store(repo::node::last_journal_seq(&store).await?, Ordering::Release);
+        let last = repo::node::last_journal_seq(&store).await?;
+        store.journal_seq.store(last, Ordering::Release);
+        store.journal_reserved.store(last, Ordering::Release);
         store.outbox_seq.store(repo::node::last_outbox_id(&store).await?, Ordering::Release);
         if let Some(inner) = Arc::get_mut(&mut store.0) {
             inner.epoch = epoch;

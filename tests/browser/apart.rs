@@ -113,12 +113,17 @@ async fn the_same_chat_in_two_sessions_is_two_chats_and_two_names_of_one_person_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_without_admin_rights_creates_for_its_own_user_only() {
+async fn a_key_without_admin_rights_reaches_its_own_user_only() {
     let house = House::start().await;
     let printed = house.run(&["keys", "create", "--tenant", "default", "--user", "worker"]);
     let key = printed.lines().last().unwrap();
     let body = json!({"name": "x", "start": false, "user": "owner"});
     assert_eq!(house.ask_as(key, "POST", "/api/sessions", Some(body)).await.refused(403), "forbidden");
     house.ask_as(key, "POST", "/api/sessions", Some(json!({"name": "x", "start": false}))).await.ok();
-    assert_ne!(key, KEY);
+    house.ask_as(KEY, "POST", "/api/sessions", Some(json!({"name": "y", "start": false}))).await.ok();
+    assert_eq!(house.ask_as(key, "GET", "/api/sessions/y", None).await.refused(404), "session_not_found");
+    house.ask_as(key, "DELETE", "/api/sessions/y", None).await.ok();
+    let own = house.ask_as(key, "GET", "/api/sessions?all=true", None).await.ok();
+    assert_eq!((own.as_array().unwrap().len(), &own[0]["name"]), (1, &json!("x")));
+    assert_eq!(house.get("/api/sessions?all=true").await.as_array().unwrap().len(), 2);
 }

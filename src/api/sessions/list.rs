@@ -15,12 +15,13 @@ pub struct Which {
     all: Option<String>,
 }
 
-/// The tenant's sessions, by name.
+/// The sessions that the key reaches, by name.
 #[utoipa::path(get, path = "/api/sessions", tag = "sessions", params(Which),
     responses((status = 200, description = "Sessions")))]
 pub async fn list(caller: Caller, api: web::Data<Api>, which: web::Query<Which>) -> HttpResponse {
     let all = which.all.as_deref().is_some_and(|all| all.eq_ignore_ascii_case("true"));
     let sessions = api.handle.sessions(caller.0.tenant);
-    let shown = sessions.iter().filter(|seen| all || seen.view.status != Status::Stopped);
+    let own = sessions.iter().filter(|seen| caller.0.reaches(seen.spec.user));
+    let shown = own.filter(|seen| all || seen.view.status != Status::Stopped);
     HttpResponse::Ok().json(shown.map(session_body).collect::<Vec<_>>())
 }

@@ -39,6 +39,9 @@
     return text(quietly(() => (id.isLid() ? cache.getPhoneNumber(id) : cache.getCurrentLid(id))));
   }
 
+  // Half of a character pair is no text that a wire could carry.
+  const whole = (value) => (typeof value === 'string' ? value.toWellFormed() : '');
+
   function told(message) {
     const id = message.id;
     return {
@@ -48,10 +51,10 @@
       alias: alias(id.remote),
       fromMe: !!id.fromMe,
       participant: text(id.participant),
-      name: quietly(() => message.notifyName || WPP.whatsapp.ContactStore.get(id.remote)?.pushname) || null,
-      type: message.type,
-      body: typeof message.body === 'string' ? message.body : '',
-      t: message.t,
+      name: whole(quietly(() => message.notifyName || WPP.whatsapp.ContactStore.get(id.remote)?.pushname)) || null,
+      type: whole(message.type) || 'unknown',
+      body: whole(message.body),
+      t: Math.floor(Number(message.t)) || 0,
       ack: typeof message.ack === 'number' ? message.ack : 0,
     };
   }
@@ -119,6 +122,16 @@
     });
   }
 
+  let walk = [];
+  // A chat's messages back to `t`. wa-js asks for one less than `count` before the last message and adds that one only where
+  // it is at hand; so one less than asked for is still a full answer.
+  async function back(chat, t) {
+    for (let count = 100; ; count *= 4) {
+      const messages = await WPP.chat.getMessages(chat, { count });
+      if (messages.length < count - 1 || messages[0].t < t) return messages;
+    }
+  }
+
   const api = {
     state,
     // Drops what was committed up to `done`, then waits for events or a change of state, at most `wait` ms.
@@ -138,22 +151,24 @@
       }
       return { events: queue.slice(0, most), state: state() };
     },
-    // Messages of all chats not older than `t`, oldest first inside each chat; `skip` chats were done before.
+    // Messages of all chats not older than `t`, oldest first inside each chat; `skip` chats were done before. The list of
+    // chats is made once: the page sorts its own by activity, so a place in it means nothing a moment later.
     async since(t, skip, most) {
-      overflow = false;
-      const chats = WPP.whatsapp.ChatStore.getModelsArray().filter((chat) => (chat.t || 0) >= t);
+      if (skip === 0) {
+        overflow = false;
+        walk = WPP.whatsapp.ChatStore.getModelsArray().filter((chat) => (chat.t || 0) >= t).map((chat) => chat.id);
+      }
       const found = [];
       let next = skip;
-      for (; next < chats.length && found.length < most; next++) {
-        const id = chats[next].id;
-        let messages = [];
-        for (let count = 100; ; count *= 4) {
-          messages = await WPP.chat.getMessages(id, { count });
-          if (messages.length < count || messages[0].t < t) break;
+      for (; next < walk.length && found.length < most; next++) {
+        try {
+          const messages = await back(walk[next], t);
+          found.push(...messages.filter((message) => message.t >= t && counts(message)).map(told));
+        } catch (error) {
+          console.error('a chat could not be read', error);
         }
-        found.push(...messages.filter((message) => message.t >= t && counts(message)).map(told));
       }
-      return { events: found, next: next < chats.length ? next : null };
+      return { events: found, next: next < walk.length ? next : null };
     },
     async send(to, body, id) {
       const found = to.endsWith('@c.us') ? await WPP.contact.queryExists(to) : true;

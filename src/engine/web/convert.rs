@@ -66,8 +66,6 @@ pub(super) struct PageState {
 pub(super) enum PageEvent {
     #[serde(rename_all = "camelCase")]
     Message {
-        #[serde(default)]
-        seq: u64,
         id: String,
         chat: String,
         alias: Option<String>,
@@ -82,7 +80,6 @@ pub(super) enum PageEvent {
     },
     #[serde(rename_all = "camelCase")]
     Ack {
-        seq: u64,
         id: String,
         chat: String,
         from_me: bool,
@@ -90,7 +87,6 @@ pub(super) enum PageEvent {
         ack: i8,
     },
     Presence {
-        seq: u64,
         chat: String,
         presence: String,
     },
@@ -109,10 +105,10 @@ impl PageEvent {
     }
 
     /// The event, unless it is history: a message older than `linked_at` is never one.
-    pub fn heard(self, linked_at: i64, via_api: impl FnOnce(&str) -> bool) -> (u64, Option<Heard>) {
+    pub fn heard(self, linked_at: i64, via_api: impl FnOnce(&str) -> bool) -> Option<Heard> {
         match self {
-            Self::Message { seq, t, .. } if t < linked_at => (seq, None),
-            Self::Message { seq, id, chat, alias, from_me, participant, name, kind, body, t, ack } => {
+            Self::Message { t, .. } if t < linked_at => None,
+            Self::Message { id, chat, alias, from_me, participant, name, kind, body, t, ack } => {
                 let message = Message {
                     via_api: from_me && via_api(Self::bare_id(&id)),
                     id,
@@ -127,18 +123,16 @@ impl PageEvent {
                     ack: Ack::try_from(ack).unwrap_or(Ack::Pending),
                 };
                 let dedupe = format!("msg:{}", message.id);
-                (seq, Some(Heard { dedupe, kind: EventKind::Message(message) }))
+                Some(Heard { dedupe, kind: EventKind::Message(message) })
             }
-            Self::Ack { seq, id, chat, from_me, participant, ack } => {
-                let heard = Ack::try_from(ack).ok().map(|ack| {
-                    let dedupe = format!("ack:{id}:{}", i8::from(ack));
-                    let change = AckChange { message_id: id, chat, from_me, ack, participant };
-                    Heard { dedupe, kind: EventKind::Ack(change) }
-                });
-                (seq, heard)
+            Self::Ack { id, chat, from_me, participant, ack } => {
+                let ack = Ack::try_from(ack).ok()?;
+                let dedupe = format!("ack:{id}:{}", i8::from(ack));
+                let change = AckChange { message_id: id, chat, from_me, ack, participant };
+                Some(Heard { dedupe, kind: EventKind::Ack(change) })
             }
-            Self::Presence { seq, chat, presence } => {
-                (seq, Some(Heard { dedupe: String::new(), kind: EventKind::Presence { chat, presence } }))
+            Self::Presence { chat, presence } => {
+                Some(Heard { dedupe: String::new(), kind: EventKind::Presence { chat, presence } })
             }
         }
     }

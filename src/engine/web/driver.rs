@@ -6,9 +6,10 @@ use super::convert::{Heard, PageEvent, PageState, Stage};
 use super::page::{PageError, PageLink, js};
 use super::{pump, snapshot};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::exit::{ExitClass, ExitReason};
@@ -48,6 +49,12 @@ pub(super) struct Live {
     /// Ids of texts that were sent over the API lately.
     sent: Mutex<VecDeque<String>>,
     worker: Arc<dyn Worker>,
+    /// The profile was made from a snapshot for this run.
+    restored: bool,
+    /// The page shows a code although an account is linked: what it has on disk is not worth keeping.
+    login_lost: AtomicBool,
+    /// The end has begun: no copy of the login is begun any more.
+    ending: AtomicBool,
 }
 
 impl Live {
@@ -62,6 +69,12 @@ impl Live {
     /// Ends when the session is linked and connected.
     pub async fn ready(&self) {
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// Whether the page answers and says that it is connected, just now.
+    pub async fn stands(&self) -> bool {
+        let state = self.page.ask::<PageState>("__wardroom.state()").await;
+        state.is_ok_and(|state| state.stage == Stage::Ready)
     }
 
     pub async fn report(&self, report: Report) {
@@ -80,9 +93,19 @@ impl Live {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|one| one == id)
     }
 
-    fn hear(&self, event: PageEvent) -> (u64, Option<Heard>) {
-        let linked_at = self.spec().linked_at.unwrap_or(i64::MAX);
-        event.heard(linked_at, |id| self.was_sent(id))
+    /// An event that cannot be read is passed over: one odd message must not stop all that follow.
+    fn hear(&self, event: serde_json::Value) -> (u64, Option<Heard>) {
+        let seq = event.get("seq").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        match serde_json::from_value::<PageEvent>(event) {
+            Ok(event) => {
+                let linked_at = self.spec().linked_at.unwrap_or(i64::MAX);
+                (seq, event.heard(linked_at, |id| self.was_sent(id)))
+            }
+            Err(error) => {
+                tracing::warn!(session = %self.spec().id, %error, "an event of the page is passed over");
+                (seq, None)
+            }
+        }
     }
 
     fn entry(&self, heard: Heard) -> Entry {
@@ -105,8 +128,7 @@ impl Live {
 
     /// Records a text that just left; `None` when the store did not.
     pub async fn record_own(&self, event: PageEvent) -> Option<Message> {
-        let (_, heard) = event.heard(i64::MIN, |_| true);
-        let heard = heard?;
+        let heard = event.heard(i64::MIN, |_| true)?;
         let EventKind::Message(message) = heard.kind.clone() else { return None };
         self.commit(vec![heard]).await.then_some(message)
     }
@@ -115,20 +137,14 @@ impl Live {
 /// The engine's `run`.
 pub(super) async fn run(shared: Arc<Shared>, mut context: DriverContext) -> ExitReason {
     let mut stop = context.stop.clone();
-    let lock = shared.lock_of(context.spec.id);
-    let _one_at_a_time = lock.lock().await;
+    let lock = shared.lock_of(context.spec.id).lock_owned().await;
     let Some(url) = shared.url(context.spec.network) else {
         let detail = "no simulator is configured: set simulator.enabled or simulator.url".to_owned();
         return ExitReason::LaunchFailed { detail };
     };
-    let profile = match tokio::task::block_in_place(|| profile(&shared, &context.spec)) {
-        Ok(profile) => profile,
-        Err(error) => return ExitReason::LaunchFailed { detail: error.to_string() },
-    };
-    // Not given up at a stop: a browser on its way has to be ended, and its end to be seen.
-    let worker = match context.pool.lease(&context.spec, profile).await {
-        Ok(worker) => worker,
-        Err(error) => return ExitReason::LaunchFailed { detail: error.to_string() },
+    let (worker, restored, _one_at_a_time) = match lease(&shared, &context, lock).await {
+        Ok(leased) => leased,
+        Err(detail) => return ExitReason::LaunchFailed { detail },
     };
     shared.launcher.serve(context.spec.id, Arc::clone(&worker));
     let known = context.sessions.set_worker(&context.spec, Some(worker.id())).await;
@@ -145,7 +161,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut context: DriverContext) -> Exit
             _ = stop.wait_for(Option::is_some) => Err(ExitReason::Stopped),
         };
         match page {
-            Ok(page) => drive(&shared, page, &worker, &mut context, &mut stop).await,
+            Ok(page) => drive(&shared, page, &worker, restored, &mut context, &mut stop).await,
             Err(reason) => (None, reason),
         }
     };
@@ -156,6 +172,51 @@ pub(super) async fn run(shared: Arc<Shared>, mut context: DriverContext) -> Exit
     reason
 }
 
+type Leased = (Arc<dyn Worker>, bool, OwnedMutexGuard<()>);
+
+/// Finds or makes the profile and starts a browser in it. That goes on although the driver is given up meanwhile, and holds
+/// the session's lock until the browser is there and ended again: nobody else touches the profile before.
+async fn lease(shared: &Arc<Shared>, context: &DriverContext, lock: OwnedMutexGuard<()>) -> Result<Leased, String> {
+    let (answer, leased) = oneshot::channel();
+    let (shared, pool, spec) = (Arc::clone(shared), Arc::clone(&context.pool), context.spec.clone());
+    tokio::spawn(async move {
+        let profile = match tokio::task::block_in_place(|| profile(&shared, &spec)) {
+            Ok(profile) => profile,
+            Err(error) => return drop(answer.send(Err(error.to_string()))),
+        };
+        let restored = matches!(profile, Profile::Restored(_));
+        let wanted = match profile {
+            Profile::Kept(worker) | Profile::Restored(worker) => Some(worker),
+            Profile::New => None,
+        };
+        match pool.lease(&spec, wanted).await {
+            Ok(worker) => {
+                if let Err(Ok((worker, ..))) = answer.send(Ok((worker, restored, lock))) {
+                    worker.stop(false).await;
+                }
+            }
+            Err(error) => {
+                if let Profile::Restored(worker) = profile {
+                    shared.launcher.remove_profile(worker).await;
+                }
+                let _ = answer.send(Err(error.to_string()));
+            }
+        }
+    });
+    leased.await.unwrap_or_else(|_| Err("the browser's start was given up".to_owned()))
+}
+
+/// Where a session's browser works.
+#[derive(Clone, Copy)]
+enum Profile {
+    /// Left behind by a browser that died; used as it stands.
+    Kept(WorkerId),
+    /// Made from the snapshot just now.
+    Restored(WorkerId),
+    /// Nothing to come back to.
+    New,
+}
+
 fn exit_of(error: PageError) -> ExitReason {
     match error {
         PageError::TimedOut => ExitReason::TimedOut { detail: error.to_string() },
@@ -164,23 +225,25 @@ fn exit_of(error: PageError) -> ExitReason {
     }
 }
 
-/// Whose profile directory is to be used: one that a killed server left behind as it stands, else one made from the
-/// snapshot, else a new one.
-fn profile(shared: &Shared, spec: &SessionSpec) -> std::io::Result<Option<WorkerId>> {
+/// Which profile is to be used.
+fn profile(shared: &Shared, spec: &SessionSpec) -> std::io::Result<Profile> {
     if let Some(worker) = spec.worker
         && shared.launcher.profile(worker).join("Default").is_dir()
     {
-        return Ok(Some(worker));
+        return Ok(Profile::Kept(worker));
     }
     if !shared.snapshots.exists(spec) {
-        return Ok(None);
+        return Ok(Profile::New);
     }
     let worker = WorkerId::generate();
     let path = shared.launcher.make_profile(worker)?;
-    for made in shared.snapshots.restore(spec, &path)? {
-        shared.launcher.own(&made)?;
+    let made = shared.snapshots.restore(spec, &path);
+    let owned = made.and_then(|made| made.iter().try_for_each(|path| shared.launcher.own(path)));
+    if let Err(error) = owned {
+        let _ = std::fs::remove_dir_all(&path);
+        return Err(error);
     }
-    Ok(Some(worker))
+    Ok(Profile::Restored(worker))
 }
 
 /// Opens a page and puts everything into it that has to run before its own scripts.
@@ -219,6 +282,7 @@ async fn drive(
     shared: &Arc<Shared>,
     page: PageLink,
     worker: &Arc<dyn Worker>,
+    restored: bool,
     context: &mut DriverContext,
     stop: &mut watch::Receiver<Option<StopMode>>,
 ) -> (Option<Arc<Live>>, ExitReason) {
@@ -235,6 +299,9 @@ async fn drive(
         ready: watch::Sender::new(false),
         sent: Mutex::default(),
         worker: Arc::clone(worker),
+        restored,
+        login_lost: AtomicBool::new(false),
+        ending: AtomicBool::new(false),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(Arc::clone(&live)));
@@ -267,7 +334,7 @@ async fn drive(
 
 #[derive(serde::Deserialize)]
 struct Pulled {
-    events: Vec<PageEvent>,
+    events: Vec<serde_json::Value>,
     state: PageState,
 }
 
@@ -330,7 +397,7 @@ impl Follow {
     }
 
     /// Commits what happened; the page hears of it with the next pull.
-    async fn take(&mut self, events: Vec<PageEvent>) -> Result<(), ExitReason> {
+    async fn take(&mut self, events: Vec<serde_json::Value>) -> Result<(), ExitReason> {
         let mut heard = vec![];
         let mut done = self.done;
         for event in events {
@@ -351,21 +418,36 @@ impl Follow {
         if let Some(reason) = state.stage.exit() {
             return Err(reason);
         }
+        if state.stage != Stage::Ready && self.live.ready.send_replace(false) {
+            // It was connected: it has to be again before long.
+            self.live.report(Report::Connecting).await;
+            self.set_deadline(OFFLINE);
+        }
         match state.stage {
-            Stage::Login => self.show_code(state.code.clone()).await,
+            Stage::Login if self.live.spec().account.is_some() && !self.live.restored => {
+                // The page has forgotten the login that the store knows of. The snapshot may still have it.
+                self.live.login_lost.store(true, Ordering::Release);
+                if self.live.shared.snapshots.exists(&self.live.spec()) {
+                    return Err(ExitReason::Crashed { detail: "the profile has lost its login".to_owned() });
+                }
+                self.show_code(state.code.clone()).await
+            }
+            Stage::Login => {
+                self.live.login_lost.store(self.live.spec().account.is_some(), Ordering::Release);
+                self.show_code(state.code.clone()).await
+            }
             Stage::Syncing | Stage::Ready => {
                 if let Some(account) = state.account.clone() {
                     self.linked(account.into()).await?;
                 }
                 if state.stage == Stage::Ready { self.catch_up().await } else { Ok(()) }
             }
-            Stage::Offline => {
-                self.live.ready.send_replace(false);
-                self.live.report(Report::Connecting).await;
-                self.set_deadline(OFFLINE);
+            _ => {
+                if self.deadline.is_none() {
+                    self.set_deadline(OFFLINE);
+                }
                 Ok(())
             }
-            _ => Ok(()),
         }
     }
 
@@ -408,6 +490,9 @@ impl Follow {
         let newest = newest.map_err(|_| ExitReason::StoreUnavailable)?;
         let linked_at = spec.linked_at.unwrap_or_default();
         let from = newest.map_or(linked_at, |newest| (newest - OVERLAP_S).max(linked_at));
+        // What retention has removed is not brought back.
+        let kept = i64::try_from(self.live.shared.options.keep.as_secs()).unwrap_or(i64::MAX);
+        let from = from.max(self.live.shared.clock.unix_ms() / 1000 - kept);
         let mut skip = Some(0_u64);
         while let Some(at) = skip {
             let call = format!("__wardroom.since({from}, {at}, {CREDIT})");
@@ -444,7 +529,7 @@ impl Follow {
 
 #[derive(serde::Deserialize)]
 struct Walked {
-    events: Vec<PageEvent>,
+    events: Vec<serde_json::Value>,
     next: Option<u64>,
 }
 
@@ -455,15 +540,9 @@ fn ack_of(heard: &Heard) -> Option<Heard> {
         return None;
     }
     let ack = i8::from(message.ack);
-    let event = PageEvent::Ack {
-        seq: 0,
-        id: message.id.clone(),
-        chat: message.chat.clone(),
-        from_me: true,
-        participant: None,
-        ack,
-    };
-    event.heard(i64::MIN, |_| false).1
+    let event =
+        PageEvent::Ack { id: message.id.clone(), chat: message.chat.clone(), from_me: true, participant: None, ack };
+    event.heard(i64::MIN, |_| false)
 }
 
 /// Copies localStorage every 5 s if it changed, and the whole login now and then.
@@ -499,12 +578,18 @@ async fn copy_storage(live: &Live, last: &mut Option<String>) {
 
 async fn snapshot_live(live: &Arc<Live>) {
     let Some(group) = live.worker.pid() else { return };
-    let (shared, spec, worker) = (Arc::clone(&live.shared), live.spec(), live.worker.id());
+    let live_again = Arc::clone(live);
     let made = tokio::task::spawn_blocking(move || {
-        let profile = shared.launcher.profile(worker);
+        let (shared, spec) = (&live_again.shared, live_again.spec());
+        let _alone = shared.snapshots.lock(spec.key());
+        if live_again.ending.load(Ordering::Acquire) {
+            return Ok(0);
+        }
+        let profile = shared.launcher.profile(live_again.worker.id());
         let stage = profile.with_extension("stage");
         let _ = std::fs::remove_dir_all(&stage);
-        let made = snapshot::stage_live(group, &profile, &stage).and_then(|()| shared.snapshots.archive(&spec, &stage));
+        let staged = snapshot::stage_live(group, &profile, &stage);
+        let made = staged.and_then(|()| shared.snapshots.archive_alone(&spec, &stage));
         let _ = std::fs::remove_dir_all(&stage);
         made
     });
@@ -554,25 +639,28 @@ impl Ending<'_> {
     async fn end(&self, reason: ExitReason, store: &dyn SessionStore) -> ExitReason {
         let spec = self.live.map_or_else(|| self.before.clone(), Live::spec);
         let asked = reason == ExitReason::Stopped;
+        let lost = self.live.is_some_and(|live| live.login_lost.load(Ordering::Acquire));
         if let Some(live) = self.live {
+            live.ending.store(true, Ordering::Release);
             if self.mode == Some(StopMode::Logout) && live.is_ready() {
                 log_out(live).await;
-            } else if asked && spec.account.is_some() {
+            } else if asked && spec.account.is_some() && !lost {
                 copy_storage(live, &mut None).await;
             }
         }
         self.worker.stop(asked).await;
         let unpaired = reason == ExitReason::Unpaired;
         let keep = spec.account.is_some() && self.mode != Some(StopMode::Logout) && !unpaired;
-        if keep && reason.class() == ExitClass::Transient {
+        if keep && !lost && reason.class() == ExitClass::Transient {
             // The profile is used again as it stands.
             return reason;
         }
-        if keep && !self.shared.put_away(&spec, self.worker.id()).await {
+        if keep && !lost && !self.shared.put_away(&spec, self.worker.id()).await {
             return reason;
         }
         if unpaired {
-            let _ = self.shared.snapshots.remove(spec.key());
+            let (shared, key) = (Arc::clone(self.shared), spec.key());
+            let _ = tokio::task::spawn_blocking(move || shared.snapshots.remove(key)).await;
             let _ = store.unlinked(&spec).await;
         }
         let _ = store.set_worker(&spec, None).await;

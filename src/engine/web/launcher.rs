@@ -216,8 +216,15 @@ impl ChromiumLauncher {
         let pid = child.id();
         let started = start_time(pid).unwrap_or_default();
         let pid_file = self.pid_file(id);
-        std::fs::write(&pid_file, format!("{pid} {started}")).map_err(failed)?;
-        let exited = reap(child).map_err(failed)?;
+        let noted = std::fs::write(&pid_file, format!("{pid} {started}")).and_then(|()| reap(child));
+        let exited = match noted {
+            Ok(exited) => exited,
+            Err(error) => {
+                // A browser that no later server could find again must not run.
+                kill_group(pid).await;
+                return Err(failed(error));
+            }
+        };
         let mut process = Chromium { id, pid, endpoint: String::new(), exited, pid_file, stopping: Mutex::new(false) };
         match tokio::time::timeout(self.options.timeout, endpoint(&port_file, process.exited.clone())).await {
             Ok(Ok(endpoint)) => {

@@ -44,6 +44,8 @@ pub struct Options {
     pub ready_timeout: Duration,
     /// How often a linked session is copied while it runs.
     pub snapshot_every: Duration,
+    /// How long messages are kept; older ones are not read from the page again.
+    pub keep: Duration,
 }
 
 /// The engine.
@@ -131,7 +133,6 @@ impl Engine for WebEngine {
             let lock = shared.lock_of(spec.id);
             let _one_at_a_time = lock.lock().await;
             shared.launcher.forget(spec.id);
-            shared.locks.remove(&spec.id);
             if let Some(worker) = spec.worker {
                 shared.launcher.remove_profile(worker).await;
             }

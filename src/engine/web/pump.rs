@@ -3,7 +3,7 @@
 
 use super::convert::PageEvent;
 use super::driver::Live;
-use super::page::{PageError, js};
+use super::page::js;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use wardroom_actors::ports::store::{Delivery, Outgoing};
 const BATCH: u64 = 32;
 /// How long one text may take in the page.
 const SEND: Duration = Duration::from_secs(20);
-/// A text at which the page threw so often is given up.
-const MOST_ATTEMPTS: i32 = 5;
+/// A text that failed so often in a page that was connected all the while is given up; those behind it must not wait for ever.
+const MOST_FAILURES: u32 = 5;
 /// Pause after the page or the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -31,6 +31,8 @@ enum Verdict {
 
 /// Runs until it is aborted; works only while the session is linked and connected.
 pub(super) async fn run(live: Arc<Live>) -> ExitReason {
+    // The text at the head of the queue, and how often it has failed.
+    let mut failing = (0, 0);
     loop {
         live.ready().await;
         let waiting = live.outbox.waiting(&live.spec(), BATCH).await.unwrap_or_default();
@@ -40,10 +42,17 @@ pub(super) async fn run(live: Arc<Live>) -> ExitReason {
             continue;
         }
         for text in waiting {
-            if !live.is_ready() || !send(&live, text).await {
-                tokio::time::sleep(PAUSE).await;
-                break;
+            let id = text.id;
+            if live.is_ready() && send(&live, text).await {
+                continue;
             }
+            failing = if failing.0 == id { (id, failing.1 + u32::from(live.stands().await)) } else { (id, 0) };
+            if failing.1 >= MOST_FAILURES {
+                tracing::warn!(session = %live.spec().id, "a text is given up");
+                finish(&live, id, Err("refused".to_owned())).await;
+            }
+            tokio::time::sleep(PAUSE).await;
+            break;
         }
     }
 }
@@ -64,11 +73,6 @@ async fn send(live: &Live, text: Outgoing) -> bool {
         Ok(Verdict::NotOnWhatsapp) => Err("not_on_whatsapp".to_owned()),
         Ok(Verdict::Refused { detail }) => {
             tracing::warn!(session = %key.session, detail, "the network refused a text");
-            Err("refused".to_owned())
-        }
-        // An exception again and again is the text's own fault; the texts behind it must not wait for ever.
-        Err(PageError::Threw(detail)) if text.attempts >= MOST_ATTEMPTS => {
-            tracing::warn!(session = %key.session, detail, "a text is given up");
             Err("refused".to_owned())
         }
         Err(error) => {

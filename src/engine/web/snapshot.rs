@@ -6,11 +6,13 @@
 
 use super::process::signal_group;
 use crate::vault::{Kind, Label, Vault};
+use dashmap::DashMap;
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use wardroom_actors::domain::ids::SessionKey;
 use wardroom_actors::domain::spec::SessionSpec;
 
@@ -23,13 +25,15 @@ const PARTS: &[&str] =
 pub struct Snapshots {
     dir: PathBuf,
     vault: Arc<Vault>,
+    /// One at a time writes or removes the files of a session.
+    locks: Arc<DashMap<SessionKey, Arc<Mutex<()>>>>,
 }
 
 impl Snapshots {
     /// Files below `dir`.
     #[must_use]
     pub fn new(dir: PathBuf, vault: Arc<Vault>) -> Self {
-        Self { dir, vault }
+        Self { dir, vault, locks: Arc::default() }
     }
 
     fn of(&self, key: SessionKey) -> PathBuf {
@@ -47,11 +51,23 @@ impl Snapshots {
         dir.join("current").exists() || dir.join("previous").exists()
     }
 
-    /// Archives a profile whose browser is gone, or a staged copy of a live one.
+    /// While it lives nobody else writes or removes the session's files. Waits in a blocking way.
+    pub(super) fn lock(&self, key: SessionKey) -> OwnedMutexGuard<()> {
+        let lock = Arc::clone(&self.locks.entry(key).or_default());
+        lock.blocking_lock_owned()
+    }
+
+    /// Archives a profile whose browser is gone.
     ///
     /// # Errors
     /// Of the file system; the generations before are untouched then.
     pub fn archive(&self, spec: &SessionSpec, profile: &Path) -> io::Result<u64> {
+        let _alone = self.lock(spec.key());
+        self.archive_alone(spec, profile)
+    }
+
+    /// [`Self::archive`] for whoever holds the lock.
+    pub(super) fn archive_alone(&self, spec: &SessionSpec, profile: &Path) -> io::Result<u64> {
         let dir = self.of(spec.key());
         fs::create_dir_all(&dir)?;
         let fresh = dir.join("fresh");
@@ -154,6 +170,7 @@ impl Snapshots {
     /// # Errors
     /// Of the file system.
     pub fn remove(&self, key: SessionKey) -> io::Result<()> {
+        let _alone = self.lock(key);
         match fs::remove_dir_all(self.of(key)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

@@ -9,6 +9,14 @@ use uuid::Uuid;
 use wardroom_actors::domain::ids::{TenantId, UserId};
 use wardroom_actors::ports::PortError;
 
+impl KeyHolder {
+    /// Whether the key reaches what belongs to this user of its tenant.
+    #[must_use]
+    pub fn reaches(&self, user: UserId) -> bool {
+        self.is_admin || self.user == user
+    }
+}
+
 /// Whose key it is and what it may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHolder {
@@ -18,7 +26,7 @@ pub struct KeyHolder {
     pub tenant: TenantId,
     /// Whose sessions it creates.
     pub user: UserId,
-    /// Reaches all sessions of the tenant, may act for other users.
+    /// Reaches all sessions of the tenant and may act for other users; without it, only its own user's.
     pub is_admin: bool,
 }
 

@@ -91,6 +91,10 @@ async fn write(
             }
             Err(failure) => {
                 let error = PortError::from(failure);
+                // A commit whose answer was lost may have happened: its places are taken then.
+                if let Ok(last) = super::node::last_journal_seq(&store).await {
+                    store.journal_seq.fetch_max(last, Ordering::AcqRel);
+                }
                 for answer in answers {
                     let _ = answer.send(Err(error));
                 }
@@ -113,8 +117,13 @@ async fn commit(store: &Store, batches: Vec<Vec<Entry>>) -> Result<Committed, Fa
         recorded.push(outcome);
     }
     let seq = group.seq;
+    let mut reserved = store.journal_reserved.load(Ordering::Acquire);
+    if seq > reserved {
+        reserved = super::node::reserve_places(&tx, seq).await?;
+    }
     tx.commit().await?;
     store.journal_seq.store(seq, Ordering::Release);
+    store.journal_reserved.store(reserved, Ordering::Release);
     Ok((recorded, events))
 }
 

@@ -1,6 +1,6 @@
 //! This server among all that ever used the database.
 
-use crate::store::entity::{journal, nodes, outbox, sessions};
+use crate::store::entity::{journal, meta, nodes, outbox, sessions};
 use crate::store::{Mode, Reason, Store, Tx};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
@@ -32,10 +32,28 @@ pub(in crate::store) async fn take_sessions(store: &Store) -> Result<(), DbErr> 
     tx.commit().await
 }
 
+/// How many places are reserved at once.
+const BLOCK: i64 = 10_000;
+/// Up to where places are reserved.
+const RESERVED: &str = "journal_reserved";
+
+/// The last place that may have been given out. Rows are deleted with their sessions, so they alone do not tell; a number
+/// that is used twice would hide an event from whoever has seen the first.
 pub(in crate::store) async fn last_journal_seq(store: &Store) -> Result<i64, DbErr> {
     let tx = Tx::system(store, Reason::Boot, Mode::Read).await?;
     let last = journal::Entity::find().order_by_desc(journal::Column::Seq).one(&*tx).await?;
-    Ok(last.map_or(0, |row| row.seq))
+    let reserved = meta::Entity::find_by_id(RESERVED.to_owned()).one(&*tx).await?;
+    let reserved = reserved.and_then(|row| row.value.try_into().ok()).map_or(0, i64::from_be_bytes);
+    Ok(last.map_or(0, |row| row.seq).max(reserved))
+}
+
+/// Reserves the next block of places in the commit that needs it.
+pub(in crate::store) async fn reserve_places(tx: &Tx, upto: i64) -> Result<i64, DbErr> {
+    let reserved = upto + BLOCK;
+    meta::Entity::delete_by_id(RESERVED.to_owned()).exec(&**tx).await?;
+    let row = meta::ActiveModel { key: Set(RESERVED.to_owned()), value: Set(reserved.to_be_bytes().to_vec()) };
+    meta::Entity::insert(row).exec_without_returning(&**tx).await?;
+    Ok(reserved)
 }
 
 pub(in crate::store) async fn last_outbox_id(store: &Store) -> Result<i64, DbErr> {

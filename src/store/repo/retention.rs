@@ -3,7 +3,8 @@
 use crate::store::entity::{dead_letters, journal, meta, outbox, sign_ins};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::sea_query::ExprTrait as _;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use wardroom_actors::ports::PortError;
 
 /// How long things are kept, in milliseconds.
@@ -17,6 +18,8 @@ pub struct Retention {
     pub dead_letters_ms: i64,
 }
 
+/// Rows of the journal that go at once.
+const BITE: u64 = 500;
 /// Up to which place the journal was pruned.
 const PRUNED: &str = "journal_pruned";
 
@@ -40,39 +43,49 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn forget_old(&self, retention: Retention) -> Result<u64, PortError> {
-        let store = self.clone();
-        self.on_io(async move {
-            let now = store.now();
-            let tx = Tx::system(&store, Reason::Retention, Mode::Write).await?;
-            let newest = journal::Entity::find()
-                .filter(journal::Column::At.lt(now - retention.journal_ms))
-                .order_by_desc(journal::Column::Seq)
-                .one(&*tx)
-                .await?;
-            if let Some(row) = newest {
-                meta::Entity::delete_by_id(PRUNED.to_owned()).exec(&*tx).await?;
-                let value = row.seq.to_be_bytes().to_vec();
-                let row = meta::ActiveModel { key: Set(PRUNED.to_owned()), value: Set(value) };
-                meta::Entity::insert(row).exec_without_returning(&*tx).await?;
+        let mut all = 0;
+        loop {
+            let store = self.clone();
+            // One bite, one transaction: commits of others come in between.
+            let gone = self.on_io(async move { store.forget_some(retention).await }).await?;
+            all += gone;
+            if gone == 0 {
+                return Ok(all);
             }
-            let journal = journal::Entity::delete_many()
-                .filter(journal::Column::At.lt(now - retention.journal_ms))
-                .exec(&*tx)
-                .await?;
-            let outbox = outbox::Entity::delete_many()
-                .filter(outbox::Column::State.ne(super::outbox::WAITING))
-                .filter(outbox::Column::UpdatedAt.lt(now - retention.outbox_ms))
-                .exec(&*tx)
-                .await?;
-            let dead = dead_letters::Entity::delete_many()
-                .filter(dead_letters::Column::At.lt(now - retention.dead_letters_ms))
-                .exec(&*tx)
-                .await?;
-            let stays = sign_ins::Entity::delete_many().filter(sign_ins::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
-            tx.commit().await?;
-            let gone = [journal, outbox, dead, stays].iter().map(|one| one.rows_affected).sum();
-            Ok::<u64, Failure>(gone)
-        })
-        .await
+        }
+    }
+
+    async fn forget_some(&self, retention: Retention) -> Result<u64, Failure> {
+        let now = self.now();
+        let tx = Tx::system(self, Reason::Retention, Mode::Write).await?;
+        let old = journal::Entity::find()
+            .filter(journal::Column::At.lt(now - retention.journal_ms))
+            .order_by_asc(journal::Column::Seq)
+            .select_only()
+            .column(journal::Column::Seq)
+            .limit(BITE)
+            .into_tuple::<i64>()
+            .all(&*tx)
+            .await?;
+        if let Some(last) = old.last() {
+            meta::Entity::delete_by_id(PRUNED.to_owned()).exec(&*tx).await?;
+            let row = meta::ActiveModel { key: Set(PRUNED.to_owned()), value: Set(last.to_be_bytes().to_vec()) };
+            meta::Entity::insert(row).exec_without_returning(&*tx).await?;
+        }
+        let journal = journal::Entity::delete_many().filter(journal::Column::Seq.is_in(old)).exec(&*tx).await?;
+        // Work for webhooks that nobody fetches is given up as well; texts wait until they are sent.
+        let finished = outbox::Column::State.ne(super::outbox::WAITING).or(outbox::Column::Kind.eq("webhook"));
+        let outbox = outbox::Entity::delete_many()
+            .filter(finished)
+            .filter(outbox::Column::UpdatedAt.lt(now - retention.outbox_ms))
+            .exec(&*tx)
+            .await?;
+        let dead = dead_letters::Entity::delete_many()
+            .filter(dead_letters::Column::At.lt(now - retention.dead_letters_ms))
+            .exec(&*tx)
+            .await?;
+        let stays = sign_ins::Entity::delete_many().filter(sign_ins::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
+        tx.commit().await?;
+        Ok([journal, outbox, dead, stays].iter().map(|one| one.rows_affected).sum())
     }
 }
