@@ -2,8 +2,6 @@
 
 use crate::house::{House, KEY, SOON, until};
 use serde_json::json;
-use std::io::Read;
-use std::process::Stdio;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_links_and_sends_from_a_terminal() {
@@ -14,9 +12,11 @@ async fn a_person_links_and_sends_from_a_terminal() {
     let ask = |arguments: &[&str]| house.run(&[arguments, &["--url", &url, "--key", KEY]].concat());
     assert!(ask(&["sessions", "create", "shop", "--network", "simulator"]).contains("STARTING"));
     let mut login = house.command();
-    login.args(["login", "shop", "--url", &url, "--key", KEY]).stdout(Stdio::piped());
+    let screen = house.dir.path().join("screen");
+    login.args(["login", "shop", "--url", &url, "--key", KEY]).stdout(std::fs::File::create(&screen).unwrap());
     let mut login = login.spawn().unwrap();
-    house.qr("shop").await;
+    let shown = || std::fs::read_to_string(&screen).unwrap();
+    until("a code is drawn", SOON, || async { shown().contains('█').then_some(()) }).await;
     house.network.ask("POST", "/api/phones/491700001/scan", Some(json!({"qr": "newest"}))).await.ok();
     let ended = until("login ends", SOON, || {
         let ended = login.try_wait().unwrap();
@@ -24,9 +24,7 @@ async fn a_person_links_and_sends_from_a_terminal() {
     })
     .await;
     assert!(ended.success());
-    let mut drawn = String::new();
-    login.stdout.take().unwrap().read_to_string(&mut drawn).unwrap();
-    assert!(drawn.contains('█') && drawn.contains("Linked to 491700001."), "{drawn}");
+    assert!(shown().contains("Linked to 491700001."), "{}", shown());
 
     assert!(ask(&["send", "shop", "491700002", "from a terminal"]).contains("SERVER"));
     assert_eq!(house.network.messages("491700002").await[0]["text"], "from a terminal");

@@ -3,17 +3,20 @@
 
 use super::Shared;
 use super::convert::{Heard, PageEvent, PageState, Stage};
+use super::copies::{copy_storage, keep_copies};
+use super::ending::Ending;
+use super::lease::lease;
 use super::page::{PageError, PageLink, js};
-use super::{pump, snapshot};
+use super::pump;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedMutexGuard, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use wardroom_actors::domain::event::EventKind;
-use wardroom_actors::domain::exit::{ExitClass, ExitReason};
-use wardroom_actors::domain::ids::{Incarnation, WorkerId};
+use wardroom_actors::domain::exit::ExitReason;
+use wardroom_actors::domain::ids::Incarnation;
 use wardroom_actors::domain::login::{Account, QrCode};
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::session::StopMode;
@@ -21,7 +24,7 @@ use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::ports::engine::{Command, CommandError, DriverContext, Report, Reported};
 use wardroom_actors::ports::journal::{Entry, Journal};
 use wardroom_actors::ports::store::{OutboxStore, SessionStore};
-use wardroom_actors::ports::worker::{Worker, WorkerLauncher as _};
+use wardroom_actors::ports::worker::Worker;
 
 /// How long the page may hold a pull back. It is the heartbeat: three missed in a row mean that the page hangs.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -29,8 +32,6 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const CREDIT: usize = 200;
 /// How long the network may be away before the driver gives up and lets the policy decide.
 const OFFLINE: Duration = Duration::from_secs(30);
-/// How long a logout may take.
-const LOGOUT: Duration = Duration::from_secs(10);
 /// Messages before the newest recorded one that are looked at again after a restart; repeats are dropped by their keys.
 const OVERLAP_S: i64 = 3600;
 
@@ -39,7 +40,7 @@ pub(super) struct Live {
     pub page: PageLink,
     pub outbox: Arc<dyn OutboxStore>,
     pub outbox_ready: Arc<Notify>,
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
     spec: Mutex<SessionSpec>,
     incarnation: Incarnation,
     reports: mpsc::Sender<Reported>,
@@ -48,13 +49,13 @@ pub(super) struct Live {
     ready: watch::Sender<bool>,
     /// Ids of texts that were sent over the API lately.
     sent: Mutex<VecDeque<String>>,
-    worker: Arc<dyn Worker>,
+    pub worker: Arc<dyn Worker>,
     /// The profile was made from a snapshot for this run.
     restored: bool,
     /// The page shows a code although an account is linked: what it has on disk is not worth keeping.
-    login_lost: AtomicBool,
+    pub login_lost: AtomicBool,
     /// The end has begun: no copy of the login is begun any more.
-    ending: AtomicBool,
+    pub ending: AtomicBool,
 }
 
 impl Live {
@@ -172,78 +173,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut context: DriverContext) -> Exit
     reason
 }
 
-type Leased = (Arc<dyn Worker>, bool, OwnedMutexGuard<()>);
-
-/// Finds or makes the profile and starts a browser in it. That goes on although the driver is given up meanwhile, and holds
-/// the session's lock until the browser is there and ended again: nobody else touches the profile before.
-async fn lease(shared: &Arc<Shared>, context: &DriverContext, lock: OwnedMutexGuard<()>) -> Result<Leased, String> {
-    let (answer, leased) = oneshot::channel();
-    let (shared, pool, spec) = (Arc::clone(shared), Arc::clone(&context.pool), context.spec.clone());
-    tokio::spawn(async move {
-        let profile = match tokio::task::block_in_place(|| profile(&shared, &spec)) {
-            Ok(profile) => profile,
-            Err(error) => return drop(answer.send(Err(error.to_string()))),
-        };
-        let restored = matches!(profile, Profile::Restored(_));
-        let wanted = match profile {
-            Profile::Kept(worker) | Profile::Restored(worker) => Some(worker),
-            Profile::New => None,
-        };
-        match pool.lease(&spec, wanted).await {
-            Ok(worker) => {
-                if let Err(Ok((worker, ..))) = answer.send(Ok((worker, restored, lock))) {
-                    worker.stop(false).await;
-                }
-            }
-            Err(error) => {
-                if let Profile::Restored(worker) = profile {
-                    shared.launcher.remove_profile(worker).await;
-                }
-                let _ = answer.send(Err(error.to_string()));
-            }
-        }
-    });
-    leased.await.unwrap_or_else(|_| Err("the browser's start was given up".to_owned()))
-}
-
-/// Where a session's browser works.
-#[derive(Clone, Copy)]
-enum Profile {
-    /// Left behind by a browser that died; used as it stands.
-    Kept(WorkerId),
-    /// Made from the snapshot just now.
-    Restored(WorkerId),
-    /// Nothing to come back to.
-    New,
-}
-
 fn exit_of(error: PageError) -> ExitReason {
     match error {
         PageError::TimedOut => ExitReason::TimedOut { detail: error.to_string() },
         PageError::Gone => ExitReason::Crashed { detail: error.to_string() },
         PageError::Threw(_) | PageError::Strange => ExitReason::Disconnected { detail: error.to_string() },
     }
-}
-
-/// Which profile is to be used.
-fn profile(shared: &Shared, spec: &SessionSpec) -> std::io::Result<Profile> {
-    if let Some(worker) = spec.worker
-        && shared.launcher.profile(worker).join("Default").is_dir()
-    {
-        return Ok(Profile::Kept(worker));
-    }
-    if !shared.snapshots.exists(spec) {
-        return Ok(Profile::New);
-    }
-    let worker = WorkerId::generate();
-    let path = shared.launcher.make_profile(worker)?;
-    let made = shared.snapshots.restore(spec, &path);
-    let owned = made.and_then(|made| made.iter().try_for_each(|path| shared.launcher.own(path)));
-    if let Err(error) = owned {
-        let _ = std::fs::remove_dir_all(&path);
-        return Err(error);
-    }
-    Ok(Profile::Restored(worker))
 }
 
 /// Opens a page and puts everything into it that has to run before its own scripts.
@@ -545,59 +480,6 @@ fn ack_of(heard: &Heard) -> Option<Heard> {
     event.heard(i64::MIN, |_| false)
 }
 
-/// Copies localStorage every 5 s if it changed, and the whole login now and then.
-async fn keep_copies(live: Arc<Live>) -> ExitReason {
-    const EVERY: Duration = Duration::from_secs(5);
-    let mut last = None;
-    let mut next_snapshot = Duration::ZERO;
-    let mut waited = Duration::ZERO;
-    live.ready().await;
-    loop {
-        copy_storage(&live, &mut last).await;
-        if waited >= next_snapshot && live.is_ready() {
-            snapshot_live(&live).await;
-            (waited, next_snapshot) = (Duration::ZERO, live.shared.options.snapshot_every);
-        }
-        tokio::time::sleep(EVERY).await;
-        waited += EVERY;
-    }
-}
-
-async fn copy_storage(live: &Live, last: &mut Option<String>) {
-    let Ok(json) = live.page.ask::<String>("__wardroom.storage()").await else { return };
-    if last.as_ref() == Some(&json) {
-        return;
-    }
-    let (shared, spec, text) = (Arc::clone(&live.shared), live.spec(), json.clone());
-    let kept = tokio::task::spawn_blocking(move || shared.snapshots.keep_storage(&spec, &text)).await;
-    match kept {
-        Ok(Ok(())) => *last = Some(json),
-        _ => tracing::warn!(session = %live.spec().id, "the copy of localStorage could not be written"),
-    }
-}
-
-async fn snapshot_live(live: &Arc<Live>) {
-    let Some(group) = live.worker.pid() else { return };
-    let live_again = Arc::clone(live);
-    let made = tokio::task::spawn_blocking(move || {
-        let (shared, spec) = (&live_again.shared, live_again.spec());
-        let _alone = shared.snapshots.lock(spec.key());
-        if live_again.ending.load(Ordering::Acquire) {
-            return Ok(0);
-        }
-        let profile = shared.launcher.profile(live_again.worker.id());
-        let stage = profile.with_extension("stage");
-        let _ = std::fs::remove_dir_all(&stage);
-        let staged = snapshot::stage_live(group, &profile, &stage);
-        let made = staged.and_then(|()| shared.snapshots.archive_alone(&spec, &stage));
-        let _ = std::fs::remove_dir_all(&stage);
-        made
-    });
-    if let Ok(Err(error)) = made.await {
-        tracing::warn!(session = %live.spec().id, %error, "no snapshot");
-    }
-}
-
 async fn obey(live: Arc<Live>, command: Command) {
     let failed = |error: PageError| match error {
         PageError::Threw(text) => CommandError::Refused(text),
@@ -623,66 +505,5 @@ async fn obey(live: Arc<Live>, command: Command) {
             let done = live.page.ask::<bool>(&format!("__wardroom.typing({}, {on})", js(chat.as_str()))).await;
             let _ = answer.send(done.map(drop).map_err(failed));
         }
-    }
-}
-
-/// The end: say goodbye where that was asked for, prove that the browser is gone, then keep or remove what it left.
-struct Ending<'a> {
-    shared: &'a Arc<Shared>,
-    before: &'a SessionSpec,
-    live: Option<&'a Live>,
-    worker: &'a Arc<dyn Worker>,
-    mode: Option<StopMode>,
-}
-
-impl Ending<'_> {
-    async fn end(&self, reason: ExitReason, store: &dyn SessionStore) -> ExitReason {
-        let spec = self.live.map_or_else(|| self.before.clone(), Live::spec);
-        let asked = reason == ExitReason::Stopped;
-        let lost = self.live.is_some_and(|live| live.login_lost.load(Ordering::Acquire));
-        if let Some(live) = self.live {
-            live.ending.store(true, Ordering::Release);
-            if self.mode == Some(StopMode::Logout) && live.is_ready() {
-                log_out(live).await;
-            } else if asked && spec.account.is_some() && !lost {
-                copy_storage(live, &mut None).await;
-            }
-        }
-        self.worker.stop(asked).await;
-        let unpaired = reason == ExitReason::Unpaired;
-        let keep = spec.account.is_some() && self.mode != Some(StopMode::Logout) && !unpaired;
-        if keep && !lost && reason.class() == ExitClass::Transient {
-            // The profile is used again as it stands.
-            return reason;
-        }
-        if keep && !lost && !self.shared.put_away(&spec, self.worker.id()).await {
-            return reason;
-        }
-        if unpaired {
-            let (shared, key) = (Arc::clone(self.shared), spec.key());
-            let _ = tokio::task::spawn_blocking(move || shared.snapshots.remove(key)).await;
-            let _ = store.unlinked(&spec).await;
-        }
-        let _ = store.set_worker(&spec, None).await;
-        self.shared.launcher.remove_profile(self.worker.id()).await;
-        if self.mode == Some(StopMode::Logout) { ExitReason::LoggedOut } else { reason }
-    }
-}
-
-async fn log_out(live: &Live) {
-    if live.page.ask::<bool>("__wardroom.logout()").await.is_err() {
-        return;
-    }
-    let gone = async {
-        // The page reloads when it is done, so an exception is as good as the word.
-        while let Ok(state) = live.page.ask::<PageState>("__wardroom.state()").await {
-            if state.stage == Stage::LoggedOut {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    if tokio::time::timeout(LOGOUT, gone).await.is_err() {
-        tracing::warn!(session = %live.spec().id, "the network did not confirm the logout in time");
     }
 }

@@ -7,8 +7,11 @@
 //! [`launcher`] and `process` (browsers), [`snapshot`] (how a login is kept).
 
 mod convert;
+mod copies;
 mod driver;
+mod ending;
 mod launcher;
+mod lease;
 mod page;
 mod process;
 mod pump;
