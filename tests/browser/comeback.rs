@@ -143,6 +143,33 @@ async fn a_text_that_was_accepted_is_sent_once_although_the_server_was_killed() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_network_may_be_killed_as_well_and_remembers_everything() {
+    let mut house = House::start().await;
+    house.network.phone("491700002", "Bob").await;
+    house.link("default", "491700001").await;
+    house.network.send("491700002", "491700001", "before").await;
+    let device = house.network.devices("491700001").await;
+    house.network.restart().await;
+    assert_eq!(house.network.messages("491700002").await[0]["text"], "before");
+    assert_eq!(house.network.devices("491700001").await, device);
+    house.network.send("491700002", "491700001", "after").await;
+    until("both are recorded", SOON, || async {
+        (house.messages("default", "491700002@c.us").await.len() == 2).then_some(())
+    })
+    .await;
+    house.is("default", "WORKING").await;
+    house.network.fault("491700001", "slow", 3).await;
+    house.network.send("491700002", "491700001", "late").await;
+    until("the late one is recorded", SOON, || async {
+        (house.messages("default", "491700002@c.us").await.len() == 3).then_some(())
+    })
+    .await;
+    house.network.fault("491700001", "logout", 1).await;
+    house.is("default", "FAILED").await;
+    assert_eq!(house.get("/api/sessions/default/status").await["reason"], "unpaired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_second_server_of_a_data_directory_refuses_with_a_sentence() {
     let house = House::start().await;
     let second = house.command().arg("serve").output().unwrap();

@@ -82,6 +82,7 @@ async fn ask(method: &str, url: String, key: Option<&str>, body: Option<Value>) 
 pub struct Network {
     child: Child,
     pub port: u16,
+    dir: PathBuf,
 }
 
 impl Network {
@@ -93,12 +94,19 @@ impl Network {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let network = Self { child, port };
+        let network = Self { child, port, dir: dir.to_owned() };
         until("the simulator listens", SOON, || async {
             tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
         })
         .await;
         network
+    }
+
+    /// kill -9, and a new process on the same state.
+    pub async fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        *self = Self::start(&self.dir.clone(), self.port, &[]).await;
     }
 
     pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
