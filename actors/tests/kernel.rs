@@ -266,6 +266,50 @@ async fn more_failures_than_allowed_open_the_breaker_and_a_restart_by_hand_close
 }
 
 #[actix_rt::test]
+async fn a_probe_that_is_not_connected_in_time_is_ended_and_counts_as_failed() {
+    let house = House::open();
+    let seen = house.create("one").await.unwrap();
+    for start in 1..=6 {
+        house.started(start).await;
+        house.tell(&seen, Script::Exit(ExitReason::Hung));
+        if start < 6 {
+            eventually(|| {
+                house.clock.0.advance(400);
+                house.engine.started.load(Ordering::SeqCst) > start
+            })
+            .await;
+        }
+    }
+    house.is("one", Status::Failed).await;
+    house.clock.0.advance(60_000);
+    house.started(7).await;
+    house.is("one", Status::Starting).await;
+    house.clock.0.advance(90_000);
+    house.is("one", Status::Failed).await;
+    let exit = house.handle.session(house.tenant, &seen.spec.name).unwrap().view.exit;
+    assert!(matches!(exit, Some(ExitReason::TimedOut { .. })), "{exit:?}");
+    assert_eq!(house.engine.alive.load(Ordering::SeqCst), 0);
+}
+
+#[actix_rt::test]
+async fn a_session_that_is_told_to_wait_waits_so_long() {
+    let house = House::open();
+    let seen = house.create("one").await.unwrap();
+    house.started(1).await;
+    house.tell(&seen, Script::Exit(ExitReason::Throttled { for_ms: 30_000 }));
+    eventually(|| {
+        let view = house.handle.session(house.tenant, &seen.spec.name).unwrap().view;
+        view.retry_at_ms == Some(1_700_000_030_000)
+    })
+    .await;
+    house.clock.0.advance(29_999);
+    tokio::task::yield_now().await;
+    assert_eq!(house.engine.started.load(Ordering::SeqCst), 1);
+    house.clock.0.advance(1);
+    house.started(2).await;
+}
+
+#[actix_rt::test]
 async fn a_permanent_exit_parks_and_gives_its_slot_back() {
     let house = House::open();
     let seen = house.create("one").await.unwrap();
