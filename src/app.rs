@@ -7,7 +7,8 @@ use crate::dashboard::files;
 use crate::dashboard::gate::Conn;
 use crate::dashboard::socket::{self, Sockets};
 use crate::engine::web::{self, ChromiumLauncher, Snapshots, WebEngine};
-use crate::error::{ApiError, REQUEST_ID};
+use crate::error::{ApiError, Code, REQUEST_ID};
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::repo::identity::OWNER;
 use crate::store::repo::journal::JournalWriter;
@@ -15,7 +16,7 @@ use crate::store::repo::retention::Retention;
 use crate::store::{Role, Store};
 use crate::vault::{Kek, Vault};
 use crate::{ground, simulator};
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix_rt::Arbiter;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -28,6 +29,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use wardroom_actors::actor::arbiters::{Arbiters, STALLED_MS};
 use wardroom_actors::actor::browser_pool::{self, PoolDoor, PoolTable};
 use wardroom_actors::actor::living::Living;
 use wardroom_actors::actor::{registry, session};
@@ -89,12 +91,14 @@ pub async fn start(config: Config, io: tokio::runtime::Handle) -> anyhow::Result
     let metrics = Arc::new(Metrics::new()?);
     let sockets = Arc::new(Sockets::new(Arc::clone(&clock), Arc::clone(&metrics), config.limits.sockets_per_tenant));
     let parts = Parts { config: &config, store: &store, vault, clock, launcher, metrics, sockets, io, simulator };
-    let handle = parts.kernel(&dir).await?;
+    let health = Arc::new(parts.kernel(&dir).await?);
+    let handle = health.handle.clone();
     parts.sockets.connect(handle.clone());
     parts.watch_sockets();
     parts.forget_old();
+    parts.watch_arbiters(&handle);
     let ready = Arc::new(AtomicBool::new(false));
-    for server in [parts.http(&handle)?, parts.ops(&handle, &ready)?] {
+    for server in [parts.http(&health)?, parts.ops(&health, &ready)?] {
         servers.push(server.handle());
         rt::spawn(server);
     }
@@ -182,15 +186,16 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    async fn kernel(&self, dir: &std::path::Path) -> anyhow::Result<Handle> {
+    async fn kernel(&self, dir: &std::path::Path) -> anyhow::Result<Health> {
         use wardroom_actors::ports::store::SessionStore as _;
         let config = self.config;
         let kept: Vec<_> = self.store.all().await?.iter().filter_map(|spec| spec.worker).collect();
         self.launcher.reap_orphans(&kept).await;
         let living = Arc::new(Living::default());
         let supervision = self.supervision();
-        let arbiters = self.arbiters();
-        let first = arbiters.first().cloned().unwrap_or_else(Arbiter::current);
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let threads: Vec<_> = (0..cores).map(|_| Arbiter::new().handle()).collect();
+        let first = threads.first().cloned().unwrap_or_else(Arbiter::current);
         let pool_table = Arc::new(PoolTable::new(config.pool.workers_per_node));
         let pool = start_pool(&first, supervision.clone(), self.pool(&pool_table));
         let bell = Arc::new(ChatBell::default());
@@ -198,6 +203,7 @@ impl Parts<'_> {
             Arc::new(Fan { metrics: Arc::clone(&self.metrics), sockets: Arc::clone(&self.sockets) });
         let bell_port: Arc<dyn wardroom_actors::ports::journal::NudgeSink> = Arc::clone(&bell) as _;
         let journal = Arc::new(JournalWriter::start(self.store.clone(), Arc::clone(&sink), bell_port));
+        let lag = journal.lag();
         let kernel = Kernel {
             registry: registry::Deps {
                 living: Arc::clone(&living),
@@ -216,7 +222,7 @@ impl Parts<'_> {
                 },
                 agent_store: Arc::new(self.store.clone()),
                 agents: Arc::new(Relays(living)),
-                arbiters: Arc::new(arbiters),
+                arbiters: Arc::new(Arbiters::new(threads)),
                 supervision,
                 policy: registry::Policy {
                     restart: restart_policy(config),
@@ -231,7 +237,8 @@ impl Parts<'_> {
         };
         let handle = kernel.start(&first);
         bell.connect(&handle);
-        Ok(handle)
+        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+        Ok(Health { handle, store, lag, clock, data_dir: dir.to_owned() })
     }
 
     fn pool(&self, table: &Arc<PoolTable>) -> browser_pool::Deps {
@@ -260,6 +267,11 @@ impl Parts<'_> {
             rotation: QrRotation { first_ms: login.qr_first_ms, next_ms: login.qr_next_ms, codes: login.qr_codes },
             ready_timeout: Duration::from_secs(browser.ready_timeout_s),
             snapshot_every: Duration::from_secs(browser.snapshot_every_s),
+            probe_every: Duration::from_secs(browser.probe_every_s),
+            watch_every: Duration::from_secs(browser.watch_every_s.max(1)),
+            memory: browser.memory_mb << 20,
+            max_age: Duration::from_secs(browser.max_age_h.saturating_mul(3600)),
+            quiet: Duration::from_secs(browser.quiet_s),
             keep: Duration::from_secs(self.config.retention.journal_days.saturating_mul(24 * 3600)),
         };
         let snapshots = Snapshots::new(dir.join("snapshots"), Arc::clone(&self.vault));
@@ -278,10 +290,25 @@ impl Parts<'_> {
         }
     }
 
-    /// One thread of actors per core.
-    fn arbiters(&self) -> Vec<ArbiterHandle> {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        (0..cores).map(|_| Arbiter::new().handle()).collect()
+    /// Names a thread of actors that does not turn, and finishes what was left over.
+    fn watch_arbiters(&self, handle: &Handle) {
+        let handle = handle.clone();
+        self.io.spawn(async move {
+            let mut half_second = tokio::time::interval(Duration::from_millis(500));
+            let mut stalled = vec![];
+            for turn in 0_u64.. {
+                half_second.tick().await;
+                handle.beat();
+                let late: Vec<_> = handle.lateness().iter().map(|late| late.now_ms >= STALLED_MS).collect();
+                for (arbiter, _) in late.iter().enumerate().filter(|(place, late)| **late && stalled.get(*place) == Some(&false)) {
+                    tracing::error!(arbiter, "a thread of actors does not answer");
+                }
+                stalled = late;
+                if turn % 120 == 119 {
+                    handle.tidy();
+                }
+            }
+        });
     }
 
     fn watch_sockets(&self) {
@@ -318,9 +345,10 @@ impl Parts<'_> {
         });
     }
 
-    fn http(&self, handle: &Handle) -> anyhow::Result<Server> {
+    fn http(&self, health: &Arc<Health>) -> anyhow::Result<Server> {
         let api = http::Data::new(Api {
-            handle: handle.clone(),
+            handle: health.handle.clone(),
+            health: Arc::clone(health),
             store: self.store.clone(),
             status_wait: Duration::from_secs(self.config.http.status_wait_s),
             text_bytes: self.config.limits.text_bytes,
@@ -369,13 +397,26 @@ impl Parts<'_> {
         Ok(server.run())
     }
 
-    fn ops(&self, handle: &Handle, ready: &Arc<AtomicBool>) -> anyhow::Result<Server> {
-        let (metrics, handle, ready) = (Arc::clone(&self.metrics), handle.clone(), Arc::clone(ready));
+    fn ops(&self, health: &Arc<Health>, ready: &Arc<AtomicBool>) -> anyhow::Result<Server> {
+        let (metrics, health, ready) = (Arc::clone(&self.metrics), Arc::clone(health), Arc::clone(ready));
         let listen = &self.config.ops.listen;
         let server = HttpServer::new(move || {
-            let (metrics, handle, ready) = (Arc::clone(&metrics), handle.clone(), Arc::clone(&ready));
+            let (metrics, health, ready) = (Arc::clone(&metrics), Arc::clone(&health), Arc::clone(&ready));
+            let living = Arc::clone(&health);
             App::new()
-                .route("/healthz", http::get().to(|| async { HttpResponse::Ok().body("ok\n") }))
+                .route(
+                    "/healthz",
+                    http::get().to(move || {
+                        let alive = living.is_alive();
+                        async move {
+                            if alive {
+                                HttpResponse::Ok().body("ok\n")
+                            } else {
+                                HttpResponse::ServiceUnavailable().body("a thread of actors is stuck\n")
+                            }
+                        }
+                    }),
+                )
                 .route(
                     "/readyz",
                     http::get().to(move || {
@@ -392,7 +433,7 @@ impl Parts<'_> {
                 .route(
                     "/metrics",
                     http::get().to(move || {
-                        let text = metrics.render(&handle);
+                        let text = metrics.render(&health);
                         async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text) }
                     }),
                 )
@@ -459,8 +500,12 @@ async fn request_id<B: MessageBody + 'static>(
             response.headers_mut().insert(name, value);
         }
         let status = response.status().as_u16();
+        let code = response.response().extensions().get::<Code>().copied();
         if let Some(metrics) = metrics {
             metrics.request(status);
+            if let Some(code) = code.filter(|code| code.is_refusal()) {
+                metrics.refused(code.0);
+            }
         }
         tracing::debug!(request_id = id, %method, path, status, "request");
         response

@@ -127,7 +127,21 @@ impl ResponseError for ApiError {
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
-        response.json(body)
+        let mut response = response.json(body);
+        response.extensions_mut().insert(Code(self.code));
+        response
+    }
+}
+
+/// The code of an error, left with its response for whoever counts them.
+#[derive(Clone, Copy, Debug)]
+pub struct Code(pub &'static str);
+
+impl Code {
+    /// Whether it says that there is no room just now.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        ["too_many_requests", "quota_sessions", "node_full", "unavailable", "driver_no_answer"].contains(&self.0)
     }
 }
 

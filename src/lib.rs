@@ -16,6 +16,7 @@ pub mod dashboard;
 pub mod engine;
 pub mod error;
 pub mod ground;
+pub mod health;
 pub mod metrics;
 pub mod simulator;
 pub mod store;

@@ -1,24 +1,28 @@
 //! The only door to the kernel: async functions, no actix type. Everything is asked by tenant; what belongs to another
 //! tenant is not found.
 
+use crate::actor::arbiters::Lateness;
 use crate::actor::browser_pool::{self, BrowserPoolActor, Reserve};
 use crate::actor::inbox::Inbox;
-use crate::actor::living::{Living, SessionEntry, View};
+use crate::actor::living::{Living, SessionEntry, View, lock};
 use crate::actor::registry::{self, Adopt, Create, RegistryActor, Remove, WakeChat, refresh};
 use crate::actor::session::{Ask, Control, Wish};
 use crate::domain::chat::ChatId;
+use crate::domain::event::Step;
 use crate::domain::ids::{ChatKey, SessionName, TenantId, UserId};
 use crate::domain::message::Message;
-use crate::domain::session::Status;
+use crate::domain::session::{Phase, Status};
 use crate::domain::spec::{Network, SessionSpec};
+use crate::failpoint;
 use crate::policy::admission::Refused;
+use crate::policy::breaker;
 use crate::ports::PortError;
 use crate::ports::engine::{Answer, Command, CommandError};
-use crate::ports::journal::NudgeSink;
+use crate::ports::journal::{Entry, NudgeSink};
 use crate::ports::store::{AcceptError, CreateError, NewSession, Outgoing};
+use crate::ports::worker::Usage;
 use crate::supervise;
 use actix::{Addr, ArbiterHandle};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -92,10 +96,12 @@ impl Kernel {
     #[must_use]
     pub fn start(self, arbiter: &ArbiterHandle) -> Handle {
         let deps = self.registry.clone();
-        let addr = supervise::start(arbiter, "registry", deps.supervision.clone(), move |_| RegistryActor::new(deps));
+        let clock = Arc::clone(&deps.session.clock);
+        let supervision = deps.supervision.clone();
+        let addr = supervise::start(arbiter, "registry", supervision, move |_| RegistryActor::new(deps.clone()));
         Handle {
             living: Arc::clone(&self.registry.living),
-            registry: Arc::new(Inbox::new(addr, self.registry_inbox)),
+            registry: Arc::new(Inbox::new(addr, self.registry_inbox, clock)),
             pool: self.registry.session.pool_actor.clone(),
             kernel: Arc::new(self),
         }
@@ -109,7 +115,7 @@ pub fn start_pool(
     supervision: supervise::Supervision,
     deps: browser_pool::Deps,
 ) -> Addr<BrowserPoolActor> {
-    supervise::start(arbiter, "browser_pool", supervision, move |_| BrowserPoolActor::new(deps))
+    supervise::start(arbiter, "browser_pool", supervision, move |_| BrowserPoolActor::new(deps.clone()))
 }
 
 impl Handle {
@@ -139,6 +145,7 @@ impl Handle {
                 self.registry.addr.do_send(WakeChat { chat });
             }
         }
+        failpoint::pass("boot.adopted");
         for key in starting {
             if let Some(entry) = self.living.session(key)
                 && let Err(refusal) = self.run(&entry).await
@@ -195,10 +202,72 @@ impl Handle {
         Status::ALL.map(|status| (status, statuses.iter().filter(|one| **one == status).count())).to_vec()
     }
 
+    /// A tenant's sessions as their operators see them, by name.
+    #[must_use]
+    pub fn supervision(&self, tenant: TenantId) -> Vec<Supervised> {
+        let now = self.kernel.registry.session.clock.now();
+        let keys: Vec<_> =
+            self.living.names.iter().filter(|entry| entry.key().0 == tenant).map(|entry| *entry.value()).collect();
+        let mut all: Vec<_> =
+            keys.into_iter().filter_map(|key| self.living.session(key)).map(|entry| supervised(&entry, now)).collect();
+        all.sort_by(|one, two| one.spec.name.cmp(&two.spec.name));
+        all
+    }
+
+    /// How late each thread of actors is.
+    #[must_use]
+    pub fn lateness(&self) -> Vec<Lateness> {
+        self.kernel.registry.arbiters.lateness(self.kernel.registry.session.clock.now())
+    }
+
+    /// What all workers use together, and how many of them were looked at.
+    #[must_use]
+    pub fn usage(&self) -> (usize, Usage) {
+        let mut sum = Usage::default();
+        let used: Vec<_> = self.living.sessions.iter().filter_map(|entry| *lock(&entry.usage)).collect();
+        for one in &used {
+            sum.processes += one.processes;
+            sum.memory = sum.memory.saturating_add(one.memory);
+            sum.cpu += one.cpu;
+        }
+        (used.len(), sum)
+    }
+
+    /// Chats that are awake.
+    #[must_use]
+    pub fn chats_awake(&self) -> usize {
+        self.living.chats.len()
+    }
+
+    /// Worker slots of the node.
+    #[must_use]
+    pub fn worker_limit(&self) -> usize {
+        lock(&self.kernel.registry.session.pool_table.ledger).limit()
+    }
+
+    /// Commits an entry to the journal; the chat that it belongs to hears of it.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub async fn record(&self, entry: Entry) -> Result<(), Refusal> {
+        self.kernel.registry.session.journal.append(vec![entry]).await?;
+        Ok(())
+    }
+
+    /// Asks every thread of actors whether it still turns. To be called twice a second.
+    pub fn beat(&self) {
+        self.kernel.registry.arbiters.beat(&self.kernel.registry.session.clock);
+    }
+
+    /// Finishes removals that were cut off.
+    pub fn tidy(&self) {
+        self.registry.addr.do_send(registry::Tidy);
+    }
+
     /// Worker slots in use, warm spares included.
     #[must_use]
     pub fn workers(&self) -> usize {
-        crate::actor::living::lock(&self.kernel.registry.session.pool_table.ledger).total()
+        lock(&self.kernel.registry.session.pool_table.ledger).total()
     }
 
     /// One session.
@@ -235,7 +304,7 @@ impl Handle {
     pub async fn stop(&self, tenant: TenantId, name: &SessionName) -> Result<Seen, Refusal> {
         let entry = self.entry(tenant, name)?;
         self.desire(&entry, false).await?;
-        self.wish_and_wait(&entry, Wish::Stop).await?;
+        self.wish(&entry, Wish::Stop).await?;
         Ok(seen(&entry))
     }
 
@@ -247,8 +316,7 @@ impl Handle {
         let entry = self.entry(tenant, name)?;
         self.desire(&entry, true).await?;
         self.reserve(&entry).await?;
-        self.wish(&entry, Wish::Restart, None)?;
-        self.settle(&entry, Status::Starting).await;
+        self.wish(&entry, Wish::Restart).await?;
         Ok(seen(&entry))
     }
 
@@ -258,7 +326,7 @@ impl Handle {
     /// [`Refusal`].
     pub async fn logout(&self, tenant: TenantId, name: &SessionName) -> Result<Seen, Refusal> {
         let entry = self.entry(tenant, name)?;
-        self.wish(&entry, Wish::Logout, None)?;
+        self.wish(&entry, Wish::Logout).await?;
         let mut view = entry.view.subscribe();
         let unlinked = view.wait_for(|view| view.account.is_none());
         let _ = tokio::time::timeout(END_TIMEOUT, unlinked).await.map_err(|_| Refusal::Slow)?;
@@ -393,16 +461,12 @@ impl Handle {
     /// The user of a new session may not be known yet; this tells whether the node could run one more at all.
     fn room_for_one(&self) -> Result<(), Refusal> {
         let table = &self.kernel.registry.session.pool_table;
-        crate::actor::living::lock(&table.ledger).room().map_err(Refusal::from)
+        lock(&table.ledger).room().map_err(Refusal::from)
     }
 
     async fn run(&self, entry: &SessionEntry) -> Result<(), Refusal> {
         self.reserve(entry).await?;
-        self.wish(entry, Wish::Start, None)?;
-        let mut view = entry.view.subscribe();
-        let begun = view.wait_for(|view| view.status != Status::Stopped);
-        let _ = tokio::time::timeout(ANSWER_TIMEOUT, begun).await;
-        Ok(())
+        self.wish(entry, Wish::Start).await
     }
 
     async fn reserve(&self, entry: &SessionEntry) -> Result<(), Refusal> {
@@ -424,27 +488,66 @@ impl Handle {
         Ok(())
     }
 
-    /// A moment for the wish to be taken up, so that the answer shows it.
-    async fn settle(&self, entry: &SessionEntry, status: Status) {
-        let mut view = entry.view.subscribe();
-        let _ = tokio::time::timeout(Duration::from_secs(1), view.wait_for(|view| view.status == status)).await;
-    }
-
-    async fn wish_and_wait(&self, entry: &SessionEntry, wish: Wish) -> Result<(), Refusal> {
-        let (done, ended) = oneshot::channel();
-        self.wish(entry, wish, Some(done))?;
-        tokio::time::timeout(END_TIMEOUT, ended).await.map(drop).map_err(|_| Refusal::Slow)
-    }
-
-    fn wish(&self, entry: &SessionEntry, wish: Wish, done: Option<oneshot::Sender<()>>) -> Result<(), Refusal> {
+    /// Answers when the wish has been taken up; for an end, when the driver is gone.
+    async fn wish(&self, entry: &SessionEntry, wish: Wish) -> Result<(), Refusal> {
         let inbox = entry.inbox.get().ok_or(Refusal::Busy)?;
         let permit = Some(inbox.permit().ok_or(Refusal::Busy)?);
-        inbox.addr.do_send(Control { wish, done, permit });
-        Ok(())
+        let (done, hear) = oneshot::channel();
+        inbox.addr.do_send(Control { wish, done: Some(done), permit });
+        match tokio::time::timeout(END_TIMEOUT, hear).await {
+            Ok(Ok(())) => Ok(()),
+            // Its actor died over it: nothing was begun, or it goes on by itself.
+            Ok(Err(_)) => Err(PortError::Unavailable.into()),
+            Err(_) => Err(Refusal::Slow),
+        }
     }
 
     fn entry(&self, tenant: TenantId, name: &SessionName) -> Result<Arc<SessionEntry>, Refusal> {
         self.living.named(tenant, name).ok_or(Refusal::NotFound)
+    }
+}
+
+/// A session as its operators see it.
+#[derive(Clone, Debug)]
+pub struct Supervised {
+    /// What is stored.
+    pub spec: SessionSpec,
+    /// What is live.
+    pub view: View,
+    /// Where its machine stands.
+    pub phase: Phase,
+    /// Failures that count at the moment.
+    pub failures: usize,
+    /// Where its breaker stands.
+    pub breaker: breaker::State,
+    /// Since when it is not connected though it was, in milliseconds.
+    pub down_ms: Option<u64>,
+    /// Requests that wait or are being handled.
+    pub inbox_depth: usize,
+    /// 99th percentile of how long the latest ones waited, in milliseconds.
+    pub inbox_wait_p99_ms: u64,
+    /// What its worker uses.
+    pub usage: Option<Usage>,
+    /// The latest steps of its supervision with Unix milliseconds, oldest first.
+    pub timeline: Vec<(i64, Step)>,
+}
+
+fn supervised(entry: &SessionEntry, now: u64) -> Supervised {
+    let (phase, failures, breaker) = {
+        let machine = lock(&entry.machine);
+        (machine.session.phase(), machine.restart.failures(now), machine.restart.breaker())
+    };
+    Supervised {
+        spec: entry.spec(),
+        view: entry.view.borrow().clone(),
+        phase,
+        failures,
+        breaker,
+        down_ms: lock(&entry.down).as_ref().map(|down| now.saturating_sub(down.since)),
+        inbox_depth: entry.inbox.get().map_or(0, Inbox::depth),
+        inbox_wait_p99_ms: entry.inbox.get().map_or(0, |inbox| inbox.waits.p99_ms()),
+        usage: *lock(&entry.usage),
+        timeline: lock(&entry.timeline).iter().cloned().collect(),
     }
 }
 
@@ -468,20 +571,20 @@ impl ChatBell {
 impl NudgeSink for ChatBell {
     fn nudge(&self, chat: ChatKey) {
         let Some((living, registry)) = self.handle.get() else { return };
+        let wake = || {
+            if living.waking.insert(chat) {
+                registry.do_send(WakeChat { chat });
+            }
+        };
         let known = living.chats.get(&chat).map(|entry| Arc::clone(&entry));
         match known {
-            Some(entry) => {
-                if !entry.nudged.swap(true, Ordering::AcqRel)
-                    && let Some(addr) = entry.addr.get()
-                {
-                    addr.do_send(crate::actor::chat::Nudge);
-                    // Put to sleep meanwhile: then nobody may be left to hear the nudge.
-                    if !living.chats.get(&chat).is_some_and(|now| Arc::ptr_eq(&now, &entry)) {
-                        registry.do_send(WakeChat { chat });
-                    }
+            Some(entry) if entry.nudge() => {
+                // Put to sleep meanwhile: then nobody may be left to hear the nudge.
+                if !living.chats.get(&chat).is_some_and(|now| Arc::ptr_eq(&now, &entry)) {
+                    wake();
                 }
             }
-            None => registry.do_send(WakeChat { chat }),
+            _ => wake(),
         }
     }
 }

@@ -15,6 +15,7 @@ compile_error!("supervision needs panic = \"unwind\"");
 pub mod actor;
 pub mod agent;
 pub mod domain;
+pub mod failpoint;
 pub mod handle;
 pub mod policy;
 pub mod ports;

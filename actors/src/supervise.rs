@@ -7,7 +7,8 @@
 
 use crate::ports::BoxFuture;
 use crate::ports::clock::Clock;
-use actix::dev::{ContextFut, channel};
+use actix::dev::channel::{self, AddressReceiver};
+use actix::dev::ContextFut;
 use actix::prelude::*;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,28 +72,28 @@ pub struct Supervision {
     pub on_exit: OnExit,
 }
 
-/// Starts an actor on `arbiter`. `kind` names it in reports; `factory` runs on the arbiter's thread, and once only:
-/// `restarting()` has to rebuild what a panic may have damaged.
+/// Starts an actor on `arbiter`. `kind` names it in reports. `factory` runs on the arbiter's thread, and again only while it
+/// panics: later restarts keep the struct, so `restarting()` has to rebuild what a panic may have damaged.
 pub fn start<A>(
     arbiter: &ArbiterHandle,
     kind: &'static str,
     supervision: Supervision,
-    factory: impl FnOnce(Lifeline) -> A + Send + 'static,
+    factory: impl FnMut(Lifeline) -> A + Send + 'static,
 ) -> Addr<A>
 where
     A: Actor<Context = Context<A>> + Supervised + Unpin,
 {
     let (sender, receiver) = channel::channel(16);
-    let lifeline = Lifeline::default();
     arbiter.spawn_fn(move || {
-        let built = lifeline.clone();
-        match catch_unwind(AssertUnwindSafe(|| factory(built))) {
-            Ok(actor) => {
-                let context = Context::with_receiver(receiver);
-                actix_rt::spawn(Run::new(Box::pin(context.into_future(actor)), kind, supervision, lifeline));
-            }
-            Err(payload) => (supervision.on_exit)(kind, &Exit::Panicked(panic_text(payload.as_ref())), None),
-        }
+        actix_rt::spawn(Run {
+            stage: Stage::Unbuilt(receiver, Box::new(factory)),
+            kind,
+            supervision,
+            lifeline: Lifeline::default(),
+            step: Step::Poll,
+            exits: 0,
+            last_exit: None,
+        });
     });
     Addr::new(sender)
 }
@@ -104,7 +105,7 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without text".to_owned())
 }
 
-type ActorFuture<A> = Pin<Box<ContextFut<A, Context<A>>>>;
+type Factory<A> = Box<dyn FnMut(Lifeline) -> A>;
 
 enum Step {
     Poll,
@@ -112,8 +113,15 @@ enum Step {
     RestartAfter(BoxFuture<'static, ()>),
 }
 
+enum Stage<A: Actor<Context = Context<A>>> {
+    /// The factory has not succeeded yet; the mailbox is there already.
+    Unbuilt(AddressReceiver<A>, Factory<A>),
+    Built(Pin<Box<ContextFut<A, Context<A>>>>),
+    Ended,
+}
+
 struct Run<A: Actor<Context = Context<A>>> {
-    future: Option<ActorFuture<A>>,
+    stage: Stage<A>,
     kind: &'static str,
     supervision: Supervision,
     lifeline: Lifeline,
@@ -123,33 +131,51 @@ struct Run<A: Actor<Context = Context<A>>> {
     last_exit: Option<u64>,
 }
 
-impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Run<A> {
-    fn new(future: ActorFuture<A>, kind: &'static str, supervision: Supervision, lifeline: Lifeline) -> Self {
-        Self { future: Some(future), kind, supervision, lifeline, step: Step::Poll, exits: 0, last_exit: None }
-    }
+/// Runs `work` and makes a panic an exit.
+fn contained<T>(work: impl FnOnce() -> T) -> Result<T, Exit> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Exit::Panicked(panic_text(payload.as_ref())))
+}
 
-    /// One run of the actor, or one attempt to restart it.
+impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Run<A> {
+    /// One run of the actor, or one attempt to build or restart it.
     fn run(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Exit> {
-        let Some(future) = self.future.as_mut() else { return Poll::Ready(Exit::Stopped) };
-        match &mut self.step {
-            Step::Poll => {}
-            Step::RestartAfter(delay) => {
-                ready!(delay.as_mut().poll(cx));
-                self.step = Step::Restart;
-            }
-            Step::Restart => {}
+        if let Step::RestartAfter(delay) = &mut self.step {
+            ready!(delay.as_mut().poll(cx));
+            self.step = Step::Restart;
         }
-        if matches!(self.step, Step::Restart) {
-            self.step = Step::Poll;
-            // If restarting() itself panics the state was not rebuilt, so started() must not see it: one more exit.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| future.as_mut().get_mut().restart())) {
-                return Poll::Ready(Exit::Panicked(panic_text(payload.as_ref())));
-            }
+        let restart = matches!(self.step, Step::Restart);
+        self.step = Step::Poll;
+        if let Err(exit) = self.build() {
+            return Poll::Ready(exit);
         }
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        let Stage::Built(future) = &mut self.stage else { return Poll::Ready(Exit::Stopped) };
+        // If restarting() itself panics the state was not rebuilt, so started() must not see it: one more exit.
+        if restart && let Err(exit) = contained(|| future.as_mut().get_mut().restart()) {
+            return Poll::Ready(exit);
+        }
+        match contained(|| future.as_mut().poll(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(())) => Poll::Ready(Exit::Stopped),
-            Err(payload) => Poll::Ready(Exit::Panicked(panic_text(payload.as_ref()))),
+            Err(exit) => Poll::Ready(exit),
+        }
+    }
+
+    fn build(&mut self) -> Result<(), Exit> {
+        let Stage::Unbuilt(_, factory) = &mut self.stage else { return Ok(()) };
+        let lifeline = self.lifeline.clone();
+        let actor = contained(|| factory(lifeline))?;
+        if let Stage::Unbuilt(receiver, _) = std::mem::replace(&mut self.stage, Stage::Ended) {
+            self.stage = Stage::Built(Box::pin(Context::with_receiver(receiver).into_future(actor)));
+        }
+        Ok(())
+    }
+
+    /// Whether anybody holds the address.
+    fn connected(&mut self) -> bool {
+        match &mut self.stage {
+            Stage::Unbuilt(receiver, _) => receiver.connected(),
+            Stage::Built(future) => future.as_mut().get_mut().ctx().connected(),
+            Stage::Ended => false,
         }
     }
 
@@ -176,8 +202,7 @@ impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Future for Run<A> {
         let this = &mut *self;
         loop {
             let exit = ready!(this.run(cx));
-            let connected = this.future.as_mut().is_some_and(|future| future.as_mut().get_mut().ctx().connected());
-            if this.lifeline.ended() || !connected {
+            if this.lifeline.ended() || !this.connected() {
                 (this.supervision.on_exit)(this.kind, &exit, None);
                 return Poll::Ready(());
             }
@@ -197,7 +222,7 @@ impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Future for Run<A> {
 impl<A: Actor<Context = Context<A>>> Drop for Run<A> {
     fn drop(&mut self) {
         // ContextFut::drop polls the actor once more (stopping(), stopped()), which can panic as well.
-        let future = self.future.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        let stage = std::mem::replace(&mut self.stage, Stage::Ended);
+        let _ = contained(|| drop(stage));
     }
 }

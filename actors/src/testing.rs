@@ -15,7 +15,7 @@ use crate::ports::store::{AcceptError, CreateError, Delivery, NewSession, Outbox
 use crate::ports::worker::{LaunchError, Worker, WorkerLauncher};
 use crate::ports::{BoxFuture, PortError};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use tokio::sync::{Notify, mpsc};
 
@@ -398,10 +398,15 @@ pub struct FakeEngine {
     scripts: Mutex<HashMap<SessionId, mpsc::UnboundedSender<Script>>>,
     /// Drivers that are alive.
     pub alive: Arc<AtomicUsize>,
-    /// Most drivers of one session that were ever alive at once must be one.
+    /// Drivers that were ever started.
     pub started: AtomicUsize,
+    living: Arc<Mutex<HashSet<SessionId>>>,
+    /// Times that a session's driver was started while another of it was alive.
+    pub doubled: AtomicUsize,
     /// Rings at every start.
     pub starts: Notify,
+    /// Drivers lease a worker first.
+    pub leasing: AtomicBool,
 }
 
 impl FakeEngine {
@@ -411,11 +416,12 @@ impl FakeEngine {
     }
 }
 
-struct Alive(Arc<AtomicUsize>);
+struct Alive(Arc<AtomicUsize>, Arc<Mutex<HashSet<SessionId>>>, SessionId);
 
 impl Drop for Alive {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+        self.1.lock().unwrap().remove(&self.2);
     }
 }
 
@@ -426,9 +432,15 @@ impl Engine for FakeEngine {
         self.alive.fetch_add(1, Ordering::SeqCst);
         self.started.fetch_add(1, Ordering::SeqCst);
         self.starts.notify_waiters();
-        let alive = Alive(Arc::clone(&self.alive));
+        let first = self.living.lock().unwrap().insert(context.spec.id);
+        self.doubled.fetch_add(usize::from(!first), Ordering::SeqCst);
+        let leasing = self.leasing.load(Ordering::SeqCst);
+        let alive = Alive(Arc::clone(&self.alive), Arc::clone(&self.living), context.spec.id);
         Box::pin(async move {
             let _alive = alive;
+            if leasing && let Err(error) = context.pool.lease(&context.spec, None).await {
+                return ExitReason::LaunchFailed { detail: error.to_string() };
+            }
             let mut stop = context.stop.clone();
             loop {
                 tokio::select! {
@@ -460,12 +472,36 @@ impl Engine for FakeEngine {
     }
 }
 
-/// Starts nothing.
-pub struct NoLauncher;
+/// Starts workers that are no processes.
+pub struct FakeLauncher;
 
-impl WorkerLauncher for NoLauncher {
-    fn launch(&self, _: WorkerId) -> BoxFuture<'_, Result<Arc<dyn Worker>, LaunchError>> {
-        Box::pin(std::future::ready(Err(LaunchError("a fake starts no browser".into()))))
+struct FakeWorker(WorkerId);
+
+impl Worker for FakeWorker {
+    fn id(&self) -> WorkerId {
+        self.0
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    fn endpoint(&self) -> &str {
+        ""
+    }
+
+    fn exited(&self) -> BoxFuture<'_, String> {
+        Box::pin(std::future::pending())
+    }
+
+    fn stop(&self, _: bool) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl WorkerLauncher for FakeLauncher {
+    fn launch(&self, id: WorkerId) -> BoxFuture<'_, Result<Arc<dyn Worker>, LaunchError>> {
+        Box::pin(std::future::ready(Ok(Arc::new(FakeWorker(id)) as _)))
     }
 
     fn remove_profile(&self, _: WorkerId) -> BoxFuture<'_, ()> {

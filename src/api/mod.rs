@@ -6,11 +6,14 @@
 pub mod auth;
 pub mod chats;
 pub mod chatting;
+pub mod dead_letters;
 pub mod docs;
+pub mod health;
 pub mod screenshot;
 pub mod server;
 pub mod sessions;
 pub mod shape;
+pub mod supervision;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -38,6 +41,8 @@ pub struct Api {
     pub text_bytes: usize,
     /// Names that no session may have, because paths have them.
     pub reserved: std::collections::HashSet<String>,
+    /// How the node is.
+    pub health: std::sync::Arc<crate::health::Health>,
     /// Unix milliseconds of the start.
     pub started_at_ms: i64,
 }
@@ -132,6 +137,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/stopTyping", [("POST", post().to(chatting::stop_typing))]))
         .service(resource("/api/server/version", [("GET", get().to(server::version))]))
         .service(resource("/api/server/status", [("GET", get().to(server::status))]))
+        .service(resource("/api/supervision", [("GET", get().to(supervision::tree))]))
+        .service(resource("/api/health/detailed", [("GET", get().to(health::detailed))]))
+        .service(resource("/api/dead-letters", [("GET", get().to(dead_letters::list))]))
+        .service(resource("/api/dead-letters/{id}/replay", [("POST", post().to(dead_letters::replay))]))
         .service(resource("/api/version", [("GET", get().to(server::version))]))
         .service(resource("/ping", [("GET", get().to(server::ping))]))
         .service(resource(

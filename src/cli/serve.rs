@@ -1,15 +1,19 @@
 //! `wardroom serve` and `wardroom simulator`.
 
 use super::SimulatorCommand;
-use crate::config::{Config, Log, LogFormat};
+use crate::config::{Config, Environment, Log, LogFormat};
 use crate::{app, simulator, telemetry};
+use anyhow::Context as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use wardroom_actors::failpoint;
 
 /// Runs the server until SIGTERM or SIGINT.
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
     telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     cheap_panics();
+    arm_failpoint(&config)?;
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).max(2))
         .thread_name("io")
@@ -49,6 +53,26 @@ pub(super) fn simulator(options: SimulatorCommand) -> anyhow::Result<()> {
         running.handle.stop(false).await;
         Ok(())
     })
+}
+
+/// `WARDROOM_FAILPOINT=kill:page.taken@3` ends the process at the third passage of that moment, as kill -9 does; `panic:` panics
+/// there. For tests, and in development only.
+fn arm_failpoint(config: &Config) -> anyhow::Result<()> {
+    let Ok(text) = std::env::var("WARDROOM_FAILPOINT") else { return Ok(()) };
+    anyhow::ensure!(config.environment == Environment::Development, "WARDROOM_FAILPOINT is for development only");
+    for one in text.split(',') {
+        let parts = one.split_once(':').and_then(|(what, rest)| Some((what, rest.split_once('@')?)));
+        let (what, (moment, nth)) = parts.context("WARDROOM_FAILPOINT is kill:MOMENT@N or panic:MOMENT@N")?;
+        let action: failpoint::Action = match what {
+            "kill" => Arc::new(|| {
+                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            }),
+            "panic" => Arc::new(|| std::panic::resume_unwind(Box::new("a failpoint"))),
+            other => anyhow::bail!("WARDROOM_FAILPOINT: {other} is neither kill nor panic"),
+        };
+        failpoint::arm(moment, nth.parse().context("WARDROOM_FAILPOINT: N is a number")?, action);
+    }
+    Ok(())
 }
 
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {

@@ -148,6 +148,16 @@ pub struct Browser {
     pub ready_timeout_s: u64,
     /// How often a linked session is copied into a sealed snapshot while it runs, in seconds.
     pub snapshot_every_s: u64,
+    /// How often a connected page asks the network whether it is there, in seconds; 0 = never.
+    pub probe_every_s: u64,
+    /// How often memory and CPU of a worker are read, in seconds.
+    pub watch_every_s: u64,
+    /// A worker that uses more memory is replaced in a quiet moment, in MB; 0 = never.
+    pub memory_mb: u64,
+    /// A worker that is older is replaced in a quiet moment, in hours; 0 = never.
+    pub max_age_h: u64,
+    /// A session without messages and commands for so long is quiet, in seconds.
+    pub quiet_s: u64,
 }
 
 /// `[login]`

@@ -1,6 +1,7 @@
 //! Events as clients read them: WAHA's envelope and payloads, and what Wardroom adds (`cursor`, its own event names).
 
 use crate::api::shape::{message_body, time_ms};
+use crate::api::supervision::step_body;
 use serde_json::{Value, json};
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::login::{Account, QrCode};
@@ -17,6 +18,7 @@ pub const NAMES: &[&str] = &[
     "message.ack",
     "presence.update",
     "session.connection_failed",
+    "session.supervision",
     QR,
     "gap",
     "message.reaction",
@@ -92,6 +94,8 @@ pub fn frames(event: &Event, face: &Face<'_>) -> Vec<(&'static str, String)> {
         EventKind::ConnectionFailed { exit, retry_at_ms } => {
             vec![("session.connection_failed", json!({"reason": exit.code(), "retryAt": retry_at_ms}))]
         }
+        EventKind::Supervised(step) => vec![("session.supervision", step_body(event.at_ms, step))],
+        EventKind::Replay { .. } => vec![],
     };
     payloads.into_iter().map(|(name, payload)| (name, envelope(event, face, name, payload))).collect()
 }

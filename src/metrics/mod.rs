@@ -1,10 +1,12 @@
 //! Prometheus metrics: a projection of the event stream and of the live tables. Every name stands in this file; labels come
 //! from closed sets and never carry a tenant, a session, a chat, an address or a user.
 
-use prometheus::{Encoder, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
-use wardroom_actors::domain::event::{Event, EventKind};
-use wardroom_actors::domain::session::Status;
-use wardroom_actors::handle::Handle;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use crate::health::Health;
+use std::time::Duration;
+use wardroom_actors::domain::event::{Event, EventKind, Step};
 use wardroom_actors::ports::journal::EventSink;
 use wardroom_actors::supervise::Exit;
 
@@ -20,7 +22,20 @@ pub struct Metrics {
     workers: IntGauge,
     sockets: IntGauge,
     evicted: IntCounterVec,
+    restarts: IntCounterVec,
+    recovery: HistogramVec,
+    breaker: IntCounterVec,
+    refusals: IntCounterVec,
+    worker_memory: IntGauge,
+    worker_cpu: Gauge,
+    worker_processes: IntGauge,
+    chats: IntGauge,
+    journal_lag: Gauge,
+    arbiter_delay: GaugeVec,
 }
+
+/// Buckets of the recovery time, in seconds: from one quick restart to the longest open breaker.
+const RECOVERY: &[f64] = &[0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
 
 impl Metrics {
     /// Registers all of them.
@@ -40,6 +55,24 @@ impl Metrics {
         let panics = counters("wardroom_actor_panics_total", "Panics that were contained.", &["actor"])?;
         let requests = counters("wardroom_http_requests_total", "Requests answered.", &["class"])?;
         let evicted = counters("wardroom_sockets_evicted_total", "Sockets closed by the watchdog.", &["cause"])?;
+        let restarts = counters("wardroom_restarts_total", "Drivers started after a failure.", &["cause"])?;
+        let breaker = counters("wardroom_breaker_transitions_total", "Changes of breakers.", &["to"])?;
+        let refusals = counters("wardroom_refusals_total", "Requests refused for lack of room.", &["code"])?;
+        let recovery = HistogramVec::new(
+            HistogramOpts::new("wardroom_recovery_seconds", "From a lost connection to WORKING.")
+                .buckets(RECOVERY.to_vec()),
+            &["cause"],
+        )?;
+        registry.register(Box::new(recovery.clone()))?;
+        let arbiter_delay = GaugeVec::new(
+            Opts::new("wardroom_arbiter_delay_seconds", "How late a thread of actors is."),
+            &["arbiter"],
+        )?;
+        registry.register(Box::new(arbiter_delay.clone()))?;
+        let journal_lag = Gauge::new("wardroom_journal_lag_seconds", "Age of the oldest append not committed.")?;
+        registry.register(Box::new(journal_lag.clone()))?;
+        let worker_cpu = Gauge::new("wardroom_worker_cpu_cores", "CPU that all workers use.")?;
+        registry.register(Box::new(worker_cpu.clone()))?;
         let sessions = IntGaugeVec::new(Opts::new("wardroom_sessions", "Sessions by status."), &["status"])?;
         registry.register(Box::new(sessions.clone()))?;
         let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
@@ -49,16 +82,50 @@ impl Metrics {
         };
         let workers = gauge("wardroom_workers", "Worker slots in use, warm spares included.")?;
         let sockets = gauge("wardroom_sockets", "Open event sockets.")?;
-        Ok(Self { registry, events, messages, exits, panics, requests, sessions, workers, sockets, evicted })
+        let worker_memory = gauge("wardroom_worker_memory_bytes", "Memory that all workers use.")?;
+        let worker_processes = gauge("wardroom_worker_processes", "Processes of all workers.")?;
+        let chats = gauge("wardroom_chats_awake", "Chats whose actors are awake.")?;
+        Ok(Self {
+            registry,
+            events,
+            messages,
+            exits,
+            panics,
+            requests,
+            sessions,
+            workers,
+            sockets,
+            evicted,
+            restarts,
+            recovery,
+            breaker,
+            refusals,
+            worker_memory,
+            worker_cpu,
+            worker_processes,
+            chats,
+            journal_lag,
+            arbiter_delay,
+        })
     }
 
     /// The text that Prometheus reads.
     #[must_use]
-    pub fn render(&self, handle: &Handle) -> String {
+    pub fn render(&self, health: &Health) -> String {
+        let handle = &health.handle;
         for (status, count) in handle.census() {
             self.sessions.with_label_values(&[status.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         self.workers.set(i64::try_from(handle.workers()).unwrap_or(i64::MAX));
+        let (_, usage) = handle.usage();
+        self.worker_memory.set(i64::try_from(usage.memory).unwrap_or(i64::MAX));
+        self.worker_cpu.set(usage.cpu);
+        self.worker_processes.set(i64::try_from(usage.processes).unwrap_or(i64::MAX));
+        self.chats.set(i64::try_from(handle.chats_awake()).unwrap_or(i64::MAX));
+        self.journal_lag.set(seconds(health.lag.ms(health.clock.now())));
+        for (place, late) in handle.lateness().iter().enumerate() {
+            self.arbiter_delay.with_label_values(&[place.to_string()]).set(seconds(late.now_ms));
+        }
         let mut text = vec![];
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
@@ -69,6 +136,11 @@ impl Metrics {
         if matches!(exit, Exit::Panicked(_)) {
             self.panics.with_label_values(&[actor]).inc();
         }
+    }
+
+    /// A request was refused for lack of room; the code is one of the error table.
+    pub fn refused(&self, code: &'static str) {
+        self.refusals.with_label_values(&[code]).inc();
     }
 
     /// A request was answered.
@@ -93,15 +165,33 @@ impl Metrics {
     }
 }
 
+fn seconds(ms: u64) -> f64 {
+    Duration::from_millis(ms).as_secs_f64()
+}
+
+impl Metrics {
+    fn step(&self, step: &Step) {
+        match step {
+            Step::Started { cause: Some(cause), .. } => self.restarts.with_label_values(&[cause]).inc(),
+            Step::Ready { recovered: Some(recovered) } => {
+                self.recovery.with_label_values(&[&recovered.cause]).observe(seconds(recovered.ms));
+            }
+            Step::Ended { exit, .. } => self.exits.with_label_values(&[exit.code()]).inc(),
+            Step::Breaker { state } => self.breaker.with_label_values(&[state]).inc(),
+            Step::Started { .. } | Step::Ready { .. } | Step::Connecting | Step::ActorPanicked { .. } => {}
+        }
+    }
+}
+
 impl EventSink for Metrics {
     fn publish(&self, event: Event) {
         let kind = match &event.kind {
-            EventKind::Status(change) => {
-                if let (Some(exit), true) = (&change.exit, change.status != Status::Working) {
-                    self.exits.with_label_values(&[exit.code()]).inc();
-                }
-                "status"
+            EventKind::Status(_) => "status",
+            EventKind::Supervised(step) => {
+                self.step(step);
+                "supervision"
             }
+            EventKind::Replay { .. } => "replay",
             EventKind::Message(message) => {
                 let direction = if message.from_me { "out" } else { "in" };
                 self.messages.with_label_values(&[direction]).inc();

@@ -28,6 +28,8 @@ pub(super) struct Connection {
     pub to: Recipient<Push>,
     pub stranger: Option<Stranger>,
     pub device: Option<String>,
+    /// Open, and nothing goes through it in either direction.
+    pub dead: bool,
 }
 
 /// Everything that changes.
@@ -109,7 +111,7 @@ impl State {
 
     pub fn connect(&mut self, to: Recipient<Push>) -> u64 {
         self.next_connection += 1;
-        self.connections.insert(self.next_connection, Connection { to, stranger: None, device: None });
+        self.connections.insert(self.next_connection, Connection { to, stranger: None, device: None, dead: false });
         self.next_connection
     }
 
@@ -287,8 +289,15 @@ impl State {
     }
 
     fn push_late(&self, connection: u64, message: Value, late: Option<Duration>) {
-        if let Some(connection) = self.connections.get(&connection) {
+        if let Some(connection) = self.connections.get(&connection).filter(|one| !one.dead) {
             connection.to.do_send(Push { text: message.to_string(), late, close: false });
+        }
+    }
+
+    /// From now on nothing goes through a connection, and neither side is told.
+    pub fn kill(&mut self, connection: u64) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.dead = true;
         }
     }
 

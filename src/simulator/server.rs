@@ -264,6 +264,7 @@ enum FaultKind {
     CrashPage,
     HangPage,
     DropSocket,
+    DeadSocket,
     Slow,
     Conflict,
     Ban,
@@ -302,6 +303,11 @@ async fn fault(hub: web::Data<Hub>, fault: web::Json<Fault>) -> HttpResponse {
             state.dropped.insert(fault.number.clone(), until);
             for (connection, _) in &pages {
                 state.cut(*connection);
+            }
+        }
+        FaultKind::DeadSocket => {
+            for (connection, _) in &pages {
+                state.kill(*connection);
             }
         }
         FaultKind::Slow => drop(state.slow.insert(fault.number.clone(), (until, Duration::from_millis(1500)))),

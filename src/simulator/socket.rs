@@ -168,6 +168,9 @@ impl PageSocket {
     }
 
     fn hear(&mut self, message: FromPage, ctx: &mut ws::WebsocketContext<Self>) {
+        if self.hub.lock().connections.get(&self.connection).is_some_and(|one| one.dead) {
+            return;
+        }
         match message {
             FromPage::Hello { device: Some(device), counter, .. } => self.knock(device, counter, ctx),
             FromPage::Hello { identity, device: None, .. } => {

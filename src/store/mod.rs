@@ -223,6 +223,20 @@ impl Store {
         self.clock.unix_ms()
     }
 
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Health, Mode::Read).await?;
+            entity::meta::Entity::find_by_id("kek_check".to_owned()).one(&*tx).await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Runs a task beside everything else on the store's runtime.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.io.spawn(task);

@@ -2,9 +2,11 @@
 //! In: reserve, release, lease. Out: launched workers. Nothing is lost when it dies: the ledger and the spares stand in
 //! [`PoolTable`], and workers belong to their drivers.
 
+use super::fairness::Fairness;
 use super::living::lock;
 use crate::domain::ids::{SessionId, UserId, WorkerId};
 use crate::domain::spec::SessionSpec;
+use crate::failpoint;
 use crate::policy::admission::{Ledger, Refused, Slot};
 use crate::policy::pacing::Pacing;
 use crate::ports::BoxFuture;
@@ -13,6 +15,7 @@ use crate::ports::engine::WorkerPool;
 use crate::ports::worker::{LaunchError, Worker, WorkerLauncher};
 use actix::prelude::*;
 use dashmap::DashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -57,19 +60,13 @@ pub struct Close {
     pub done: oneshot::Sender<()>,
 }
 
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Warmed(Result<Arc<dyn Worker>, LaunchError>);
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct SpareDied(WorkerId);
-
 /// What lives on.
 pub struct PoolTable {
     /// The count.
     pub ledger: Mutex<Ledger>,
     spares: DashMap<WorkerId, Arc<dyn Worker>>,
+    /// The node is shutting down: no spare is launched or kept.
+    closed: AtomicBool,
     /// A permit for each launch whose place was given away and that is gone by now.
     made_way: Arc<Semaphore>,
 }
@@ -81,6 +78,7 @@ impl PoolTable {
         Self {
             ledger: Mutex::new(Ledger::new(node_limit)),
             spares: DashMap::new(),
+            closed: AtomicBool::new(false),
             made_way: Arc::new(Semaphore::new(0)),
         }
     }
@@ -119,7 +117,7 @@ pub struct BrowserPoolActor {
     deps: Deps,
     launching: Arc<Semaphore>,
     pacing: Pacing,
-    closing: bool,
+    fairness: Fairness,
 }
 
 impl BrowserPoolActor {
@@ -128,7 +126,7 @@ impl BrowserPoolActor {
     pub fn new(deps: Deps) -> Self {
         let launching = Arc::new(Semaphore::new(deps.policy.launching_at_once.max(1)));
         let pacing = Pacing::per_second(deps.policy.starts_per_second);
-        Self { deps, launching, pacing, closing: false }
+        Self { deps, launching, pacing, fairness: Fairness::default() }
     }
 
     /// Ends when the place of `slot` is free: a spare that stood there is gone.
@@ -165,41 +163,77 @@ impl BrowserPoolActor {
         Box::pin(async move { task.await.unwrap_or_else(|error| Err(LaunchError(error.to_string()))) })
     }
 
+    /// Launches a spare if one is missing. All that is counted is counted on the `io` runtime, where a panic of this actor
+    /// takes nothing away.
     fn warm(&mut self, ctx: &mut Context<Self>) {
-        if self.closing || !lock(&self.deps.table.ledger).begin_warming(self.deps.policy.warm_spares) {
+        let closed = self.deps.table.closed.load(Ordering::Acquire);
+        if closed || !lock(&self.deps.table.ledger).begin_warming(self.deps.policy.warm_spares) {
             return;
         }
         let launch = self.launch(WorkerId::generate(), Box::pin(std::future::ready(())));
-        ctx.spawn(launch.into_actor(self).map(|result, _, ctx| ctx.notify(Warmed(result))));
+        let (table, launcher, addr) = (Arc::clone(&self.deps.table), Arc::clone(&self.deps.launcher), ctx.address());
+        self.deps.io.spawn(async move {
+            let worker = launch.await.inspect_err(|error| tracing::warn!(%error, "no warm worker")).ok();
+            if let Some(worker) = &worker {
+                table.spares.insert(worker.id(), Arc::clone(worker));
+            }
+            let kept = lock(&table.ledger).end_warming(worker.as_ref().map(|worker| worker.id()));
+            if !kept || table.closed.load(Ordering::Acquire) {
+                // Its place was given away, or nobody will need it.
+                if let Some(worker) = worker {
+                    table.spares.remove(&worker.id());
+                    end(launcher, worker).await;
+                }
+                table.made_way.add_permits(usize::from(!kept));
+                return;
+            }
+            let Some(worker) = worker else { return };
+            addr.do_send(Warm);
+            worker.exited().await;
+            // A worker that was handed out is its driver's business.
+            if table.spares.remove(&worker.id()).is_some() {
+                lock(&table.ledger).lose_spare(worker.id());
+                end(launcher, worker).await;
+                addr.do_send(Warm);
+            }
+        });
     }
 
     /// Ends a spare; what it occupied is free once it is gone.
     fn end(&self, worker: Arc<dyn Worker>) -> BoxFuture<'static, ()> {
-        let launcher = Arc::clone(&self.deps.launcher);
-        let task = self.deps.io.spawn(async move {
-            worker.stop(false).await;
-            launcher.remove_profile(worker.id()).await;
-        });
+        let task = self.deps.io.spawn(end(Arc::clone(&self.deps.launcher), worker));
         Box::pin(async move {
             let _ = task.await;
         })
     }
 }
 
+async fn end(launcher: Arc<dyn WorkerLauncher>, worker: Arc<dyn Worker>) {
+    worker.stop(false).await;
+    launcher.remove_profile(worker.id()).await;
+}
+
 impl Actor for BrowserPoolActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        failpoint::pass("browser_pool.started");
         ctx.notify(Warm);
     }
 }
 
-impl Supervised for BrowserPoolActor {}
+impl Supervised for BrowserPoolActor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        failpoint::pass("browser_pool.restarting");
+    }
+}
 
 impl Handler<Reserve> for BrowserPoolActor {
     type Result = ResponseFuture<Result<(), Refused>>;
 
-    fn handle(&mut self, reserve: Reserve, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, reserve: Reserve, ctx: &mut Context<Self>) -> Self::Result {
+        self.fairness.spend(ctx);
+        failpoint::pass("browser_pool.reserve");
         let limit = self.deps.policy.user_limit;
         let slot = lock(&self.deps.table.ledger).reserve(reserve.session, reserve.user, limit);
         let free = match slot {
@@ -230,6 +264,8 @@ impl Handler<Lease> for BrowserPoolActor {
     type Result = ();
 
     fn handle(&mut self, lease: Lease, ctx: &mut Context<Self>) {
+        self.fairness.spend(ctx);
+        failpoint::pass("browser_pool.lease");
         let limit = self.deps.policy.user_limit;
         let reserved = lock(&self.deps.table.ledger).reserve(lease.session, lease.user, limit);
         let spare = match reserved {
@@ -271,52 +307,11 @@ impl Handler<Warm> for BrowserPoolActor {
     }
 }
 
-impl Handler<Warmed> for BrowserPoolActor {
-    type Result = ();
-
-    fn handle(&mut self, Warmed(result): Warmed, ctx: &mut Context<Self>) {
-        let worker = result.inspect_err(|error| tracing::warn!(%error, "no warm worker")).ok();
-        let id = worker.as_ref().map(|worker| worker.id());
-        if !lock(&self.deps.table.ledger).end_warming(id) {
-            let gone = worker.map(|worker| self.end(worker));
-            let made_way = Arc::clone(&self.deps.table.made_way);
-            self.deps.io.spawn(async move {
-                if let Some(gone) = gone {
-                    gone.await;
-                }
-                made_way.add_permits(1);
-            });
-            return;
-        }
-        let Some(worker) = worker else { return };
-        let (watched, addr) = (Arc::clone(&worker), ctx.address());
-        self.deps.table.spares.insert(worker.id(), worker);
-        self.deps.io.spawn(async move {
-            watched.exited().await;
-            addr.do_send(SpareDied(watched.id()));
-        });
-        self.warm(ctx);
-    }
-}
-
-impl Handler<SpareDied> for BrowserPoolActor {
-    type Result = ();
-
-    fn handle(&mut self, SpareDied(id): SpareDied, ctx: &mut Context<Self>) {
-        // A worker that was handed out is its driver's business.
-        if let Some((_, worker)) = self.deps.table.spares.remove(&id) {
-            lock(&self.deps.table.ledger).lose_spare(id);
-            let gone = self.end(worker);
-            ctx.spawn(gone.into_actor(self).map(|(), actor, ctx| actor.warm(ctx)));
-        }
-    }
-}
-
 impl Handler<Close> for BrowserPoolActor {
     type Result = ();
 
     fn handle(&mut self, close: Close, _: &mut Context<Self>) {
-        self.closing = true;
+        self.deps.table.closed.store(true, Ordering::Release);
         let ids: Vec<_> = self.deps.table.spares.iter().map(|spare| *spare.key()).collect();
         let ends: Vec<_> = ids
             .into_iter()

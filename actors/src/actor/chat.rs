@@ -2,11 +2,13 @@
 //! registry, passivated when idle. In: nudges. Out: agent state and effects, in one commit with the journal mark.
 //! Nothing is lost when it dies: state and mark are read again from the store.
 
+use super::fairness::Fairness;
 use super::living::ChatEntry;
 use super::registry::{ChatIdle, RegistryActor, WakeChat};
 use crate::agent::{Agent, AgentFactory};
 use crate::domain::ids::ChatKey;
 use crate::domain::signal::AgentState;
+use crate::failpoint;
 use crate::ports::clock::Clock;
 use crate::ports::journal::{AgentCommit, AgentStore, Pending};
 use crate::ports::{BoxFuture, PortError};
@@ -79,6 +81,7 @@ pub struct ChatActor {
     /// A nudge came meanwhile.
     again: bool,
     touched: u64,
+    fairness: Fairness,
 }
 
 impl ChatActor {
@@ -86,8 +89,8 @@ impl ChatActor {
     #[must_use]
     pub fn new(key: ChatKey, deps: Deps, entry: Arc<ChatEntry>, lifeline: Lifeline) -> Self {
         let (agent, touched) = (deps.agents.agent(key), deps.clock.now());
-        let (memory, queue) = (None, VecDeque::new());
-        Self { key, deps, entry, lifeline, agent, memory, queue, busy: false, again: false, touched }
+        let (memory, queue, fairness) = (None, VecDeque::new(), Fairness::default());
+        Self { key, deps, entry, lifeline, agent, memory, queue, busy: false, again: false, touched, fairness }
     }
 }
 
@@ -95,6 +98,9 @@ impl Actor for ChatActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        failpoint::pass("chat.started");
+        // A nudge whose handling panicked is answered by this look.
+        self.entry.nudged.store(false, Ordering::Release);
         self.pull(ctx);
         self.watch_idleness(ctx);
     }
@@ -102,6 +108,7 @@ impl Actor for ChatActor {
 
 impl Supervised for ChatActor {
     fn restarting(&mut self, _: &mut Context<Self>) {
+        failpoint::pass("chat.restarting");
         (self.memory, self.busy, self.again) = (None, false, false);
         self.queue.clear();
     }
@@ -111,6 +118,8 @@ impl Handler<Nudge> for ChatActor {
     type Result = ();
 
     fn handle(&mut self, _: Nudge, ctx: &mut Context<Self>) {
+        self.fairness.spend(ctx);
+        failpoint::pass("chat.nudge");
         self.entry.nudged.store(false, Ordering::Release);
         self.touched = self.deps.clock.now();
         self.pull(ctx);
@@ -136,6 +145,7 @@ impl Handler<Pulled> for ChatActor {
     type Result = ();
 
     fn handle(&mut self, Pulled(result): Pulled, ctx: &mut Context<Self>) {
+        failpoint::pass("chat.pulled");
         self.busy = false;
         match result {
             Ok(batch) => {
@@ -155,6 +165,8 @@ impl Handler<Committed> for ChatActor {
     type Result = ();
 
     fn handle(&mut self, Committed(result): Committed, ctx: &mut Context<Self>) {
+        self.fairness.spend(ctx);
+        failpoint::pass("chat.committed");
         self.busy = false;
         match result {
             Ok(memory) => {
@@ -181,7 +193,10 @@ impl ChatActor {
             let handled = mark.or(state.as_ref().map(|(_, handled)| *handled)).unwrap_or_default();
             Ok(Batch { signals: store.pending(key, handled, BATCH).await?, state })
         });
-        ctx.spawn(work.into_actor(self).map(|result, _, ctx| ctx.notify(Pulled(result))));
+        ctx.spawn(work.into_actor(self).map(|result, _, ctx| {
+            failpoint::pass("chat.spawned");
+            ctx.notify(Pulled(result));
+        }));
     }
 
     /// Hands the next signal to the agent and commits what it answered; memory changes after the commit.
@@ -207,6 +222,7 @@ impl ChatActor {
             AgentCommit { chat: self.key, expected, handled: pending.seq, state: state.clone(), effects, poison };
         let work = self.deps.store.commit(commit);
         let done = work.into_actor(self).map(move |result, _, ctx| {
+            failpoint::pass("chat.commit_answered");
             ctx.notify(Committed(result.map(|()| (state, pending.seq))));
         });
         ctx.spawn(done);

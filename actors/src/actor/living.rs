@@ -4,15 +4,18 @@
 use super::chat::ChatActor;
 use super::inbox::Inbox;
 use super::session::SessionActor;
+use crate::domain::event::Step;
 use crate::domain::exit::ExitReason;
 use crate::domain::ids::{ChatKey, Incarnation, SessionKey, SessionName, TenantId};
 use crate::domain::login::{Account, QrCode};
 use crate::domain::session::{Session, Status, StopMode};
 use crate::domain::spec::SessionSpec;
 use crate::policy::restart::Restart;
-use crate::ports::engine::Command;
-use dashmap::DashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use crate::ports::engine::{Command, Reported};
+use crate::ports::worker::Usage;
+use dashmap::{DashMap, DashSet};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -39,7 +42,7 @@ pub struct View {
     pub desired_running: bool,
 }
 
-/// A running driver.
+/// A running driver. It is alive until [`SessionEntry::ended`] names its incarnation.
 pub struct DriverHandle {
     /// Its incarnation.
     pub incarnation: Incarnation,
@@ -57,6 +60,17 @@ pub struct Machine {
     pub restart: Restart,
 }
 
+/// A time without connection.
+pub struct Down {
+    /// Monotonic milliseconds of its detection.
+    pub since: u64,
+    /// The code of the exit that began it.
+    pub cause: &'static str,
+}
+
+/// Steps of supervision that are remembered for each session.
+const TIMELINE: usize = 60;
+
 /// One session in the routing table.
 pub struct SessionEntry {
     /// Its door, set right after the entry was made.
@@ -67,6 +81,20 @@ pub struct SessionEntry {
     pub view: watch::Sender<View>,
     /// Its driver, while one lives.
     pub driver: Mutex<Option<DriverHandle>>,
+    /// How the last driver that ended did so: written before its actor is told, so that a panic there cannot lose it.
+    pub ended: Mutex<Option<(Incarnation, ExitReason)>>,
+    /// What the driver said last of its connection, for the same reason.
+    pub said: Mutex<Option<Reported>>,
+    /// The text of its actor's last panic, until that was told.
+    pub panic: Mutex<Option<String>>,
+    /// What its worker uses.
+    pub usage: Mutex<Option<Usage>>,
+    /// Since when it is not connected, if it was before.
+    pub down: Mutex<Option<Down>>,
+    /// The latest steps of its supervision with Unix milliseconds, oldest first.
+    pub timeline: Mutex<VecDeque<(i64, Step)>>,
+    /// Held by whoever removes the session; true once all of it is gone.
+    pub removing: tokio::sync::Mutex<bool>,
     /// Its decisions.
     pub machine: Mutex<Machine>,
     /// Rings when the outbox has work.
@@ -80,6 +108,15 @@ impl SessionEntry {
     #[must_use]
     pub fn spec(&self) -> SessionSpec {
         lock(&self.spec).clone()
+    }
+
+    /// Adds a step to the timeline.
+    pub fn remember(&self, at_ms: i64, step: Step) {
+        let mut timeline = lock(&self.timeline);
+        timeline.push_back((at_ms, step));
+        if timeline.len() > TIMELINE {
+            timeline.pop_front();
+        }
     }
 }
 
@@ -95,6 +132,17 @@ pub struct ChatEntry {
     pub poison_count: AtomicU32,
 }
 
+impl ChatEntry {
+    /// Tells the chat to look; one such word waits at most. False when the actor is not there yet.
+    pub fn nudge(&self) -> bool {
+        let Some(addr) = self.addr.get() else { return false };
+        if !self.nudged.swap(true, Ordering::AcqRel) {
+            addr.do_send(super::chat::Nudge);
+        }
+        true
+    }
+}
+
 /// The table.
 #[derive(Default)]
 pub struct Living {
@@ -104,6 +152,8 @@ pub struct Living {
     pub names: DashMap<(TenantId, SessionName), SessionKey>,
     /// Chats that are awake.
     pub chats: DashMap<ChatKey, Arc<ChatEntry>>,
+    /// Chats that the registry was asked to wake.
+    pub waking: DashSet<ChatKey>,
 }
 
 impl Living {

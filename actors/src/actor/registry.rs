@@ -2,17 +2,21 @@
 //! In: create, remove, boot, chats to wake and to put to sleep. Out: session and chat actors.
 //! Nothing is lost when it dies: the table lives on, and it adopts it.
 
+use super::arbiters::Arbiters;
 use super::browser_pool::Release;
 use super::chat::{self, ChatActor};
+use super::fairness::Fairness;
 use super::inbox::{Inbox, Permit};
 use super::living::{ChatEntry, Living, SessionEntry, lock};
 use super::session::{self, Control, SessionActor, Wish, new_entry};
 use crate::domain::ids::{ChatKey, SessionKey};
 use crate::domain::spec::SessionSpec;
+use crate::failpoint;
 use crate::policy::restart::RestartPolicy;
 use crate::ports::store::{CreateError, NewSession};
-use crate::supervise::{self, Supervision};
+use crate::supervise::{self, Exit, Supervision};
 use actix::prelude::*;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use tokio::sync::oneshot;
@@ -41,12 +45,31 @@ pub struct Remove {
     pub done: oneshot::Sender<bool>,
 }
 
-/// Puts stored sessions into the routing table at boot.
+/// Puts stored sessions into the routing table at boot. Idempotent.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Adopt {
     /// Which.
     pub specs: Vec<SessionSpec>,
+}
+
+/// Finishes removals that were cut off. Idempotent. Sent by the app now and then.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Tidy;
+
+/// What the store knows after the registry was restarted: a session that was created when it died is missing in the table.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Reconcile {
+    alive: Vec<SessionSpec>,
+}
+
+/// Removals that were begun and not finished.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Buried {
+    specs: Vec<SessionSpec>,
 }
 
 /// A chat has signals and may be asleep. Idempotent. Sent by the handle.
@@ -84,10 +107,10 @@ enum Removal {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Gone {
+struct Removed {
     key: SessionKey,
-    done: Option<oneshot::Sender<bool>>,
-    purged: bool,
+    done: oneshot::Sender<bool>,
+    removal: Removal,
 }
 
 /// Ports, tables and numbers.
@@ -102,7 +125,7 @@ pub struct Deps {
     /// Agents.
     pub agents: Arc<dyn crate::agent::AgentFactory>,
     /// Threads of actors.
-    pub arbiters: Arc<Vec<ArbiterHandle>>,
+    pub arbiters: Arc<Arbiters>,
     /// How actors are restarted.
     pub supervision: Supervision,
     /// Numbers.
@@ -122,24 +145,26 @@ pub struct Policy {
     pub poison_limit: u32,
 }
 
+/// Removed sessions that are remembered, so that an old list cannot bring one back.
+const REMEMBERED: usize = 1024;
+
 /// The shell.
 pub struct RegistryActor {
     deps: Deps,
-    /// The arbiter that gets the next actor.
-    turn: usize,
+    fairness: Fairness,
+    /// Sessions that were removed lately, oldest first.
+    gone: VecDeque<SessionKey>,
 }
 
 impl RegistryActor {
     /// A registry over `deps.living`.
     #[must_use]
     pub fn new(deps: Deps) -> Self {
-        Self { deps, turn: 0 }
+        Self { deps, fairness: Fairness::default(), gone: VecDeque::new() }
     }
 
-    fn arbiter(&mut self) -> ArbiterHandle {
-        self.turn = self.turn.wrapping_add(1);
-        let place = self.turn.checked_rem(self.deps.arbiters.len()).unwrap_or_default();
-        self.deps.arbiters.get(place).cloned().unwrap_or_else(Arbiter::current)
+    fn arbiter(&self) -> ArbiterHandle {
+        self.deps.arbiters.place(self.deps.session.clock.now())
     }
 
     /// The entry of a session, with its actor; an entry that exists is adopted.
@@ -151,37 +176,79 @@ impl RegistryActor {
         let name = (spec.tenant, spec.name.clone());
         let entry = Arc::new(new_entry(spec, self.deps.policy.restart));
         let (deps, shell) = (self.deps.session.clone(), Arc::clone(&entry));
-        let addr = supervise::start(&self.arbiter(), "session", self.deps.supervision.clone(), move |lifeline| {
-            SessionActor::new(deps, shell, lifeline)
+        let supervision = remembering_panics(&self.deps.supervision, &entry);
+        let addr = supervise::start(&self.arbiter(), "session", supervision, move |lifeline| {
+            SessionActor::new(deps.clone(), Arc::clone(&shell), lifeline)
         });
-        let _ = entry.inbox.set(Inbox::new(addr, self.deps.policy.session_inbox));
+        let clock = Arc::clone(&self.deps.session.clock);
+        let _ = entry.inbox.set(Inbox::new(addr, self.deps.policy.session_inbox, clock));
         self.deps.living.sessions.insert(key, Arc::clone(&entry));
         self.deps.living.names.insert(name, key);
         entry
     }
 }
 
-impl Actor for RegistryActor {
-    type Context = Context<Self>;
+/// The session's actor tells of its panics itself, once it runs again.
+fn remembering_panics(supervision: &Supervision, entry: &Arc<SessionEntry>) -> Supervision {
+    let (listener, entry) = (Arc::clone(&supervision.on_exit), Arc::downgrade(entry));
+    let on_exit = move |kind, exit: &Exit, delay| {
+        if let (Exit::Panicked(text), Some(entry)) = (exit, entry.upgrade()) {
+            *lock(&entry.panic) = Some(text.clone());
+        }
+        listener(kind, exit, delay);
+    };
+    Supervision { on_exit: Arc::new(on_exit), ..supervision.clone() }
 }
 
-impl Supervised for RegistryActor {}
+impl Actor for RegistryActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        failpoint::pass("registry.started");
+    }
+}
+
+impl Supervised for RegistryActor {
+    /// What was being created when it died may be stored and nowhere else; a chat that was being woken may sleep on.
+    fn restarting(&mut self, ctx: &mut Context<Self>) {
+        failpoint::pass("registry.restarting");
+        let living = &self.deps.living;
+        let half_awake = living.chats.iter().filter(|chat| chat.addr.get().is_none()).map(|chat| *chat.key());
+        for chat in half_awake.chain(living.waking.iter().map(|chat| *chat)).collect::<Vec<_>>() {
+            ctx.notify(WakeChat { chat });
+        }
+        for entry in &living.sessions {
+            if entry.removing.try_lock().is_ok_and(|gone| *gone) {
+                let (done, _) = oneshot::channel();
+                ctx.notify(Removed { key: *entry.key(), done, removal: Removal::Done });
+            }
+        }
+        let (sessions, addr) = (Arc::clone(&self.deps.session.sessions), ctx.address());
+        self.deps.session.io.spawn(async move {
+            if let Ok(alive) = sessions.all().await {
+                addr.do_send(Reconcile { alive });
+            }
+        });
+        ctx.notify(Tidy);
+    }
+}
 
 impl Handler<Create> for RegistryActor {
     type Result = ();
 
-    /// Interleaves: the store decides between two of the same name.
+    /// The store decides between two of the same name. It is asked on the `io` runtime, where nothing of this actor's is lost.
     fn handle(&mut self, create: Create, ctx: &mut Context<Self>) {
-        let store = Arc::clone(&self.deps.session.sessions);
-        let work = self.deps.session.io.spawn(async move { store.create(create.new, create.user_limit).await });
-        ctx.spawn(work.into_actor(self).map(move |result, _, ctx| {
-            drop(create.permit);
-            match result {
-                Ok(Ok(spec)) => ctx.notify(Created { spec, done: create.done }),
-                Ok(Err(error)) => drop(create.done.send(Err(error))),
-                Err(_) => drop(create.done.send(Err(CreateError::Store(crate::ports::PortError::Unavailable)))),
+        self.fairness.spend(ctx);
+        failpoint::pass("registry.create");
+        create.permit.begin();
+        let (store, addr) = (Arc::clone(&self.deps.session.sessions), ctx.address());
+        self.deps.session.io.spawn(async move {
+            match store.create(create.new, create.user_limit).await {
+                Ok(spec) => addr.do_send(Created { spec, done: create.done }),
+                Err(error) => drop(create.done.send(Err(error))),
             }
-        }));
+            drop(create.permit);
+        });
     }
 }
 
@@ -189,6 +256,7 @@ impl Handler<Created> for RegistryActor {
     type Result = ();
 
     fn handle(&mut self, created: Created, _: &mut Context<Self>) {
+        failpoint::pass("registry.created");
         let _ = created.done.send(Ok(self.place(created.spec)));
     }
 }
@@ -203,63 +271,121 @@ impl Handler<Adopt> for RegistryActor {
     }
 }
 
+impl Handler<Reconcile> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, Reconcile { alive }: Reconcile, _: &mut Context<Self>) {
+        for spec in alive {
+            let key = spec.key();
+            if self.deps.living.session(key).is_some() || self.gone.contains(&key) {
+                continue;
+            }
+            let wanted = spec.desired_running;
+            let entry = self.place(spec);
+            if let (true, Some(inbox)) = (wanted, entry.inbox.get()) {
+                inbox.addr.do_send(Control { wish: Wish::Start, done: None, permit: None });
+            }
+        }
+    }
+}
+
+impl Handler<Tidy> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Tidy, ctx: &mut Context<Self>) {
+        let (sessions, addr) = (Arc::clone(&self.deps.session.sessions), ctx.address());
+        self.deps.session.io.spawn(async move {
+            match sessions.tombstones().await {
+                Ok(specs) if !specs.is_empty() => addr.do_send(Buried { specs }),
+                _ => {}
+            }
+        });
+    }
+}
+
+impl Handler<Buried> for RegistryActor {
+    type Result = ();
+
+    fn handle(&mut self, Buried { specs }: Buried, ctx: &mut Context<Self>) {
+        for spec in specs {
+            let (key, name) = (spec.key(), (spec.tenant, spec.name.clone()));
+            let known = self.deps.living.session(key).is_some();
+            if !known && !self.gone.contains(&key) {
+                self.place(spec);
+                // Its name may have a new owner already.
+                self.deps.living.names.remove_if(&name, |_, owner| *owner == key);
+            }
+            let (done, _) = oneshot::channel();
+            ctx.notify(Remove { key, done });
+        }
+    }
+}
+
 impl Handler<Remove> for RegistryActor {
     type Result = ();
 
-    /// Interleaves: bury, let the driver log out and end, then purge rows and files. The entry stays until all is gone.
+    /// Bury, let the driver log out and end, then purge rows and files. The entry stays until all is gone.
     fn handle(&mut self, remove: Remove, ctx: &mut Context<Self>) {
+        self.fairness.spend(ctx);
+        failpoint::pass("registry.remove");
         let Remove { key, done } = remove;
         let Some(entry) = self.deps.living.session(key) else {
             let _ = done.send(true);
             return;
         };
-        let spec = entry.spec();
-        let name = (spec.tenant, spec.name.clone());
-        self.deps.living.names.remove(&name);
-        let deps = self.deps.session.clone();
-        let work = self.deps.session.io.spawn(async move {
-            if deps.sessions.bury(&spec).await.is_err() {
-                return Removal::Refused;
-            }
-            let (ended, end) = oneshot::channel();
-            if let Some(inbox) = entry.inbox.get() {
-                inbox.addr.do_send(Control { wish: Wish::Remove, done: Some(ended), permit: None });
-            }
-            let _ = end.await;
-            let forgotten = deps.engine.forget(&entry.spec()).await.is_ok();
-            // What cannot be removed now is removed at the next boot; the tombstone tells.
-            if forgotten && deps.sessions.purge(key).await.is_ok() { Removal::Done } else { Removal::Later }
+        let name = (key.tenant, entry.spec().name);
+        self.deps.living.names.remove_if(&name, |_, owner| *owner == key);
+        let (deps, addr) = (self.deps.session.clone(), ctx.address());
+        self.deps.session.io.spawn(async move {
+            let removal = remove_session(deps, entry).await;
+            addr.do_send(Removed { key, done, removal });
         });
-        ctx.spawn(work.into_actor(self).map(move |removal, actor, ctx| {
-            if let Ok(Removal::Refused) = removal {
-                // Nothing has happened to the session; it keeps its name.
-                actor.deps.living.names.insert(name, key);
-                let _ = done.send(false);
-            } else {
-                let purged = matches!(removal, Ok(Removal::Done));
-                ctx.notify(Gone { key, done: Some(done), purged });
-            }
-        }));
     }
 }
 
-impl Handler<Gone> for RegistryActor {
+async fn remove_session(deps: session::Deps, entry: Arc<SessionEntry>) -> Removal {
+    let spec = entry.spec();
+    // Removals of one session wait for each other; the second finds nothing left to do.
+    let mut gone = entry.removing.lock().await;
+    if *gone {
+        return Removal::Done;
+    }
+    if deps.sessions.bury(&spec).await.is_err() {
+        return Removal::Refused;
+    }
+    loop {
+        let (ended, end) = oneshot::channel();
+        let Some(inbox) = entry.inbox.get() else { break };
+        inbox.addr.do_send(Control { wish: Wish::Remove, done: Some(ended), permit: None });
+        // No answer: its actor died over the question, and is asked again.
+        if end.await.is_ok() || !inbox.addr.connected() {
+            break;
+        }
+    }
+    let forgotten = deps.engine.forget(&entry.spec()).await.is_ok();
+    // What cannot be removed now is removed later; the tombstone tells.
+    *gone = forgotten && deps.sessions.purge(spec.key()).await.is_ok();
+    if *gone { Removal::Done } else { Removal::Later }
+}
+
+impl Handler<Removed> for RegistryActor {
     type Result = ();
 
-    fn handle(&mut self, gone: Gone, _: &mut Context<Self>) {
-        let chats = self.deps.living.chats.iter().filter(|chat| chat.key().session_key() == gone.key);
-        for chat in chats.map(|chat| *chat.key()).collect::<Vec<_>>() {
-            self.sleep(chat);
-        }
-        if let Some((_, entry)) = self.deps.living.sessions.remove(&gone.key) {
-            self.deps.session.pool_actor.do_send(Release { session: gone.key.session });
-            if let Some(inbox) = entry.inbox.get() {
-                inbox.addr.do_send(session::Passivate);
+    fn handle(&mut self, removed: Removed, _: &mut Context<Self>) {
+        failpoint::pass("registry.removed");
+        let Removed { key, done, removal } = removed;
+        match removal {
+            Removal::Refused => {
+                // Nothing has happened to the session; it keeps its name.
+                if let Some(entry) = self.deps.living.session(key) {
+                    self.deps.living.names.entry((key.tenant, entry.spec().name)).or_insert(key);
+                }
             }
+            // Nobody finds it any more; the next tidying goes on with it.
+            Removal::Later => {}
+            Removal::Done => self.strike(key),
         }
-        if let Some(done) = gone.done {
-            let _ = done.send(gone.purged);
-        }
+        let _ = done.send(matches!(removal, Removal::Done));
     }
 }
 
@@ -267,8 +393,12 @@ impl Handler<WakeChat> for RegistryActor {
     type Result = ();
 
     fn handle(&mut self, wake: WakeChat, ctx: &mut Context<Self>) {
+        self.fairness.spend(ctx);
+        failpoint::pass("registry.wake");
         let key = wake.chat;
-        if self.deps.living.chats.contains_key(&key) || self.deps.living.session(key.session_key()).is_none() {
+        let known = self.deps.living.chats.get(&key).map(|chat| Arc::clone(&chat));
+        if self.deps.living.session(key.session_key()).is_none() || known.is_some_and(|chat| chat.nudge()) {
+            self.deps.living.waking.remove(&key);
             return;
         }
         let entry = Arc::new(ChatEntry {
@@ -285,19 +415,22 @@ impl Handler<WakeChat> for RegistryActor {
             idle_ms: self.deps.policy.chat_idle_ms,
             poison_limit: self.deps.policy.poison_limit,
         };
+        self.deps.living.chats.insert(key, Arc::clone(&entry));
+        // From now on a nudge asks again: what it is about may come after the actor's first look.
+        self.deps.living.waking.remove(&key);
         let shell = Arc::clone(&entry);
         let addr = supervise::start(&self.arbiter(), "chat", self.deps.supervision.clone(), move |lifeline| {
-            ChatActor::new(key, deps, shell, lifeline)
+            ChatActor::new(key, deps.clone(), Arc::clone(&shell), lifeline)
         });
         let _ = entry.addr.set(addr);
-        self.deps.living.chats.insert(key, entry);
     }
 }
 
 impl Handler<ChatIdle> for RegistryActor {
     type Result = ();
 
-    fn handle(&mut self, idle: ChatIdle, _: &mut Context<Self>) {
+    fn handle(&mut self, idle: ChatIdle, ctx: &mut Context<Self>) {
+        self.fairness.spend(ctx);
         let nudged = self.deps.living.chats.get(&idle.chat).is_some_and(|chat| chat.nudged.load(Ordering::Acquire));
         if !nudged {
             self.sleep(idle.chat);
@@ -306,6 +439,24 @@ impl Handler<ChatIdle> for RegistryActor {
 }
 
 impl RegistryActor {
+    /// Takes a session that is gone out of the table.
+    fn strike(&mut self, key: SessionKey) {
+        self.gone.push_back(key);
+        if self.gone.len() > REMEMBERED {
+            self.gone.pop_front();
+        }
+        let chats = self.deps.living.chats.iter().filter(|chat| chat.key().session_key() == key);
+        for chat in chats.map(|chat| *chat.key()).collect::<Vec<_>>() {
+            self.sleep(chat);
+        }
+        if let Some((_, entry)) = self.deps.living.sessions.remove(&key) {
+            self.deps.session.pool_actor.do_send(Release { session: key.session });
+            if let Some(inbox) = entry.inbox.get() {
+                inbox.addr.do_send(session::Passivate);
+            }
+        }
+    }
+
     /// Takes the chat out of the table first, so that nobody finds an actor that is about to end.
     fn sleep(&self, chat: ChatKey) {
         if let Some((_, entry)) = self.deps.living.chats.remove(&chat)

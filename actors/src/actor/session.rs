@@ -2,17 +2,22 @@
 //! In: control requests, commands for the driver, reports and exits of the driver. Out: events, and orders to the driver.
 //! Nothing is lost when it dies: machine, driver and view stand in the routing table, and it adopts them again.
 
+mod driving;
+mod telling;
+
 use super::browser_pool::{BrowserPoolActor, PoolTable, Release};
+use super::fairness::Fairness;
 use super::inbox::Permit;
-use super::living::{DriverHandle, SessionEntry, View, lock};
-use crate::domain::event::{Event, EventKind, StatusChange};
-use crate::domain::exit::ExitReason;
-use crate::domain::ids::{Incarnation, event_id};
+use super::living::{Down, SessionEntry, View, lock};
+use crate::domain::event::{EventKind, Recovery, Step};
+use crate::domain::exit::{ExitClass, ExitReason};
+use crate::domain::ids::Incarnation;
 use crate::domain::session::{Action, Input, Next, Phase, Status, StopMode, Then};
+use crate::failpoint;
 use crate::policy::restart::Decision;
 use crate::ports::clock::Clock;
-use crate::ports::engine::{Answer, Command, CommandError, DriverContext, Engine, Report, Reported, WorkerPool};
-use crate::ports::journal::{Entry, EventSink, Journal};
+use crate::ports::engine::{Answer, Command, CommandError, Engine, Report, Reported, WorkerPool};
+use crate::ports::journal::{EventSink, Journal};
 use crate::ports::store::{OutboxStore, SessionStore};
 use crate::supervise::Lifeline;
 use actix::prelude::*;
@@ -91,6 +96,10 @@ struct ProbeOver {
 #[rtype(result = "()")]
 struct Forgotten;
 
+#[derive(Message)]
+#[rtype(result = "()")]
+struct PutAway;
+
 /// Ports and the tables.
 #[derive(Clone)]
 pub struct Deps {
@@ -128,6 +137,7 @@ pub struct SessionActor {
     waiting: Vec<oneshot::Sender<()>>,
     /// The probe that was ended for being too slow.
     failed_probe: Option<Incarnation>,
+    fairness: Fairness,
 }
 
 impl SessionActor {
@@ -135,7 +145,7 @@ impl SessionActor {
     #[must_use]
     pub fn new(deps: Deps, entry: Arc<SessionEntry>, lifeline: Lifeline) -> Self {
         let seed = u64::try_from(entry.spec().id.0.as_u128() & u128::from(u64::MAX)).unwrap_or_default();
-        Self { deps, entry, lifeline, rng: StdRng::seed_from_u64(seed), waiting: vec![], failed_probe: None }
+        Self { deps, entry, lifeline, rng: StdRng::seed_from_u64(seed), waiting: vec![], failed_probe: None, fairness: Fairness::default() }
     }
 }
 
@@ -143,16 +153,26 @@ impl Actor for SessionActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        failpoint::pass("session.started");
         self.adopt(ctx);
     }
 }
 
-impl Supervised for SessionActor {}
+impl Supervised for SessionActor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        failpoint::pass("session.restarting");
+    }
+}
 
 impl Handler<Control> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, control: Control, ctx: &mut Context<Self>) {
+        self.fairness.spend(ctx);
+        failpoint::pass("session.control");
+        if let Some(permit) = &control.permit {
+            permit.begin();
+        }
         let running = lock(&self.entry.machine).session.phase() != Phase::Stopped;
         let stop = |mode, then| Input::Stop { mode, then };
         let input = match control.wish {
@@ -163,20 +183,29 @@ impl Handler<Control> for SessionActor {
             Wish::Logout | Wish::Remove => stop(StopMode::Logout, Then::Stay),
         };
         if control.wish != Wish::Stop {
-            lock(&self.entry.machine).restart.reset();
+            self.with_breaker(|machine| machine.restart.reset());
         }
-        match control.wish {
-            Wish::Stop | Wish::Remove => self.waiting.extend(control.done),
-            Wish::Start | Wish::Restart | Wish::Logout => drop(control.done.map(|done| done.send(()))),
-        }
+        let begun = match control.wish {
+            Wish::Stop | Wish::Remove => {
+                self.waiting.extend(control.done);
+                None
+            }
+            Wish::Start | Wish::Restart | Wish::Logout => control.done,
+        };
         self.step(input, ctx);
+        if let Some(begun) = begun {
+            let _ = begun.send(());
+        }
     }
 }
 
 impl Handler<Ask> for SessionActor {
     type Result = ();
 
-    fn handle(&mut self, ask: Ask, _: &mut Context<Self>) {
+    fn handle(&mut self, ask: Ask, ctx: &mut Context<Self>) {
+        self.fairness.spend(ctx);
+        failpoint::pass("session.ask");
+        ask.permit.begin();
         let driver = lock(&self.entry.driver);
         let refused = match driver.as_ref() {
             None => Some((ask.command, CommandError::NotReady)),
@@ -196,6 +225,8 @@ impl Handler<FromDriver> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, FromDriver(reported): FromDriver, ctx: &mut Context<Self>) {
+        self.fairness.spend(ctx);
+        failpoint::pass("session.report");
         let from = reported.incarnation;
         if from != lock(&self.entry.machine).session.incarnation() {
             return;
@@ -220,15 +251,23 @@ impl Handler<FromDriver> for SessionActor {
                     view.exit = None;
                     view.account = Some(account);
                 });
-                lock(&self.entry.machine).restart.healthy(self.deps.clock.now());
+                let now = self.deps.clock.now();
+                self.with_breaker(|machine| machine.restart.healthy(now));
+                let down = lock(&self.entry.down).take();
+                let recovered = down
+                    .map(|down| Recovery { cause: down.cause.to_owned(), ms: now.saturating_sub(down.since) });
                 self.step(Input::DriverReady(from), ctx);
+                self.note(Step::Ready { recovered });
             }
-            Report::Connecting => self.step(Input::DriverConnecting(from), ctx),
-            Report::Delivered { outbox, result } => {
-                if let Some((_, waiter)) = self.entry.deliveries.remove(&outbox) {
-                    let _ = waiter.send(result);
+            Report::Connecting => {
+                if lock(&self.entry.machine).session.phase() == Phase::Working {
+                    self.goes_down("disconnected");
+                    self.note(Step::Connecting);
                 }
+                self.step(Input::DriverConnecting(from), ctx);
             }
+            // The forwarder has taken these.
+            Report::Delivered { .. } | Report::Usage(_) => {}
         }
     }
 }
@@ -237,51 +276,27 @@ impl Handler<DriverExited> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, mut exited: DriverExited, ctx: &mut Context<Self>) {
-        if self.failed_probe.take_if(|probe| *probe == exited.incarnation).is_some() {
+        failpoint::pass("session.exited");
+        if self.failed_probe == Some(exited.incarnation) {
             exited.reason = ExitReason::TimedOut { detail: "the probe start took too long".to_owned() };
         }
         let now = self.deps.clock.now();
-        {
-            let mut driver = lock(&self.entry.driver);
-            driver.take_if(|driver| driver.incarnation == exited.incarnation);
-        }
-        let decision = {
+        // Decision and step are one, so that an exit is counted once also when this actor dies right behind them.
+        let (decision, before, status, actions, breaker) = {
             let mut machine = lock(&self.entry.machine);
-            if machine.session.incarnation() != exited.incarnation {
+            if machine.session.incarnation() != exited.incarnation || !machine.session.has_driver() {
                 return;
             }
-            machine.restart.exited(exited.reason.class(), now, &mut self.rng)
+            let (before, status) = (machine.session.phase(), machine.session.status());
+            let breaker = machine.restart.breaker();
+            let decision = next(machine.restart.exited(exited.reason.class(), now, &mut self.rng));
+            let actions = machine.session.step(Input::Exited(exited.incarnation, decision));
+            (decision, before, status, actions, (breaker, machine.restart.breaker()))
         };
-        let next = match decision {
-            Decision::Finish => Next::Finish,
-            Decision::Park => Next::Park,
-            Decision::RetryAt(until) => Next::Wait { until, open: false },
-            Decision::ProbeAt(until) => Next::Wait { until, open: true },
-        };
-        let retry_at_ms = match next {
-            Next::Wait { until, .. } => {
-                Some(self.deps.clock.unix_ms().saturating_add_unsigned(until.saturating_sub(now)))
-            }
-            Next::Finish | Next::Park => None,
-        };
-        let unlinked = matches!(exited.reason, ExitReason::Unpaired | ExitReason::LoggedOut);
-        self.entry.view.send_modify(|view| {
-            view.qr = None;
-            view.exit = Some(exited.reason.clone());
-            view.retry_at_ms = retry_at_ms;
-            if unlinked {
-                view.account = None;
-            }
-        });
-        tracing::info!(session = %self.entry.spec().id, reason = exited.reason.code(), ?next, "driver ended");
-        if let Next::Wait { open: true, .. } = next {
-            let kind = EventKind::ConnectionFailed {
-                exit: exited.reason.clone(),
-                retry_at_ms: retry_at_ms.unwrap_or_default(),
-            };
-            self.publish(kind);
-        }
-        self.step(Input::Exited(exited.incarnation, next), ctx);
+        lock(&self.entry.driver).take_if(|driver| driver.incarnation == exited.incarnation);
+        *lock(&self.entry.usage) = None;
+        self.tell_end(&exited.reason, decision, before, breaker);
+        self.after_step(status, actions, ctx);
     }
 }
 
@@ -289,14 +304,13 @@ impl Handler<Wake> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, wake: Wake, ctx: &mut Context<Self>) {
-        let due = {
-            let mut machine = lock(&self.entry.machine);
-            match machine.session.phase() {
-                // A wake-up that was planned before the wait was changed has no effect.
-                Phase::Waiting { until, .. } if until == wake.at => machine.restart.may_start(self.deps.clock.now()),
-                _ => false,
-            }
-        };
+        failpoint::pass("session.wake");
+        let now = self.deps.clock.now();
+        let due = self.with_breaker(|machine| match machine.session.phase() {
+            // A wake-up that was planned before the wait was changed has no effect.
+            Phase::Waiting { until, .. } if until == wake.at => machine.restart.may_start(now),
+            _ => false,
+        });
         if due {
             self.step(Input::WaitOver, ctx);
         }
@@ -332,6 +346,15 @@ impl Handler<Forgotten> for SessionActor {
     }
 }
 
+impl Handler<PutAway> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: PutAway, _: &mut Context<Self>) {
+        // A start that came meanwhile is another story; whoever waited for the end has waited for this one.
+        self.settle();
+    }
+}
+
 impl Handler<Passivate> for SessionActor {
     type Result = ();
 
@@ -342,36 +365,65 @@ impl Handler<Passivate> for SessionActor {
 }
 
 impl SessionActor {
-    /// After a start of the actor: what was under way when it died is taken up again.
+    /// After a start of the actor: what was under way when it died is taken up again. Each part may be done twice.
     fn adopt(&mut self, ctx: &mut Context<Self>) {
         let (phase, incarnation, has_driver) = {
             let machine = lock(&self.entry.machine);
             (machine.session.phase(), machine.session.incarnation(), machine.session.has_driver())
         };
-        let alive = lock(&self.entry.driver).as_ref().is_some_and(|driver| driver.incarnation == incarnation);
-        if has_driver && !alive {
-            let detail = "the session's actor died while it started a driver".to_owned();
-            ctx.notify(DriverExited { incarnation, reason: ExitReason::Panicked { detail } });
+        let ended = lock(&self.entry.ended).clone().filter(|(of, _)| *of == incarnation).map(|(_, reason)| reason);
+        let known = lock(&self.entry.driver).as_ref().is_some_and(|driver| driver.incarnation == incarnation);
+        match (has_driver, ended) {
+            (true, Some(reason)) => ctx.notify(DriverExited { incarnation, reason }),
+            (true, None) if known => {
+                self.watch_probe(incarnation, ctx);
+                let said = lock(&self.entry.said).clone().filter(|said| said.incarnation == incarnation);
+                if let Some(said) = said {
+                    ctx.notify(FromDriver(said));
+                }
+                if let Phase::Stopping { mode, .. } = phase {
+                    self.perform(vec![Action::EndDriver(mode)], ctx);
+                }
+            }
+            (true, None) => {
+                let detail = "the session's actor died while it started a driver".to_owned();
+                ctx.notify(DriverExited { incarnation, reason: ExitReason::Panicked { detail } });
+            }
+            (false, _) => {}
         }
         match phase {
             Phase::Waiting { until, .. } => self.perform(vec![Action::WakeAt(until)], ctx),
             Phase::Forgetting { .. } => self.forget(ctx),
+            Phase::Stopped if incarnation > Incarnation::default() => self.perform(vec![Action::Settled], ctx),
+            Phase::Parked => self.deps.pool_actor.do_send(Release { session: self.entry.spec().id }),
             _ => {}
         }
+        let status = lock(&self.entry.machine).session.status();
+        if status != self.entry.view.borrow().status && status != Status::ScanQrCode {
+            let exit = self.entry.view.borrow().exit.clone();
+            self.announce(status, exit);
+        }
+        self.note_panic();
     }
 
     /// One step of the machine, the change of status it brought, and its actions.
     fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
-        let (actions, before, after, incarnation, waiting) = {
+        let (before, actions) = {
             let mut machine = lock(&self.entry.machine);
-            let before = machine.session.status();
-            let actions = machine.session.step(input);
-            let waiting = matches!(machine.session.phase(), Phase::Waiting { .. });
-            (actions, before, machine.session.status(), machine.session.incarnation(), waiting)
+            (machine.session.status(), machine.session.step(input))
+        };
+        self.after_step(before, actions, ctx);
+    }
+
+    /// What follows a step: everybody sees it, then its actions are performed.
+    fn after_step(&mut self, before: Status, actions: Vec<Action>, ctx: &mut Context<Self>) {
+        let (phase, after, incarnation) = {
+            let machine = lock(&self.entry.machine);
+            (machine.session.phase(), machine.session.status(), machine.session.incarnation())
         };
         self.entry.view.send_modify(|view| {
             view.incarnation = incarnation;
-            if !waiting {
+            if !matches!(phase, Phase::Waiting { .. }) {
                 view.retry_at_ms = None;
             }
         });
@@ -379,11 +431,64 @@ impl SessionActor {
             let exit = if after == Status::Working { None } else { self.entry.view.borrow().exit.clone() };
             self.announce(after, exit);
         }
-        let parked = lock(&self.entry.machine).session.phase() == Phase::Parked;
-        if parked {
+        if phase == Phase::Parked {
             self.deps.pool_actor.do_send(Release { session: self.entry.spec().id });
         }
         self.perform(actions, ctx);
+    }
+
+    /// Changes the machine, and tells of it when the breaker changed.
+    fn with_breaker<T>(&self, change: impl FnOnce(&mut super::living::Machine) -> T) -> T {
+        let (outcome, before, after) = {
+            let mut machine = lock(&self.entry.machine);
+            let before = machine.restart.breaker();
+            (change(&mut machine), before, machine.restart.breaker())
+        };
+        self.note_breaker(before, after);
+        outcome
+    }
+
+    /// The connection is lost: from now on the recovery is timed.
+    fn goes_down(&self, cause: &'static str) {
+        let since = self.deps.clock.now();
+        lock(&self.entry.down).get_or_insert(Down { since, cause });
+    }
+
+    /// Tells of a driver's end: log, timeline, view, event.
+    fn tell_end(&self, reason: &ExitReason, next: Next, before: Phase, breaker: (Breaker, Breaker)) {
+        let retry_at_ms = match next {
+            Next::Wait { until, .. } => {
+                let after = until.saturating_sub(self.deps.clock.now());
+                Some(self.deps.clock.unix_ms().saturating_add_unsigned(after))
+            }
+            Next::Finish | Next::Park => None,
+        };
+        match next {
+            Next::Wait { .. } if before == Phase::Working => self.goes_down(reason.code()),
+            Next::Finish | Next::Park => drop(lock(&self.entry.down).take()),
+            Next::Wait { .. } => {}
+        }
+        let unlinked = matches!(reason, ExitReason::Unpaired | ExitReason::LoggedOut);
+        self.entry.view.send_modify(|view| {
+            view.qr = None;
+            view.exit = Some(reason.clone());
+            view.retry_at_ms = retry_at_ms;
+            if unlinked {
+                view.account = None;
+            }
+        });
+        let word = match next {
+            Next::Finish => "finish",
+            Next::Park => "park",
+            Next::Wait { open: false, .. } => "retry",
+            Next::Wait { open: true, .. } => "probe",
+        };
+        self.note(Step::Ended { exit: reason.clone(), next: word.to_owned(), retry_at_ms });
+        self.note_breaker(breaker.0, breaker.1);
+        if let Next::Wait { open: true, .. } = next {
+            let retry_at_ms = retry_at_ms.unwrap_or_default();
+            self.publish(EventKind::ConnectionFailed { exit: reason.clone(), retry_at_ms });
+        }
     }
 
     fn perform(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
@@ -391,6 +496,10 @@ impl SessionActor {
             match action {
                 Action::Spawn(incarnation) => {
                     self.settle();
+                    failpoint::pass("session.spawn");
+                    let after = self.entry.view.borrow().exit.clone();
+                    let failed = after.filter(|exit| exit.class() != ExitClass::Finished);
+                    self.note(Step::Started { incarnation: incarnation.0, cause: failed.map(|exit| exit.code().into()) });
                     self.spawn_driver(incarnation, ctx);
                     self.watch_probe(incarnation, ctx);
                 }
@@ -402,7 +511,10 @@ impl SessionActor {
                 Action::ForgetLogin => self.forget(ctx),
                 Action::WakeAt(at) => {
                     let sleep = self.deps.clock.sleep_until(at);
-                    ctx.spawn(sleep.into_actor(self).map(move |(), _, ctx| ctx.notify(Wake { at })));
+                    ctx.spawn(sleep.into_actor(self).map(move |(), _, ctx| {
+                        failpoint::pass("session.spawned");
+                        ctx.notify(Wake { at });
+                    }));
                 }
                 Action::Settled => {
                     self.deps.pool_actor.do_send(Release { session: self.entry.spec().id });
@@ -412,11 +524,13 @@ impl SessionActor {
         }
     }
 
-    /// Seals what a crash may have left open, then tells whoever waits for the end. Interleaves; the engine lets no driver
-    /// begin meanwhile.
+    /// Seals what a crash may have left open, then tells whoever waits for the end. The engine lets no driver begin meanwhile.
     fn put_away(&mut self, ctx: &mut Context<Self>) {
-        let sealed = self.deps.io.spawn(self.deps.engine.put_away(&self.entry.spec()));
-        ctx.spawn(sealed.into_actor(self).map(|_, actor, _| actor.settle()));
+        let (sealed, addr) = (self.deps.engine.put_away(&self.entry.spec()), ctx.address());
+        self.deps.io.spawn(async move {
+            sealed.await;
+            addr.do_send(PutAway);
+        });
     }
 
     /// The old driver is gone: whoever waited for that hears it.
@@ -435,10 +549,10 @@ impl SessionActor {
         }
     }
 
-    /// Removes the login; what follows waits for it. Interleaves.
+    /// Removes the login; what follows waits for it.
     fn forget(&mut self, ctx: &mut Context<Self>) {
-        let (deps, entry) = (self.deps.clone(), Arc::clone(&self.entry));
-        let work = self.deps.io.spawn(async move {
+        let (deps, entry, addr) = (self.deps.clone(), Arc::clone(&self.entry), ctx.address());
+        self.deps.io.spawn(async move {
             let spec = entry.spec();
             if deps.engine.forget(&spec).await.is_err() || deps.sessions.unlinked(&spec).await.is_err() {
                 tracing::error!(session = %spec.id, "the login could not be removed completely");
@@ -446,120 +560,20 @@ impl SessionActor {
             if let Ok(Some(stored)) = deps.sessions.get(spec.key()).await {
                 *lock(&entry.spec) = stored;
             }
+            addr.do_send(Forgotten);
         });
-        ctx.spawn(work.into_actor(self).map(|_, _, ctx| ctx.notify(Forgotten)));
-    }
-
-    /// Starts a driver on the `io` runtime, and a watcher that reports its end whatever happens to it.
-    fn spawn_driver(&mut self, incarnation: Incarnation, ctx: &mut Context<Self>) {
-        let (command_tx, command_rx) = mpsc::channel(64);
-        let (report_tx, mut report_rx) = mpsc::channel::<Reported>(64);
-        let (stop_tx, stop_rx) = watch::channel(None);
-        *lock(&self.entry.driver) = Some(DriverHandle { incarnation, commands: command_tx, stop: stop_tx });
-        let addr = ctx.address();
-        let reports_to = addr.clone();
-        self.deps.io.spawn(async move {
-            while let Some(reported) = report_rx.recv().await {
-                let _ = reports_to.send(FromDriver(reported)).await;
-            }
-        });
-        let (deps, entry) = (self.deps.clone(), Arc::clone(&self.entry));
-        self.deps.io.spawn(async move {
-            let mut spec = entry.spec();
-            if let Ok(Some(stored)) = deps.sessions.get(spec.key()).await {
-                *lock(&entry.spec) = stored.clone();
-                spec = stored;
-            }
-            let context = DriverContext {
-                spec: spec.clone(),
-                incarnation,
-                commands: command_rx,
-                reports: report_tx,
-                stop: stop_rx.clone(),
-                outbox_ready: Arc::clone(&entry.outbox_ready),
-                journal: Arc::clone(&deps.journal),
-                outbox: Arc::clone(&deps.outbox),
-                sessions: Arc::clone(&deps.sessions),
-                pool: Arc::clone(&deps.pool),
-            };
-            let reason = watch_driver(&deps, &spec, context, stop_rx).await;
-            if let Ok(Some(stored)) = deps.sessions.get(spec.key()).await {
-                *lock(&entry.spec) = stored;
-            }
-            addr.do_send(DriverExited { incarnation, reason });
-        });
-    }
-
-    /// Tells everybody about a status; the journal keeps all but the QR codes.
-    fn announce(&self, status: Status, exit: Option<ExitReason>) {
-        let at = self.deps.clock.unix_ms();
-        let mut history = vec![];
-        self.entry.view.send_modify(|view| {
-            view.status = status;
-            view.activity_ms = Some(at);
-            view.history.push((status, at));
-            let surplus = view.history.len().saturating_sub(3);
-            view.history.drain(..surplus);
-            history = view.history.clone();
-        });
-        tracing::info!(session = %self.entry.spec().id, status = status.as_str(), "session status");
-        self.publish(EventKind::Status(StatusChange { status, history, exit }));
-    }
-
-    fn publish(&self, kind: EventKind) {
-        let spec = self.entry.spec();
-        if kind.durable() {
-            let entry = Entry {
-                key: spec.key(),
-                user: spec.user,
-                session: spec.name,
-                epoch: spec.link_epoch,
-                dedupe: event_id(),
-                kind,
-            };
-            self.deps.io.spawn(self.deps.journal.append(vec![entry]));
-        } else {
-            let at_ms = self.deps.clock.unix_ms();
-            let event = Event { seq: None, id: event_id(), key: spec.key(), session: spec.name, at_ms, kind };
-            self.deps.sink.publish(event);
-        }
     }
 }
 
-/// Runs a driver to its end. A panic is contained and cleaned up after; a stop that takes too long is enforced.
-async fn watch_driver(
-    deps: &Deps,
-    spec: &crate::domain::spec::SessionSpec,
-    context: DriverContext,
-    mut stop: watch::Receiver<Option<StopMode>>,
-) -> ExitReason {
-    let mut driver = deps.io.spawn(deps.engine.run(context));
-    let stop_overdue = async {
-        let asked = stop.wait_for(Option::is_some).await.is_ok();
-        if !asked {
-            std::future::pending::<()>().await;
-        }
-        let clock = &deps.clock;
-        let limit = u64::try_from(deps.stop_timeout.as_millis()).unwrap_or(u64::MAX);
-        clock.sleep_until(clock.now().saturating_add(limit)).await;
-    };
-    let ended = tokio::select! {
-        ended = &mut driver => ended,
-        () = stop_overdue => {
-            tracing::warn!(session = %spec.id, "the driver did not stop in time and is aborted");
-            driver.abort();
-            driver.await
-        }
-    };
-    match ended {
-        Ok(reason) => reason,
-        Err(error) => {
-            deps.engine.clean_up(spec).await;
-            match error.try_into_panic() {
-                Ok(payload) => ExitReason::Panicked { detail: crate::supervise::panic_text(payload.as_ref()) },
-                Err(_) => ExitReason::Stopped,
-            }
-        }
+type Breaker = crate::policy::breaker::State;
+
+/// The restart policy's decision in the words of the state machine.
+fn next(decision: Decision) -> Next {
+    match decision {
+        Decision::Finish => Next::Finish,
+        Decision::Park => Next::Park,
+        Decision::RetryAt(until) => Next::Wait { until, open: false },
+        Decision::ProbeAt(until) => Next::Wait { until, open: true },
     }
 }
 
@@ -603,7 +617,14 @@ pub fn new_entry(
         inbox: std::sync::OnceLock::new(),
         view: watch::Sender::new(first_view(&spec)),
         spec: Mutex::new(spec),
-        driver: Mutex::new(None),
+        driver: Mutex::default(),
+        ended: Mutex::default(),
+        said: Mutex::default(),
+        panic: Mutex::default(),
+        usage: Mutex::default(),
+        down: Mutex::default(),
+        timeline: Mutex::default(),
+        removing: tokio::sync::Mutex::default(),
         machine: Mutex::new(super::living::Machine {
             session: crate::domain::session::Session::default(),
             restart: crate::policy::restart::Restart::new(restart),

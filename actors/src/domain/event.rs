@@ -1,7 +1,7 @@
 //! The one stream from which log lines, metrics, sockets and webhooks derive.
 
 use super::exit::ExitReason;
-use super::ids::{SessionKey, SessionName};
+use super::ids::{ChatUuid, SessionKey, SessionName};
 use super::message::{AckChange, Message};
 use super::session::Status;
 use serde::{Deserialize, Serialize};
@@ -47,13 +47,90 @@ pub enum EventKind {
         /// Unix milliseconds of the next attempt.
         retry_at_ms: i64,
     },
+    /// A signal that was set aside is to be handled again.
+    Replay {
+        /// Its place.
+        of: i64,
+        /// Its chat.
+        chat: ChatUuid,
+    },
+    /// A step of the session's supervision. Never stored.
+    Supervised(Step),
+}
+
+/// What supervision saw or did. The words of `cause`, `next` and `state` are closed sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// A driver was started.
+    Started {
+        /// Which start it is.
+        incarnation: u64,
+        /// The code of the exit that it follows, if it follows a failure.
+        cause: Option<String>,
+    },
+    /// A driver lost the network and is trying by itself.
+    Connecting,
+    /// A driver is linked and connected.
+    Ready {
+        /// What it came back from.
+        recovered: Option<Recovery>,
+    },
+    /// A driver ended.
+    Ended {
+        /// Why.
+        exit: ExitReason,
+        /// `finish`, `park`, `retry` or `probe`.
+        next: String,
+        /// Unix milliseconds of the next attempt.
+        retry_at_ms: Option<i64>,
+    },
+    /// The breaker changed.
+    Breaker {
+        /// `closed`, `open` or `half_open`.
+        state: String,
+    },
+    /// The session's actor panicked and was restarted; its driver went on.
+    ActorPanicked {
+        /// The panic's text.
+        detail: String,
+    },
+}
+
+/// A time without connection that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// The code of the exit that began it.
+    pub cause: String,
+    /// How long it took, from the detection on, in milliseconds.
+    pub ms: u64,
+}
+
+impl Step {
+    /// A stable word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Connecting => "connecting",
+            Self::Ready { .. } => "ready",
+            Self::Ended { .. } => "ended",
+            Self::Breaker { .. } => "breaker",
+            Self::ActorPanicked { .. } => "actor_panicked",
+        }
+    }
 }
 
 impl EventKind {
     /// Whether it is written to the journal.
     #[must_use]
     pub fn durable(&self) -> bool {
-        !matches!(self, Self::Presence { .. } | Self::Status(StatusChange { status: Status::ScanQrCode, .. }))
+        !matches!(
+            self,
+            Self::Presence { .. }
+                | Self::Supervised(_)
+                | Self::Status(StatusChange { status: Status::ScanQrCode, .. })
+        )
     }
 }
 

@@ -14,6 +14,8 @@ pub enum ExitClass {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
+    /// Our own wish for a fresh worker: start again at once; it is no failure.
+    Planned,
     /// Only a person can help: park, do not retry.
     Permanent,
 }
@@ -62,6 +64,11 @@ pub enum ExitReason {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
+    /// The worker used too much or was too old, and nothing was going on.
+    Recycled {
+        /// What was too much.
+        detail: String,
+    },
     /// Nobody scanned the codes.
     LoginExpired,
     /// The phone removed this device.
@@ -87,6 +94,7 @@ impl ExitReason {
             | Self::StoreUnavailable
             | Self::Conflict => ExitClass::Transient,
             Self::Throttled { for_ms } => ExitClass::Throttled { for_ms: *for_ms },
+            Self::Recycled { .. } => ExitClass::Planned,
             Self::LoginExpired | Self::Unpaired | Self::Banned | Self::Outdated => ExitClass::Permanent,
         }
     }
@@ -106,10 +114,25 @@ impl ExitReason {
             Self::StoreUnavailable => "store_unavailable",
             Self::Conflict => "conflict",
             Self::Throttled { .. } => "throttled",
+            Self::Recycled { .. } => "recycled",
             Self::LoginExpired => "login_expired",
             Self::Unpaired => "unpaired",
             Self::Banned => "banned",
             Self::Outdated => "outdated",
+        }
+    }
+
+    /// What was seen, for operators.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Crashed { detail }
+            | Self::Panicked { detail }
+            | Self::TimedOut { detail }
+            | Self::Disconnected { detail }
+            | Self::LaunchFailed { detail }
+            | Self::Recycled { detail } => Some(detail),
+            _ => None,
         }
     }
 

@@ -133,6 +133,12 @@ impl Ledger {
         self.held.len() + self.spares.len() + self.warming - self.doomed
     }
 
+    /// Places of the node.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.node_limit
+    }
+
     /// Warm workers.
     #[must_use]
     pub fn spares(&self) -> usize {

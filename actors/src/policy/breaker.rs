@@ -28,6 +28,18 @@ pub enum State {
     },
 }
 
+impl State {
+    /// A stable word for APIs, logs and metric labels.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open { .. } => "open",
+            Self::HalfOpen { .. } => "half_open",
+        }
+    }
+}
+
 /// The breaker.
 #[derive(Clone, Debug)]
 pub struct Breaker {

@@ -84,6 +84,7 @@ impl Restart {
                 self.reset();
                 Decision::Park
             }
+            ExitClass::Planned => Decision::RetryAt(now),
             ExitClass::Throttled { for_ms } => match self.breaker.state() {
                 // Being told to wait is no failure of ours; a probe that hears it stays open for that long at least.
                 State::HalfOpen { .. } => Decision::ProbeAt(self.breaker.trip(now).max(now.saturating_add(for_ms))),

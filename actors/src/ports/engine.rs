@@ -2,6 +2,7 @@
 
 use super::journal::Journal;
 use super::store::{OutboxStore, SessionStore};
+use super::worker::{LaunchError, Usage, Worker};
 use super::{BoxFuture, PortError};
 use crate::domain::chat::ChatId;
 use crate::domain::exit::ExitReason;
@@ -10,7 +11,6 @@ use crate::domain::login::{Account, QrCode};
 use crate::domain::message::Message;
 use crate::domain::session::StopMode;
 use crate::domain::spec::SessionSpec;
-use crate::ports::worker::{LaunchError, Worker};
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -85,6 +85,8 @@ pub enum Report {
     Ready(Account),
     /// The network is gone, the driver is trying by itself.
     Connecting,
+    /// What the worker uses.
+    Usage(Usage),
     /// An outgoing text left, or never will; the store already knows.
     Delivered {
         /// Its place in the outbox.

@@ -9,6 +9,19 @@ use std::sync::Arc;
 #[error("the browser did not start: {0}")]
 pub struct LaunchError(pub String);
 
+/// What a worker uses, all its processes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Process id of its main process.
+    pub pid: u32,
+    /// Processes.
+    pub processes: usize,
+    /// Proportional set size in bytes: what it adds to the machine.
+    pub memory: u64,
+    /// CPU since the last look, in cores.
+    pub cpu: f64,
+}
+
 /// One running browser.
 pub trait Worker: Send + Sync + 'static {
     /// Its id, which names its profile directory.

@@ -170,6 +170,13 @@
       }
       return { events: found, next: next < walk.length ? next : null };
     },
+    // Whether the network answers: it is asked about the account's own number, past wa-js's caches. Nobody sees that.
+    async probe(wait) {
+      const own = WPP.conn.getMyUserWid();
+      const late = new Promise((resolve) => setTimeout(() => resolve(false), wait));
+      const answer = Promise.resolve(WPP.whatsapp.functions.queryWidExists(own)).then((found) => !!found, () => false);
+      return Promise.race([answer, late]);
+    },
     async send(to, body, id) {
       const found = to.endsWith('@c.us') ? await WPP.contact.queryExists(to) : true;
       if (!found) return { status: 'not_on_whatsapp' };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use wardroom_actors::domain::exit::ExitReason;
+use wardroom_actors::failpoint;
 
 /// Copies localStorage every 5 s if it changed, and the whole login now and then.
 pub(super) async fn keep_copies(live: Arc<Live>) -> ExitReason {
@@ -51,6 +52,7 @@ async fn snapshot_live(live: &Arc<Live>) {
         let stage = profile.with_extension("stage");
         let _ = std::fs::remove_dir_all(&stage);
         let staged = snapshot::stage_live(group, &profile, &stage);
+        failpoint::pass("snapshot.staged");
         let made = staged.and_then(|()| shared.snapshots.archive_alone(&spec, &stage));
         let _ = std::fs::remove_dir_all(&stage);
         made

@@ -5,11 +5,12 @@ use super::Shared;
 use super::convert::{Heard, PageEvent, PageState, Stage};
 use super::copies::{copy_storage, keep_copies};
 use super::ending::Ending;
+use super::health::{self, patiently};
 use super::lease::lease;
 use super::page::{PageError, PageLink, js};
 use super::pump;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
@@ -21,12 +22,13 @@ use wardroom_actors::domain::login::{Account, QrCode};
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::session::StopMode;
 use wardroom_actors::domain::spec::SessionSpec;
+use wardroom_actors::failpoint;
 use wardroom_actors::ports::engine::{Command, CommandError, DriverContext, Report, Reported};
 use wardroom_actors::ports::journal::{Entry, Journal};
 use wardroom_actors::ports::store::{OutboxStore, SessionStore};
 use wardroom_actors::ports::worker::Worker;
 
-/// How long the page may hold a pull back. It is the heartbeat: three missed in a row mean that the page hangs.
+/// How long the page may hold a pull back. It is the heartbeat; [`patiently`] says when a page without one hangs.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Events taken from the page at once: the credit.
 const CREDIT: usize = 200;
@@ -54,6 +56,8 @@ pub(super) struct Live {
     restored: bool,
     /// The page shows a code although an account is linked: what it has on disk is not worth keeping.
     pub login_lost: AtomicBool,
+    /// When a message or a command last went through, by the clock's milliseconds.
+    pub touched: AtomicU64,
     /// The end has begun: no copy of the login is begun any more.
     pub ending: AtomicBool,
 }
@@ -82,7 +86,13 @@ impl Live {
         let _ = self.reports.send(Reported { incarnation: self.incarnation, report }).await;
     }
 
+    /// Something goes through: this is no quiet moment.
+    pub fn touch(&self) {
+        self.touched.store(self.shared.clock.now(), Ordering::Release);
+    }
+
     pub fn remember_sent(&self, id: &str) {
+        self.touch();
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.push_back(id.to_owned());
         if sent.len() > 1000 {
@@ -148,6 +158,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut context: DriverContext) -> Exit
         Err(detail) => return ExitReason::LaunchFailed { detail },
     };
     shared.launcher.serve(context.spec.id, Arc::clone(&worker));
+    failpoint::pass("driver.leased");
     let known = context.sessions.set_worker(&context.spec, Some(worker.id())).await;
     let (live, reason) = if known.is_err() {
         (None, ExitReason::StoreUnavailable)
@@ -236,12 +247,15 @@ async fn drive(
         worker: Arc::clone(worker),
         restored,
         login_lost: AtomicBool::new(false),
+        touched: AtomicU64::new(shared.clock.now()),
         ending: AtomicBool::new(false),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(Arc::clone(&live)));
     tasks.spawn(pump::run(Arc::clone(&live)));
     tasks.spawn(keep_copies(Arc::clone(&live)));
+    tasks.spawn(health::probe(Arc::clone(&live)));
+    tasks.spawn(health::watch(Arc::clone(&live)));
     let mut commands = JoinSet::new();
     let reason = loop {
         tokio::select! {
@@ -254,6 +268,7 @@ async fn drive(
                 },
             },
             Some(command) = context.commands.recv() => {
+                live.touch();
                 commands.spawn(obey(Arc::clone(&live), command));
             }
             Some(_) = commands.join_next() => {}
@@ -308,7 +323,8 @@ impl Follow {
             HEARTBEAT.as_millis(),
             js(before)
         );
-        let pulled = match self.live.page.call::<Option<Pulled>>(&call, HEARTBEAT * 3).await {
+        let answer = self.live.page.call::<Option<Pulled>>(&call, Duration::MAX);
+        let pulled = match patiently(&self.live, answer).await.ok_or(ExitReason::Hung)? {
             Ok(Some(pulled)) => pulled,
             // Between two documents; the deadline bounds it.
             Ok(None) | Err(PageError::Threw(_)) => {
@@ -316,9 +332,9 @@ impl Follow {
                 (self.done, self.before, self.caught_up) = (0, None, false);
                 return self.check_deadline();
             }
-            Err(PageError::TimedOut) => return Err(ExitReason::Hung),
             Err(error) => return Err(exit_of(error)),
         };
+        failpoint::pass("driver.pulled");
         if self.before.as_ref() != Some(&pulled.state) || pulled.state.overflow {
             self.stand(&pulled.state).await?;
             self.before = Some(pulled.state);
@@ -340,10 +356,18 @@ impl Follow {
             done = done.max(seq);
             heard.extend(event);
         }
+        if !heard.is_empty() {
+            self.live.touch();
+            failpoint::pass("page.taken");
+        }
+        let any = !heard.is_empty();
         if !self.live.commit(heard).await {
             // The page still has them; a store that stays away ends the driver when the page's queue would overflow.
             tokio::time::sleep(Duration::from_millis(500)).await;
             return Ok(());
+        }
+        if any {
+            failpoint::pass("page.committed");
         }
         self.done = done;
         Ok(())
@@ -406,13 +430,16 @@ impl Follow {
         if spec.account.as_ref().is_some_and(|known| known.id == account.id) {
             return Ok(());
         }
+        failpoint::pass("link.seen");
         copy_storage(&self.live, &mut None).await;
+        failpoint::pass("link.copied");
         let at = self.live.shared.clock.unix_ms() / 1000;
         let epoch = self.live.sessions.linked(&spec, &account, at).await.map_err(|_| ExitReason::StoreUnavailable)?;
         {
             let mut spec = self.live.spec.lock().unwrap_or_else(PoisonError::into_inner);
             (spec.link_epoch, spec.linked_at, spec.account) = (epoch, Some(at), Some(account.clone()));
         }
+        failpoint::pass("link.stored");
         self.live.report(Report::Linked(account)).await;
         Ok(())
     }

@@ -28,7 +28,7 @@ pub(super) struct Ending<'a> {
 impl Ending<'_> {
     pub async fn end(&self, reason: ExitReason, store: &dyn SessionStore) -> ExitReason {
         let spec = self.live.map_or_else(|| self.before.clone(), Live::spec);
-        let asked = reason == ExitReason::Stopped;
+        let asked = matches!(reason, ExitReason::Stopped | ExitReason::Recycled { .. });
         let lost = self.live.is_some_and(|live| live.login_lost.load(Ordering::Acquire));
         if let Some(live) = self.live {
             live.ending.store(true, Ordering::Release);
@@ -41,7 +41,7 @@ impl Ending<'_> {
         self.worker.stop(asked).await;
         let unpaired = reason == ExitReason::Unpaired;
         let keep = spec.account.is_some() && self.mode != Some(StopMode::Logout) && !unpaired;
-        if keep && !lost && reason.class() == ExitClass::Transient {
+        if keep && !lost && matches!(reason.class(), ExitClass::Transient | ExitClass::Planned) {
             // The profile is used again as it stands.
             return reason;
         }

@@ -1,6 +1,6 @@
 //! Starts Chromium, one process group per worker, each with a profile directory named by the worker's id.
 
-use super::process::{Spawner, account, kill_group, kill_orphan, reap, signal, start_time};
+use super::process::{Spawner, account, kill_group, kill_orphan, reap, signal, start_time, works_in};
 use dashmap::DashMap;
 use rustix::process::Signal;
 use std::fs::{DirBuilder, Permissions};
@@ -208,7 +208,10 @@ impl ChromiumLauncher {
         let failed = |error: std::io::Error| LaunchError(error.to_string());
         let profile = self.make_profile(id).map_err(failed)?;
         let port_file = profile.join("DevToolsActivePort");
-        // Left by a browser that was killed; it would name a port that is not ours. The lock names a dead process.
+        if let Some(pid) = owner(&profile) {
+            return Err(LaunchError(format!("process {pid} is using the profile directory")));
+        }
+        // Left by a browser that was killed; it would name a port that is not ours. The lock names nobody who lives.
         for stale in ["DevToolsActivePort", "SingletonLock", "SingletonSocket", "SingletonCookie"] {
             let _ = std::fs::remove_file(profile.join(stale));
         }
@@ -258,6 +261,13 @@ impl WorkerLauncher for ChromiumLauncher {
             }
         })
     }
+}
+
+/// The browser that Chromium's lock in a profile names, if it is alive and really works there.
+fn owner(profile: &Path) -> Option<u32> {
+    let lock = std::fs::read_link(profile.join("SingletonLock")).ok()?;
+    let pid = lock.to_str()?.rsplit_once('-')?.1.parse().ok()?;
+    works_in(pid, profile).then_some(pid)
 }
 
 /// Waits until the browser has written where it listens.

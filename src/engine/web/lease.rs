@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use wardroom_actors::domain::ids::WorkerId;
 use wardroom_actors::domain::spec::SessionSpec;
+use wardroom_actors::failpoint;
 use wardroom_actors::ports::engine::DriverContext;
 use wardroom_actors::ports::worker::{Worker, WorkerLauncher as _};
 
@@ -29,6 +30,7 @@ pub(super) async fn lease(
             Profile::Kept(worker) | Profile::Restored(worker) => Some(worker),
             Profile::New => None,
         };
+        failpoint::pass("boot.restored");
         match pool.lease(&spec, wanted).await {
             Ok(worker) => {
                 if let Err(Ok((worker, ..))) = answer.send(Ok((worker, restored, lock))) {

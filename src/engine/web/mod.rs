@@ -10,6 +10,7 @@ mod convert;
 mod copies;
 mod driver;
 mod ending;
+mod health;
 mod launcher;
 mod lease;
 mod page;
@@ -47,6 +48,16 @@ pub struct Options {
     pub ready_timeout: Duration,
     /// How often a linked session is copied while it runs.
     pub snapshot_every: Duration,
+    /// How often a connected page asks the network whether it is there; zero = never.
+    pub probe_every: Duration,
+    /// How often memory and CPU of a worker are read.
+    pub watch_every: Duration,
+    /// A worker that uses more memory is replaced in a quiet moment, in bytes; 0 = never.
+    pub memory: u64,
+    /// A worker that is older is replaced in a quiet moment; zero = never.
+    pub max_age: Duration,
+    /// A session without messages and commands for so long is quiet.
+    pub quiet: Duration,
     /// How long messages are kept; older ones are not read from the page again.
     pub keep: Duration,
 }

@@ -1,7 +1,9 @@
 //! Processes of browsers: started from one long-lived thread, in a group of their own, and proven gone at the end.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use tokio::sync::{oneshot, watch};
@@ -63,17 +65,51 @@ fn stat(pid: u32) -> Option<Vec<String>> {
     Some(rest.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Processes of a group that are not zombies.
-fn members(group: u32) -> Vec<u32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return vec![] };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
-        stat(*pid).is_some_and(|fields| {
-            let state = fields.first().is_some_and(|state| state != "Z" && state != "X");
-            state && fields.get(2).and_then(|text| text.parse::<u32>().ok()) == Some(group)
-        })
+/// Processes that are not zombies, with their groups.
+fn everybody() -> impl Iterator<Item = (u32, u32)> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter_map(|pid| {
+        let fields = stat(pid)?;
+        let alive = fields.first().is_some_and(|state| state != "Z" && state != "X");
+        let group = fields.get(2)?.parse().ok()?;
+        alive.then_some((pid, group))
     })
-    .collect()
+}
+
+/// Processes of a group that are not zombies.
+pub(super) fn members(group: u32) -> Vec<u32> {
+    everybody().filter(|(_, of)| *of == group).map(|(pid, _)| pid).collect()
+}
+
+/// What processes use: their proportional set size in bytes, and the clock ticks that they ran.
+pub(super) fn used(pids: &[u32]) -> (u64, u64) {
+    let memory = |pid: &u32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = text.lines().find(|line| line.starts_with("Pss:"))?;
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+    };
+    let ticks = |pid: &u32| {
+        let fields = stat(*pid)?;
+        Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+    };
+    (pids.iter().filter_map(memory).sum(), pids.iter().filter_map(ticks).sum())
+}
+
+/// How long each of these processes has waited for a CPU although it had something to do, in nanoseconds.
+pub(super) fn waited(pids: &[u32]) -> HashMap<u32, u64> {
+    let of = |pid: &u32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+        Some((*pid, text.split_whitespace().nth(1)?.parse().ok()?))
+    };
+    pids.iter().filter_map(of).collect()
+}
+
+/// Whether a process is a browser that works in this profile directory.
+pub(super) fn works_in(pid: u32, profile: &Path) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let wanted = format!("--user-data-dir={}", profile.display());
+    line.split(|byte| *byte == 0).any(|argument| argument == wanted.as_bytes())
 }
 
 pub(super) fn signal(pid: u32, signal: rustix::process::Signal) {

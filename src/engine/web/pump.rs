@@ -3,12 +3,14 @@
 
 use super::convert::PageEvent;
 use super::driver::Live;
+use super::health::Look;
 use super::page::js;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::message::Message;
+use wardroom_actors::failpoint;
 use wardroom_actors::ports::engine::Report;
 use wardroom_actors::ports::store::{Delivery, Outgoing};
 
@@ -42,11 +44,13 @@ pub(super) async fn run(live: Arc<Live>) -> ExitReason {
             continue;
         }
         for text in waiting {
-            let id = text.id;
+            let (id, look) = (text.id, Look::begin(&live));
             if live.is_ready() && send(&live, text).await {
                 continue;
             }
-            failing = if failing.0 == id { (id, failing.1 + u32::from(live.stands().await)) } else { (id, 0) };
+            // A machine without CPU for the page is no fault of the text's.
+            let counts = !look.starved(&live) && live.stands().await;
+            failing = if failing.0 == id { (id, failing.1 + u32::from(counts)) } else { (id, 0) };
             if failing.1 >= MOST_FAILURES {
                 tracing::warn!(session = %live.spec().id, "a text is given up");
                 finish(&live, id, Err("refused".to_owned())).await;
@@ -64,8 +68,11 @@ async fn send(live: &Live, text: Outgoing) -> bool {
         return false;
     }
     live.remember_sent(&text.message_id);
+    failpoint::pass("outbox.to_page");
     let call = format!("__wardroom.send({}, {}, {})", js(text.chat.as_str()), js(&text.text), js(&text.message_id));
-    let result = match live.page.call::<Verdict>(&call, SEND).await {
+    let verdict = live.page.call::<Verdict>(&call, SEND).await;
+    failpoint::pass("page.sent");
+    let result = match verdict {
         Ok(Verdict::Sent { message }) => match live.record_own(*message).await {
             Some(message) => Ok(message),
             None => return false,
@@ -88,6 +95,7 @@ async fn finish(live: &Live, id: i64, result: Result<Message, String>) -> bool {
         Ok(_) => Delivery::Sent,
         Err(code) => Delivery::Failed { code: code.clone() },
     };
+    failpoint::pass("outbox.to_mark");
     let stored = live.outbox.finish(live.spec().key(), id, delivery).await.is_ok();
     if stored {
         live.report(Report::Delivered { outbox: id, result }).await;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use wardroom_actors::domain::ids::SessionKey;
 use wardroom_actors::domain::spec::SessionSpec;
+use wardroom_actors::failpoint;
 
 /// What of a profile holds the login.
 const PARTS: &[&str] =
@@ -86,10 +87,12 @@ impl Snapshots {
         let file = tar.into_inner()?.finish()?.finish()?.into_inner().map_err(|error| error.into_error())?;
         file.sync_all()?;
         let size = file.metadata()?.len();
+        failpoint::pass("snapshot.written");
         let (current, previous) = (dir.join("current"), dir.join("previous"));
         if current.exists() {
             fs::rename(&current, &previous)?;
         }
+        failpoint::pass("snapshot.swapped");
         fs::rename(&fresh, &current)?;
         File::open(&dir)?.sync_all()?;
         Ok(size)

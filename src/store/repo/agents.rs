@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionKey, UserId};
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
+use wardroom_actors::failpoint;
 use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Pending};
 use wardroom_actors::ports::{BoxFuture, PortError};
 
@@ -46,7 +47,15 @@ impl Store {
             .await?;
         let mut signals = Vec::with_capacity(rows.len());
         for row in rows {
-            let signal = match self.open_row(chat.tenant, user, &row)? {
+            let kind = match self.open_row(chat.tenant, user, &row)? {
+                // What it stands for may be too old by now.
+                EventKind::Replay { of, .. } => match journal::Entity::find_by_id((chat.tenant.0, of)).one(&*tx).await? {
+                    Some(original) => self.open_row(chat.tenant, user, &original)?,
+                    None => continue,
+                },
+                kind => kind,
+            };
+            let signal = match kind {
                 EventKind::Message(message) => Signal::Message(message),
                 EventKind::Ack(ack) => Signal::Ack(ack),
                 _ => continue,
@@ -58,6 +67,7 @@ impl Store {
 
     async fn commit_agent(&self, commit: AgentCommit) -> Result<(), Failure> {
         let AgentCommit { chat, expected, handled, .. } = commit;
+        failpoint::pass("agent.commit");
         let tx = Tx::tenant(self, chat.tenant, Mode::Write).await?;
         let user = self.owner(&tx, chat.session_key()).await?;
         let label = Self::label(chat.tenant, user, Kind::AgentState, chat.chat);
@@ -91,7 +101,9 @@ impl Store {
         for (index, effect) in commit.effects.iter().enumerate() {
             self.effect(&tx, chat, user, handled, index, effect).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        failpoint::pass("agent.committed");
+        Ok(())
     }
 
     async fn set_aside(&self, tx: &Tx, chat: ChatKey, seq: i64) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Chats, their aliases and their messages, as read by the API and by sockets that resume.
 
 use crate::store::entity::{agent_state, chat_aliases, chats, dead_letters, journal, outbox, sessions};
-use crate::store::{Failure, Mode, Store, Tx};
+use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
@@ -9,7 +9,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use wardroom_actors::domain::event::{Event, EventKind};
-use wardroom_actors::domain::ids::{ChatUuid, SessionId, SessionKey, SessionName, TenantId, UserId};
+use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionId, SessionKey, SessionName, TenantId, UserId};
 use wardroom_actors::domain::message::{Ack, Message};
 use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::ports::PortError;
@@ -219,31 +219,64 @@ impl Store {
                 .limit(limit)
                 .all(&*tx)
                 .await?;
-            let mut owners: HashMap<uuid::Uuid, Option<sessions::Model>> = HashMap::new();
-            let mut events = Vec::with_capacity(rows.len());
-            for row in rows {
-                let owner = match owners.entry(row.session_id) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(place) => {
-                        let found = sessions::Entity::find_by_id((tenant.0, row.session_id)).one(&*tx).await?;
-                        place.insert(found)
-                    }
-                };
-                let Some(session) = owner else { continue };
-                let user = UserId(session.user_id);
-                store.need_dek(&tx, tenant, user).await?;
-                events.push(Event {
-                    seq: Some(row.seq),
-                    id: row.event_id.clone(),
-                    key: SessionKey { tenant, session: SessionId(row.session_id) },
-                    session: SessionName::parse(&session.name).map_err(|_| Failure::Strange)?,
-                    at_ms: row.at,
-                    kind: store.open_row(tenant, user, &row)?,
-                });
-            }
-            Ok(events)
+            store.events_of(&tx, &rows).await
         })
         .await
+    }
+
+    /// Events of all tenants after a place in the journal, in order, with the chats that they are signals of.
+    pub(in crate::store) async fn journal_after(
+        &self,
+        after: i64,
+        limit: u64,
+    ) -> Result<Vec<(Event, Option<ChatKey>)>, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::GroupCommit, Mode::Read).await?;
+            let rows = journal::Entity::find()
+                .filter(journal::Column::Seq.gt(after))
+                .order_by_asc(journal::Column::Seq)
+                .limit(limit)
+                .all(&*tx)
+                .await?;
+            let chats: HashMap<_, _> = rows.iter().map(|row| (row.seq, row.chat_id)).collect();
+            let events = store.events_of(&tx, &rows).await?;
+            let with_chat = |event: Event| {
+                let chat = event.seq.and_then(|seq| chats.get(&seq).copied().flatten());
+                let (tenant, session) = (event.key.tenant, event.key.session);
+                (event, chat.map(|chat| ChatKey { tenant, session, chat: ChatUuid(chat) }))
+            };
+            Ok(events.into_iter().map(with_chat).collect())
+        })
+        .await
+    }
+
+    /// Rows as events; those of sessions that are gone are left out.
+    async fn events_of(&self, tx: &Tx, rows: &[journal::Model]) -> Result<Vec<Event>, Failure> {
+        let mut owners: HashMap<uuid::Uuid, Option<sessions::Model>> = HashMap::new();
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
+            let tenant = TenantId(row.tenant_id);
+            let owner = match owners.entry(row.session_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let found = sessions::Entity::find_by_id((tenant.0, row.session_id)).one(&**tx).await?;
+                    place.insert(found)
+                }
+            };
+            let Some(session) = owner else { continue };
+            let user = UserId(session.user_id);
+            self.need_dek(tx, tenant, user).await?;
+            events.push(Event {
+                seq: Some(row.seq),
+                id: row.event_id.clone(),
+                key: SessionKey { tenant, session: SessionId(row.session_id) },
+                session: SessionName::parse(&session.name).map_err(|_| Failure::Strange)?,
+                at_ms: row.at,
+                kind: self.open_row(tenant, user, row)?,
+            });
+        }
+        Ok(events)
     }
 
     pub(in crate::store) fn open_row(

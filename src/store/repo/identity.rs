@@ -50,6 +50,19 @@ impl Store {
         .await
     }
 
+    /// The name of a tenant.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn tenant_name(&self, tenant: TenantId) -> Result<Option<String>, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, tenant, Mode::Read).await?;
+            Ok(tenants::Entity::find_by_id(tenant.0).one(&*tx).await?.map(|row| row.name))
+        })
+        .await
+    }
+
     /// Creates a tenant with its user `owner`; `None` when the name is taken.
     ///
     /// # Errors

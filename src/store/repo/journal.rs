@@ -3,18 +3,21 @@
 
 use super::chats::resolve;
 use crate::store::entity::{chats, journal, sessions};
-use crate::store::{Failure, Mode, Reason, Store, Tx};
+use crate::store::{Failure, Mode, Reason, Store, Tx, classify};
 use crate::vault::Kind;
+use futures_util::FutureExt;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, TryInsertResult};
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionKey, event_id};
 use wardroom_actors::domain::message::{AckChange, Message};
+use wardroom_actors::failpoint;
 use wardroom_actors::ports::journal::{Entry, EventSink, Journal, NudgeSink, Recorded};
 use wardroom_actors::ports::{BoxFuture, PortError};
 
@@ -25,9 +28,36 @@ const QUEUE: usize = 1024;
 
 type Answer = oneshot::Sender<Result<Vec<Recorded>, PortError>>;
 
+/// How the writer fares.
+#[derive(Debug, Default)]
+pub struct Lag {
+    /// When the oldest append that is not committed was taken up, by the clock's milliseconds, plus one; 0 = none is.
+    since: AtomicU64,
+    /// Commits that failed in a row.
+    failures: AtomicU64,
+}
+
+impl Lag {
+    /// Age of the oldest append that is not committed, in milliseconds.
+    #[must_use]
+    pub fn ms(&self, now: u64) -> u64 {
+        match self.since.load(Ordering::Acquire) {
+            0 => 0,
+            since => now.saturating_sub(since - 1),
+        }
+    }
+
+    /// Commits that failed in a row.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Acquire)
+    }
+}
+
 /// The door to the writer.
 pub struct JournalWriter {
     queue: mpsc::Sender<(Vec<Entry>, Answer)>,
+    lag: Arc<Lag>,
 }
 
 impl JournalWriter {
@@ -35,9 +65,17 @@ impl JournalWriter {
     #[must_use]
     pub fn start(store: Store, sink: Arc<dyn EventSink>, nudge: Arc<dyn NudgeSink>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let io = store.io.clone();
-        io.spawn(write(store, waiting, sink, nudge));
-        Self { queue }
+        let (io, lag) = (store.io.clone(), Arc::<Lag>::default());
+        let published = store.journal_seq.load(Ordering::Acquire);
+        let writer = Writer { store, sink, nudge, lag: Arc::clone(&lag), published, doubt: false };
+        io.spawn(writer.run(waiting));
+        Self { queue, lag }
+    }
+
+    /// How the writer fares.
+    #[must_use]
+    pub fn lag(&self) -> Arc<Lag> {
+        Arc::clone(&self.lag)
     }
 }
 
@@ -60,46 +98,117 @@ impl Journal for JournalWriter {
     }
 }
 
-async fn write(
+/// The writer. A panic in a commit is an error of that commit; the writer goes on.
+struct Writer {
     store: Store,
-    mut waiting: mpsc::Receiver<(Vec<Entry>, Answer)>,
     sink: Arc<dyn EventSink>,
     nudge: Arc<dyn NudgeSink>,
-) {
-    while let Some(first) = waiting.recv().await {
-        let mut size = first.0.len();
-        let mut group = vec![first];
-        while size < BATCH {
-            let Ok(next) = waiting.try_recv() else { break };
-            size += next.0.len();
-            group.push(next);
-        }
-        let (batches, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        match commit(&store, batches).await {
-            Ok((recorded, events)) => {
-                for event in events {
-                    sink.publish(event);
-                }
-                for one in recorded.iter().flatten() {
-                    if let Recorded::New { chat: Some(chat), .. } = one {
-                        nudge.nudge(*chat);
+    lag: Arc<Lag>,
+    /// The last place whose event was published.
+    published: i64,
+    /// A commit failed: it may have happened all the same, with nobody told.
+    doubt: bool,
+}
+
+impl Writer {
+    async fn run(mut self, mut waiting: mpsc::Receiver<(Vec<Entry>, Answer)>) {
+        while let Some(first) = waiting.recv().await {
+            let mut size = first.0.len();
+            let mut group = vec![first];
+            while size < BATCH {
+                let Ok(next) = waiting.try_recv() else { break };
+                size += next.0.len();
+                group.push(next);
+            }
+            let (batches, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            self.lag.since.store(self.store.clock.now() + 1, Ordering::Release);
+            let written = self.write(batches).await;
+            self.lag.since.store(0, Ordering::Release);
+            match written {
+                Ok(recorded) => {
+                    self.lag.failures.store(0, Ordering::Release);
+                    for (answer, recorded) in answers.into_iter().zip(recorded) {
+                        let _ = answer.send(Ok(recorded));
                     }
                 }
-                for (answer, recorded) in answers.into_iter().zip(recorded) {
-                    let _ = answer.send(Ok(recorded));
-                }
-            }
-            Err(failure) => {
-                let error = PortError::from(failure);
-                // A commit whose answer was lost may have happened: its places are taken then.
-                if let Ok(last) = super::node::last_journal_seq(&store).await {
-                    store.journal_seq.fetch_max(last, Ordering::AcqRel);
-                }
-                for answer in answers {
-                    let _ = answer.send(Err(error));
+                Err(error) => {
+                    self.lag.failures.fetch_add(1, Ordering::AcqRel);
+                    for answer in answers {
+                        let _ = answer.send(Err(error));
+                    }
                 }
             }
         }
+    }
+
+    /// Commits a group, then tells of it.
+    async fn write(&mut self, batches: Vec<Vec<Entry>>) -> Result<Vec<Vec<Recorded>>, PortError> {
+        if self.doubt {
+            self.settle_doubt().await?;
+        }
+        let (recorded, events) = match AssertUnwindSafe(commit(&self.store, batches)).catch_unwind().await {
+            Ok(Ok(committed)) => committed,
+            Ok(Err(failure)) => {
+                self.doubt = true;
+                return Err(PortError::from(failure));
+            }
+            Err(_) => {
+                self.doubt = true;
+                return Err(PortError::Unavailable);
+            }
+        };
+        // A panic from here on costs the answer, not the message: the place is taken, and whoever asks again hears of it.
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            failpoint::pass("journal.committed");
+            self.publish(events);
+            self.wake(recorded.iter().flatten());
+        }));
+        if told.is_err() {
+            self.doubt = true;
+            return Err(PortError::Unavailable);
+        }
+        Ok(recorded)
+    }
+
+    fn publish(&mut self, events: Vec<Event>) {
+        for event in events {
+            let seq = event.seq;
+            self.sink.publish(event);
+            self.published = seq.unwrap_or(self.published);
+        }
+    }
+
+    fn wake<'a>(&self, recorded: impl Iterator<Item = &'a Recorded>) {
+        for one in recorded {
+            if let Recorded::New { chat: Some(chat), .. } = one {
+                self.nudge.nudge(*chat);
+            }
+        }
+    }
+
+    /// Finds out what a commit whose answer was lost has left in the journal, and tells of it.
+    async fn settle_doubt(&mut self) -> Result<(), PortError> {
+        loop {
+            let rows = self.store.journal_after(self.published, BATCH as u64).await?;
+            // Fewer than asked for, also because rows of removed sessions are left out: what is left is found next time.
+            let last = rows.len() < BATCH;
+            for (event, chat) in rows {
+                if let Some(seq) = event.seq {
+                    self.store.journal_seq.fetch_max(seq, Ordering::AcqRel);
+                }
+                self.publish(vec![event]);
+                if let Some(chat) = chat {
+                    self.nudge.nudge(chat);
+                }
+            }
+            if last {
+                break;
+            }
+        }
+        let reserved = super::node::last_journal_seq(&self.store).await.map_err(|error| classify(&error))?;
+        self.store.journal_reserved.fetch_max(reserved, Ordering::AcqRel);
+        self.doubt = false;
+        Ok(())
     }
 }
 
@@ -121,6 +230,7 @@ async fn commit(store: &Store, batches: Vec<Vec<Entry>>) -> Result<Committed, Fa
     if seq > reserved {
         reserved = super::node::reserve_places(&tx, seq).await?;
     }
+    failpoint::pass("journal.commit");
     tx.commit().await?;
     store.journal_seq.store(seq, Ordering::Release);
     store.journal_reserved.store(reserved, Ordering::Release);
@@ -151,7 +261,11 @@ impl Group<'_> {
                 Some(resolve(self.tx, entry.key, &message.chat, message.chat_alias.as_deref()).await?)
             }
             EventKind::Ack(ack) => Some(resolve(self.tx, entry.key, &ack.chat, None).await?),
-            EventKind::Status(_) | EventKind::Presence { .. } | EventKind::ConnectionFailed { .. } => None,
+            EventKind::Replay { chat, .. } => Some(*chat),
+            EventKind::Status(_)
+            | EventKind::Presence { .. }
+            | EventKind::ConnectionFailed { .. }
+            | EventKind::Supervised(_) => None,
         };
         let seq = self.seq + 1;
         let label = Store::label(entry.key.tenant, entry.user, Kind::Journal, format!("{}/{seq}", entry.key.session));
@@ -194,7 +308,8 @@ impl Group<'_> {
     /// What a signal changes beside the journal: the chat's place in the list, the ack of an older message.
     async fn touch(&self, entry: &Entry, chat: ChatUuid, seq: i64, at: i64) -> Result<(), Failure> {
         match &entry.kind {
-            EventKind::Message(message) => self.touch_chat(entry, message, chat, seq, at).await,
+            EventKind::Message(message) => self.touch_chat(entry, Some(message), chat, seq, at).await,
+            EventKind::Replay { .. } => self.touch_chat(entry, None, chat, seq, at).await,
             EventKind::Ack(ack) => self.raise_ack(entry.key, ack).await,
             _ => Ok(()),
         }
@@ -203,7 +318,7 @@ impl Group<'_> {
     async fn touch_chat(
         &self,
         entry: &Entry,
-        message: &Message,
+        message: Option<&Message>,
         chat: ChatUuid,
         seq: i64,
         at: i64,
@@ -211,7 +326,8 @@ impl Group<'_> {
         let mut update = chats::Entity::update_many()
             .col_expr(chats::Column::LastSeq, Expr::value(seq))
             .col_expr(chats::Column::LastAt, Expr::value(at));
-        if let (false, Some(name)) = (message.from_me, &message.push_name) {
+        let theirs = message.filter(|message| !message.from_me);
+        if let Some(name) = theirs.and_then(|message| message.push_name.as_ref()) {
             let label = Store::label(entry.key.tenant, entry.user, Kind::Journal, format!("chat/{chat}"));
             let sealed = self.store.vault.seal(&label, name.as_bytes())?;
             update = update.col_expr(chats::Column::Name, Expr::value(sealed));
@@ -262,5 +378,7 @@ pub(in crate::store) fn kind_name(kind: &EventKind) -> &'static str {
         EventKind::Ack(_) => "ack",
         EventKind::Presence { .. } => "presence",
         EventKind::ConnectionFailed { .. } => "connection_failed",
+        EventKind::Supervised(_) => "supervised",
+        EventKind::Replay { .. } => "replay",
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod chats;
+pub mod dead_letters;
 pub mod identity;
 pub mod journal;
 pub mod node;

@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::ids::SessionKey;
 use wardroom_actors::domain::spec::SessionSpec;
+use wardroom_actors::failpoint;
 use wardroom_actors::ports::store::{AcceptError, Delivery, OutboxStore, Outgoing};
 use wardroom_actors::ports::{BoxFuture, PortError};
 
@@ -64,6 +65,7 @@ impl Store {
         };
         outbox::Entity::insert(row).exec_without_returning(&*tx).await?;
         tx.commit().await?;
+        failpoint::pass("outbox.committed");
         Ok(Ok(Outgoing { id, chat, message_id, text, attempts: 0 }))
     }
 
