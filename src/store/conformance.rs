@@ -1,12 +1,8 @@
 //! One suite for every store: SQLite in memory, SQLite in a file, PostgreSQL, and the fakes that the kernel is tested with.
 
-#[path = "../../tests/browser/postgres.rs"]
-mod postgres;
-
 use super::repo::journal::JournalWriter;
 use super::{Options, Role, Store};
 use crate::vault::{Kek, Vault};
-use postgres::Postgres;
 use std::sync::{Arc, Mutex};
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::event::{EventKind, StatusChange};
@@ -20,6 +16,7 @@ use wardroom_actors::ports::PortError;
 use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Entry, Journal, NudgeSink, Recorded};
 use wardroom_actors::ports::store::{AcceptError, CreateError, Delivery, NewSession, OutboxStore, SessionStore};
 use wardroom_actors::testing::{Memory, RecordingSink, SharedClock};
+use wardroom_load::postgres::Postgres;
 
 /// A store under test, as the kernel sees it.
 struct Ground {

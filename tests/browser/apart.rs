@@ -1,6 +1,6 @@
 //! Tenants, users and chats that have nothing to do with each other.
 
-use crate::house::{House, KEY, SOON, until};
+use wardroom_load::house::{House, KEY, SOON, until};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]

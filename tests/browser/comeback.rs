@@ -1,6 +1,6 @@
 //! A linked session comes back without a scan, and nothing is lost meanwhile.
 
-use crate::house::{House, KEY, SOON, signal, until};
+use wardroom_load::house::{House, KEY, SOON, signal, until};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 

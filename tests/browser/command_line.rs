@@ -1,6 +1,6 @@
 //! The command line as a person types it.
 
-use crate::house::{House, KEY, SOON, until};
+use wardroom_load::house::{House, KEY, SOON, until};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The dashboard as a person uses it: in a real browser, by keyboard too, on a narrow screen and in the dark.
 
-use crate::house::{House, KEY, SOON, until};
+use wardroom_load::house::{House, KEY, SOON, until};
 use chromiumoxide::browser::{Browser, BrowserConfig};
 use chromiumoxide::cdp::browser_protocol::emulation::{
     MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,

@@ -1,6 +1,6 @@
 //! The figures of the README: medians of 3, with a baseline measured in the same run. `make figures` prints them.
 
-use crate::house::{House, KEY, SOON, processes, until};
+use wardroom_load::house::{House, KEY, SOON, processes, until};
 use futures_util::StreamExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The path that everything else stands on: start → create → QR → scan → message in → reply out → acks → seen.
 
-use crate::house::{House, KEY, SOON, until};
-use crate::postgres::Postgres;
+use wardroom_load::house::{House, KEY, SOON, until};
+use wardroom_load::postgres::Postgres;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;

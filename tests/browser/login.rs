@@ -1,6 +1,6 @@
 //! Linking and unlinking, and every way in which starts, stops and deletions can cross each other.
 
-use crate::house::{House, SOON, until};
+use wardroom_load::house::{House, SOON, until};
 use serde_json::json;
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ async fn a_code_comes_as_png_base64_and_text() {
     let png = house.ask("GET", "/api/default/auth/qr", None).await;
     assert_eq!(png.headers["content-type"], "image/png");
     let client = reqwest::Client::new();
-    let url = format!("http://127.0.0.1:{}/api/default/auth/qr?x-api-key={}", house.http, crate::house::KEY);
+    let url = format!("http://127.0.0.1:{}/api/default/auth/qr?x-api-key={}", house.http, wardroom_load::house::KEY);
     let base64 = client.get(url).header("accept", "application/json").send().await.unwrap();
     let body: serde_json::Value = base64.json().await.unwrap();
     use base64::Engine as _;
@@ -134,12 +134,12 @@ async fn trouble_that_passes_heals_by_itself() {
     for fault in ["conflict", "crash_page", "hang_page", "drop_socket"] {
         house.network.fault("491700001", fault, 8).await;
         until(&format!("{fault} is noticed"), SOON, || async {
-            (house.status_as(crate::house::KEY, "default").await != "WORKING").then_some(())
+            (house.status_as(wardroom_load::house::KEY, "default").await != "WORKING").then_some(())
         })
         .await;
         let id = house.network.send("491700002", "491700001", fault).await;
         until(&format!("{fault} has healed"), Duration::from_secs(60), || async {
-            (house.status_as(crate::house::KEY, "default").await == "WORKING").then_some(())
+            (house.status_as(wardroom_load::house::KEY, "default").await == "WORKING").then_some(())
         })
         .await;
         until("the message is here", SOON, || async {

@@ -1,6 +1,6 @@
 //! Bad input gets a clear error and changes nothing.
 
-use crate::house::{House, KEY};
+use wardroom_load::house::{House, KEY};
 use crate::login::rows;
 use serde_json::json;
 use std::io::{Read, Write};

@@ -1,6 +1,6 @@
 //! No secret is in a log, a metric, a file, an environment or a command line, whatever the log filter says.
 
-use crate::house::{House, KEY, SOON, processes, until};
+use wardroom_load::house::{House, KEY, SOON, processes, until};
 use base64::Engine as _;
 use serde_json::json;
 use std::path::Path;

@@ -11,8 +11,14 @@ use tempfile::TempDir;
 /// The admin key of the first tenant.
 pub const KEY: &str = "key-of-the-first-tenant";
 
+/// The project's directory.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The program under test.
 pub fn binary() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/wardroom")
+    root().join("target/release/wardroom")
 }
 
 pub fn free_port() -> u16 {
@@ -155,6 +161,10 @@ pub struct House {
     pub http: u16,
     pub ops: u16,
     settings: Vec<(String, String)>,
+    /// New sessions have a webhook.
+    pub webhooks: bool,
+    /// For the next start: `kill:MOMENT@N`.
+    pub failpoint: Option<String>,
 }
 
 impl House {
@@ -170,7 +180,7 @@ impl House {
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let network = Network::start(dir.path(), free_port(), simulator).await;
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut house = Self { dir, network, server: None, http: free_port(), ops: free_port(), settings };
+        let mut house = Self { dir, network, server: None, http: free_port(), ops: free_port(), settings, webhooks: false, failpoint: None };
         house.open().await;
         house
     }
@@ -178,7 +188,7 @@ impl House {
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .current_dir(root())
             .env("WARDROOM__ENVIRONMENT", "development")
             .env("WARDROOM__DATA_DIR", self.data())
             .env("WARDROOM__HTTP__LISTEN", format!("127.0.0.1:{}", self.http))
@@ -186,6 +196,9 @@ impl House {
             .env("WARDROOM__SIMULATOR__URL", format!("http://127.0.0.1:{}/", self.network.port))
             .env("WARDROOM__BOOTSTRAP__API_KEY", KEY)
             .envs(self.settings.iter().map(|(key, value)| (key.clone(), value.clone())));
+        if let Some(failpoint) = &self.failpoint {
+            command.env("WARDROOM_FAILPOINT", failpoint);
+        }
         command
     }
 
@@ -204,12 +217,53 @@ impl House {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// Starts the server and waits until it is ready; answers how long that took.
-    pub async fn open(&mut self) -> Duration {
+    /// Changes a setting for the next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Where the database is.
+    pub fn database_url(&self) -> String {
+        let set = self.settings.iter().find(|(key, _)| key == "WARDROOM__DATABASE__URL");
+        let file = || format!("sqlite://{}?mode=ro", self.data().join("wardroom.db").display());
+        set.map_or_else(file, |(_, url)| url.clone())
+    }
+
+    /// Starts the server, which may end by itself before it is ready; answers whether it is.
+    pub async fn try_open(&mut self) -> bool {
+        self.spawn();
+        let url = format!("http://127.0.0.1:{}/readyz", self.ops);
+        loop {
+            if self.ended() {
+                return false;
+            }
+            if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whether the server's process has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        let ended = self.server.as_mut().is_none_or(|server| server.try_wait().unwrap().is_some());
+        if ended {
+            self.server = None;
+        }
+        ended
+    }
+
+    fn spawn(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.dir.path().join("log")).unwrap();
-        let begun = Instant::now();
         let child = self.command().arg("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.server = Some(child);
+    }
+
+    /// Starts the server and waits until it is ready; answers how long that took.
+    pub async fn open(&mut self) -> Duration {
+        let begun = Instant::now();
+        self.spawn();
         let url = format!("http://127.0.0.1:{}/readyz", self.ops);
         until("the server is ready", SOON, || async {
             reqwest::get(&url).await.ok().filter(|answer| answer.status().is_success())
@@ -268,7 +322,11 @@ impl House {
     }
 
     pub async fn create_as(&self, key: &str, name: &str) {
-        let body = json!({"name": name, "config": {"network": "simulator"}});
+        let mut config = json!({"network": "simulator"});
+        if self.webhooks {
+            config["webhooks"] = json!([{"url": "http://127.0.0.1:1/", "events": ["message.any"]}]);
+        }
+        let body = json!({"name": name, "config": config});
         self.ask_as(key, "POST", "/api/sessions", Some(body)).await.ok();
     }
 
@@ -322,6 +380,36 @@ impl House {
     pub async fn messages_as(&self, key: &str, name: &str, chat: &str) -> Vec<Value> {
         let path = format!("/api/{name}/chats/{chat}/messages?limit=1000&sortOrder=asc");
         self.ask_as(key, "GET", &path, None).await.ok().as_array().unwrap().clone()
+    }
+
+    /// [`Self::messages_as`] over as many pages as there are.
+    pub async fn all_messages_as(&self, key: &str, name: &str, chat: &str) -> Vec<Value> {
+        let mut all = vec![];
+        loop {
+            let offset = all.len();
+            let path = format!("/api/{name}/chats/{chat}/messages?limit=1000&offset={offset}&sortOrder=asc");
+            let page = self.ask_as(key, "GET", &path, None).await.ok().as_array().unwrap().clone();
+            let last = page.len() < 1000;
+            all.extend(page);
+            if last {
+                return all;
+            }
+        }
+    }
+
+    /// The supervision tree's branch of a session.
+    pub async fn branch(&self, key: &str, name: &str) -> Value {
+        let tree = self.ask_as(key, "GET", "/api/supervision", None).await.ok();
+        let sessions = tree["node"]["tenants"][0]["sessions"].as_array().unwrap().clone();
+        sessions.into_iter().find(|one| one["name"] == name).unwrap_or_default()
+    }
+
+    /// One number of the metrics page; 0 when it is not there.
+    pub async fn metric(&self, line: &str) -> f64 {
+        let url = format!("http://127.0.0.1:{}/metrics", self.ops);
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let found = text.lines().find_map(|one| one.strip_prefix(line)?.trim().parse().ok());
+        found.unwrap_or_default()
     }
 
     pub async fn messages(&self, name: &str, chat: &str) -> Vec<Value> {

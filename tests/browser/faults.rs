@@ -1,0 +1,60 @@
+//! Faults and kills in small; `make chaos` runs the same in full, with figures.
+
+use std::time::Duration;
+use wardroom_load::faults::Fault;
+use wardroom_load::scenarios::kills::{Kills, Phase};
+use wardroom_load::scenarios::recovery::{self, Size};
+
+async fn is_survived(fault: Fault) {
+    let size = Size {
+        sessions: 2,
+        health: Duration::from_secs(3),
+        per_second: 20.0,
+        reset_after: Some(Duration::from_secs(1)),
+    };
+    let result = recovery::run(fault, &size).await;
+    eprintln!("{:?} {:?}", result.courses, result.untouched);
+    result.verdict.assert_clean();
+    assert!(result.verdict.counted > 100, "{}", result.verdict);
+    assert_eq!(result.noticed, 0, "the untouched session was restarted");
+}
+
+macro_rules! faults {
+    ($($name:ident: $fault:ident;)*) => { $(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            is_survived(Fault::$fault).await;
+        }
+    )* };
+}
+
+faults! {
+    a_killed_browser_costs_no_message: KillBrowser;
+    a_crashed_page_costs_no_message: CrashPage;
+    a_hung_page_costs_no_message: HangPage;
+    a_stopped_browser_costs_no_message: StopBrowser;
+    a_dropped_socket_costs_no_message: DropSocket;
+    a_dead_socket_costs_no_message: DeadSocket;
+}
+
+async fn are_survived(seed: u64, phases: &[Phase]) {
+    let mut kills = Kills::begin(seed).await;
+    for phase in phases {
+        kills.kill(*phase).await;
+    }
+    let verdict = kills.judge().await;
+    verdict.assert_clean();
+    assert!(verdict.suppressed <= phases.len(), "{verdict}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_of_the_server_on_the_way_of_a_message_lose_nothing() {
+    use Phase::{CommitToAgent, OutboxToPage, PageToCommit, PageToMark};
+    are_survived(1, &[PageToCommit, CommitToAgent, OutboxToPage, PageToMark].repeat(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_of_the_server_around_a_login_cost_no_scan() {
+    use Phase::{Boot, JustLinked, Linking, Snapshot};
+    are_survived(2, &[Linking, JustLinked, Snapshot, Boot].repeat(2)).await;
+}
