@@ -125,6 +125,12 @@ impl Store {
             let wal = sqlite.create_if_missing(true).pragma("journal_mode", "WAL").pragma("synchronous", "FULL");
             wal.pragma("busy_timeout", "5000").pragma("foreign_keys", "ON").pragma("secure_delete", "ON")
         });
+        // A transaction that SQLite ends by itself (disk full) leaves the driver's count of open ones wrong; the connection
+        // would then read an old snapshot for ever.
+        writer.map_sqlx_sqlite_before_acquire(|connection, _| {
+            let sound = !sea_orm::sqlx::Connection::is_in_transaction(connection);
+            Box::pin(std::future::ready(Ok(sound)))
+        });
         let sqlite = options.url.starts_with("sqlite:");
         // One writer: SQLite has no more, and in memory each connection would be a database of its own.
         let mut reader = writer.clone();

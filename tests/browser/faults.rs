@@ -4,6 +4,7 @@ use std::time::Duration;
 use wardroom_load::faults::Fault;
 use wardroom_load::scenarios::kills::{Kills, Phase};
 use wardroom_load::scenarios::recovery::{self, Size};
+use wardroom_load::scenarios::{cycles, store};
 
 async fn is_survived(fault: Fault) {
     let size = Size {
@@ -57,4 +58,33 @@ async fn kills_of_the_server_on_the_way_of_a_message_lose_nothing() {
 async fn kills_of_the_server_around_a_login_cost_no_scan() {
     use Phase::{Boot, JustLinked, Linking, Snapshot};
     are_survived(2, &[Linking, JustLinked, Snapshot, Boot].repeat(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_may_be_restarted_under_load() {
+    let result = store::postgres_restarts().await;
+    result.verdict.assert_clean();
+    assert!(result.refused > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_may_lock_the_database() {
+    let result = store::sqlite_is_locked().await;
+    result.verdict.assert_clean();
+    assert!(result.refused > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_may_be_full() {
+    let Some(result) = store::disk_is_full().await else {
+        return eprintln!("not run: mounting a small file system takes root");
+    };
+    result.verdict.assert_clean();
+    assert!(result.refused > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_starts_and_stops_leave_nothing_behind() {
+    let (before, after) = cycles::run(50).await;
+    assert!(cycles::is_clean(&before, &after), "{before:?} {after:?}");
 }

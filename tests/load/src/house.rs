@@ -47,6 +47,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    pub async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or_default()
     }
@@ -79,9 +84,7 @@ async fn ask(method: &str, url: String, key: Option<&str>, body: Option<Value>) 
     if let Some(body) = body {
         request = request.json(&body);
     }
-    let response = request.send().await.unwrap();
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Answer { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
+    Answer::of(request.send().await.unwrap()).await
 }
 
 /// A simulator in a process of its own.

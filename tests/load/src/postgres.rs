@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 /// A PostgreSQL server of this test alone, on a socket in its own directory.
 pub struct Postgres {
     server: Child,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     port: u16,
 }
 
@@ -41,20 +41,28 @@ impl Postgres {
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = unprivileged(&program("postgres"))
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", &port.to_string(), "-k"])
-            .arg(dir.path())
-            .arg("-D")
-            .arg(&data)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let postgres = Self { server, _dir: dir, port };
-        while Box::pin(sea_orm::Database::connect(postgres.url())).await.is_err() {
+        let postgres = Self { server: serve(dir.path(), port), dir, port };
+        postgres.answers().await;
+        postgres
+    }
+
+    async fn answers(&self) {
+        while Box::pin(sea_orm::Database::connect(self.url())).await.is_err() {
             // The test runner's limit bounds this.
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        postgres
+    }
+
+    /// Ends the server as an impatient operator does; its data stays.
+    pub fn stop(&mut self) {
+        let _ = Command::new("kill").args(["-INT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+    }
+
+    /// Starts it on the same data and port.
+    pub async fn start_again(&mut self) {
+        self.server = serve(self.dir.path(), self.port);
+        self.answers().await;
     }
 
     pub fn url(&self) -> String {
@@ -62,9 +70,19 @@ impl Postgres {
     }
 }
 
+fn serve(dir: &Path, port: u16) -> Child {
+    unprivileged(&program("postgres"))
+        .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", &port.to_string(), "-k"])
+        .arg(dir)
+        .arg("-D")
+        .arg(dir.join("data"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-INT", &self.server.id().to_string()]).status();
-        let _ = self.server.wait();
+        self.stop();
     }
 }

@@ -1,7 +1,9 @@
 //! Whole-system proofs, each with a size: small in `make test`, full in `make chaos`.
 
+pub mod cycles;
 pub mod kills;
 pub mod recovery;
+pub mod store;
 
 use crate::house::{House, KEY};
 use crate::referee::Player;
