@@ -1,5 +1,5 @@
 # Two commands to remember: `make run` and `make test`.
-.PHONY: run test lint build figures
+.PHONY: run test lint build figures kit load bench chaos soak
 
 build:
 	@deploy/setup.sh
@@ -25,3 +25,24 @@ lint:
 figures: build
 	@deploy/setup.sh --test
 	cargo test --release --test browser -- --ignored --nocapture figures
+
+# The load and fault kit. Each prints a table; see tests/load.
+kit: build
+	@deploy/setup.sh --test
+	cargo build --release --bin wardroom-load
+
+# Messages at a fixed rate through real browsers: make load ARGS="--sessions 5 --rate 50 --seconds 60".
+load: kit
+	target/release/wardroom-load load $(ARGS)
+
+# The kernel's figures, each beside a baseline of the same run.
+bench: kit
+	target/release/wardroom-load bench $(ARGS)
+
+# Every fault and every kill in full; about three quarters of an hour. make chaos ARGS="--seed 7 --only kills".
+chaos: kit
+	target/release/wardroom-load chaos $(ARGS)
+
+# Half load for half an hour.
+soak: kit
+	target/release/wardroom-load soak $(ARGS)

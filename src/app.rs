@@ -300,7 +300,9 @@ impl Parts<'_> {
                 half_second.tick().await;
                 handle.beat();
                 let late: Vec<_> = handle.lateness().iter().map(|late| late.now_ms >= STALLED_MS).collect();
-                for (arbiter, _) in late.iter().enumerate().filter(|(place, late)| **late && stalled.get(*place) == Some(&false)) {
+                for (arbiter, _) in
+                    late.iter().enumerate().filter(|(place, late)| **late && stalled.get(*place) == Some(&false))
+                {
                     tracing::error!(arbiter, "a thread of actors does not answer");
                 }
                 stalled = late;

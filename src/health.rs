@@ -88,7 +88,14 @@ impl Health {
 
     /// All parts, and of the sessions those of one tenant.
     pub async fn look(&self, tenant: TenantId) -> (State, Vec<Check>) {
-        let checks = vec![self.store().await, self.journal(), self.arbiters(), self.workers(), self.space(), self.sessions(tenant)];
+        let checks = vec![
+            self.store().await,
+            self.journal(),
+            self.arbiters(),
+            self.workers(),
+            self.space(),
+            self.sessions(tenant),
+        ];
         (checks.iter().map(|check| check.state).max().unwrap_or(State::Healthy), checks)
     }
 
@@ -106,17 +113,29 @@ impl Health {
     fn journal(&self) -> Check {
         let (lag, failures) = (self.lag.ms(self.clock.now()), self.lag.failures());
         let state = graded(&lag, &LAG_MS, &(10 * LAG_MS)).max(graded(&failures, &1, &FAILURES));
-        Check { name: "journal", state, detail: format!("oldest append waits {lag} ms, {failures} commits failed in a row") }
+        Check {
+            name: "journal",
+            state,
+            detail: format!("oldest append waits {lag} ms, {failures} commits failed in a row"),
+        }
     }
 
     fn arbiters(&self) -> Check {
         let late = self.handle.lateness().iter().map(|late| late.now_ms).max().unwrap_or_default();
-        Check { name: "arbiters", state: graded(&late, &STALLED_MS, &DEAD_MS), detail: format!("latest answers after {late} ms") }
+        Check {
+            name: "arbiters",
+            state: graded(&late, &STALLED_MS, &DEAD_MS),
+            detail: format!("latest answers after {late} ms"),
+        }
     }
 
     fn workers(&self) -> Check {
         let (used, limit) = (self.handle.workers(), self.handle.worker_limit());
-        Check { name: "workers", state: graded(&used, &limit, &usize::MAX), detail: format!("{used} of {limit} slots in use") }
+        Check {
+            name: "workers",
+            state: graded(&used, &limit, &usize::MAX),
+            detail: format!("{used} of {limit} slots in use"),
+        }
     }
 
     fn space(&self) -> Check {

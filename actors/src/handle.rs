@@ -139,11 +139,9 @@ impl Handle {
             let (done, _) = oneshot::channel();
             self.registry.addr.do_send(Remove { key: spec.key(), done });
         }
-        for key in self.living.sessions.iter().map(|entry| *entry.key()).collect::<Vec<_>>() {
-            // What was recorded and not handled when the server ended.
-            for chat in self.kernel.registry.agent_store.behind(key).await? {
-                self.registry.addr.do_send(WakeChat { chat });
-            }
+        // What was recorded and not handled when the server ended.
+        for chat in self.kernel.registry.agent_store.behind().await? {
+            self.registry.addr.do_send(WakeChat { chat });
         }
         failpoint::pass("boot.adopted");
         for key in starting {
@@ -259,9 +257,10 @@ impl Handle {
         self.kernel.registry.arbiters.beat(&self.kernel.registry.session.clock);
     }
 
-    /// Finishes removals that were cut off.
+    /// Finishes removals that were cut off, and puts chats to sleep that had nothing to do for a while. To be called now and then.
     pub fn tidy(&self) {
         self.registry.addr.do_send(registry::Tidy);
+        self.registry.addr.do_send(registry::Sweep);
     }
 
     /// Worker slots in use, warm spares included.
@@ -545,7 +544,7 @@ fn supervised(entry: &SessionEntry, now: u64) -> Supervised {
         breaker,
         down_ms: lock(&entry.down).as_ref().map(|down| now.saturating_sub(down.since)),
         inbox_depth: entry.inbox.get().map_or(0, Inbox::depth),
-        inbox_wait_p99_ms: entry.inbox.get().map_or(0, |inbox| inbox.waits.p99_ms()),
+        inbox_wait_p99_ms: entry.inbox.get().map_or(0, Inbox::wait_p99_ms),
         usage: *lock(&entry.usage),
         timeline: lock(&entry.timeline).iter().cloned().collect(),
     }

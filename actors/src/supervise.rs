@@ -7,8 +7,8 @@
 
 use crate::ports::BoxFuture;
 use crate::ports::clock::Clock;
-use actix::dev::channel::{self, AddressReceiver};
 use actix::dev::ContextFut;
+use actix::dev::channel::{self, AddressReceiver};
 use actix::prelude::*;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -4,7 +4,7 @@
 use crate::domain::chat::ChatId;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::exit::ExitReason;
-use crate::domain::ids::{ChatKey, ChatUuid, LinkEpoch, SessionId, SessionKey, WorkerId, event_id};
+use crate::domain::ids::{ChatKey, ChatUuid, LinkEpoch, SessionId, SessionKey, SessionName, WorkerId, event_id};
 use crate::domain::login::Account;
 use crate::domain::signal::{AgentState, Effect, Signal};
 use crate::domain::spec::{Network, SessionSpec};
@@ -17,6 +17,7 @@ use crate::ports::{BoxFuture, PortError};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 /// A clock that stands still until it is moved.
@@ -354,12 +355,12 @@ impl AgentStore for Memory {
         done(Ok(signals.take(usize::try_from(limit).unwrap()).collect()))
     }
 
-    fn behind(&self, session: SessionKey) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>> {
+    fn behind(&self) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>> {
         let rows = self.rows();
         let mut behind: Vec<_> = rows
             .journal
             .iter()
-            .filter(|row| row.key == session && matches!(row.kind, EventKind::Message(_)))
+            .filter(|row| matches!(row.kind, EventKind::Message(_)))
             .filter_map(|row| Some((row.chat?, row.seq)))
             .filter(|(chat, seq)| rows.agents.get(chat).map_or(0, |(_, handled)| *handled) < *seq)
             .map(|(chat, _)| chat)
@@ -375,9 +376,10 @@ impl AgentStore for Memory {
         if handled != commit.expected {
             return done(Err(PortError::Conflict));
         }
-        rows.agents.insert(commit.chat, (commit.state, commit.handled));
-        let effects = commit.effects.into_iter().enumerate();
-        rows.effects.extend(effects.map(|(index, effect)| (commit.chat, commit.handled, index, effect)));
+        rows.agents.insert(commit.chat, (commit.state.clone(), commit.handled()));
+        for (seq, effects) in commit.steps {
+            rows.effects.extend(effects.into_iter().enumerate().map(|(index, one)| (commit.chat, seq, index, one)));
+        }
         done(Ok(()))
     }
 }
@@ -407,12 +409,19 @@ pub struct FakeEngine {
     pub starts: Notify,
     /// Drivers lease a worker first.
     pub leasing: AtomicBool,
+    /// Sessions whose commands take so long each.
+    paces: Arc<Mutex<HashMap<SessionName, Duration>>>,
 }
 
 impl FakeEngine {
     /// Tells the session's running driver what to do; false when there is none.
     pub fn tell(&self, session: SessionId, script: Script) -> bool {
         self.scripts.lock().unwrap().get(&session).is_some_and(|driver| driver.send(script).is_ok())
+    }
+
+    /// From now on each command of the session takes so long, one after the other.
+    pub fn pace(&self, session: &SessionName, each: Duration) {
+        self.paces.lock().unwrap().insert(session.clone(), each);
     }
 }
 
@@ -434,6 +443,7 @@ impl Engine for FakeEngine {
         self.starts.notify_waiters();
         let first = self.living.lock().unwrap().insert(context.spec.id);
         self.doubled.fetch_add(usize::from(!first), Ordering::SeqCst);
+        let paces = Arc::clone(&self.paces);
         let leasing = self.leasing.load(Ordering::SeqCst);
         let alive = Alive(Arc::clone(&self.alive), Arc::clone(&self.living), context.spec.id);
         Box::pin(async move {
@@ -445,9 +455,15 @@ impl Engine for FakeEngine {
             loop {
                 tokio::select! {
                     () = async { drop(stop.wait_for(Option::is_some).await) } => return ExitReason::Stopped,
-                    Some(command) = context.commands.recv() => match command {
-                        Command::Seen { answer, .. } => drop(answer.send(Ok(()))),
-                        other => other.refuse(CommandError::Unsupported),
+                    Some(command) = context.commands.recv() => {
+                        let pace = paces.lock().unwrap().get(&context.spec.name).copied();
+                        if let Some(pace) = pace {
+                            tokio::time::sleep(pace).await;
+                        }
+                        match command {
+                            Command::Seen { answer, .. } => drop(answer.send(Ok(()))),
+                            other => other.refuse(CommandError::Unsupported),
+                        }
                     },
                     Some(script) = hear.recv() => match script {
                         Script::Say(report) => context.report(report).await,

@@ -1,6 +1,12 @@
 //! A panic at every moment that the four actors have, one message in flight each: nothing is lost or doubled, no second driver
 //! is started, and the neighbour notices nothing.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says that something is wrong by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test says that something is wrong by panicking, and where it stands"
+)]
 
 mod house;
 
@@ -9,13 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use wardroom_actors::domain::chat::ChatId;
+use wardroom_actors::domain::event::{EventKind, Step};
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::domain::signal::Effect;
 use wardroom_actors::failpoint;
 use wardroom_actors::handle::{Refusal, Seen};
-use wardroom_actors::ports::engine::{Command, CommandError, Report};
 use wardroom_actors::ports::PortError;
+use wardroom_actors::ports::engine::{Command, CommandError, Report};
 use wardroom_actors::testing::Script;
 
 /// Moments of all four actors. `started` and `restarting` are passed again only after another panic.
@@ -77,10 +84,7 @@ impl House {
 
     async fn answers(&self, text: &str) {
         let wanted = Effect::Send { text: format!("re: {text}") };
-        eventually(|| {
-            self.memory.effects().contains(&wanted)
-        })
-        .await;
+        eventually(|| self.memory.effects().contains(&wanted)).await;
     }
 }
 
@@ -103,10 +107,7 @@ async fn a_life(house: &House) {
     house.answers("second").await;
     let before = house.handle.session(house.tenant, name).unwrap().view.incarnation;
     house.tell(&seen, Script::Exit(ExitReason::Hung));
-    eventually(|| {
-        house.handle.session(house.tenant, name).unwrap().view.incarnation > before
-    })
-    .await;
+    eventually(|| house.handle.session(house.tenant, name).unwrap().view.incarnation > before).await;
     house.connects(&seen).await;
     let chat = || ChatId::parse("1@c.us").unwrap();
     patiently!(house.handle.ask(house.tenant, name, |answer| Command::Seen { chat: chat(), answer }).await).unwrap();
@@ -155,6 +156,12 @@ async fn breaks_at(moments: &[&'static str]) {
     let expected = ["first", "second", "third", "still there"].map(|text| Effect::Send { text: format!("re: {text}") });
     assert_eq!(house.memory.effects(), expected, "{moments:?}");
     assert_eq!(house.engine.doubled.load(Ordering::SeqCst), 0, "a second driver after {moments:?}");
+    let told =
+        house.sink.0.lock().unwrap().iter().any(
+            |event| matches!(&event.kind, EventKind::Supervised(Step::ActorPanicked { detail }) if detail == "a bug"),
+        );
+    // What happens to the session last is told by nobody: it is gone.
+    assert!(told || !moments[0].starts_with("session."), "nobody told of {moments:?}");
     eventually(|| house.engine.alive.load(Ordering::SeqCst) == 1).await;
     eventually(|| house.handle.census().iter().map(|(_, count)| count).sum::<usize>() == 1).await;
     ticking.abort();
@@ -183,7 +190,8 @@ async fn a_panic_in_started_is_a_restart_like_any_other() {
         let moment: &'static str = Box::leak(format!("{actor}.started").into_boxed_str());
         let house = House::open_after(|| failpoint::arm(moment, 1, Arc::new(|| panic!("a bug"))));
         let seen = patiently!(house.create("one").await).unwrap();
-        house.connects(&seen).await;
+        house.started(1).await;
+        house.work(&seen).await;
         house.hear(&seen, "first").await;
         house.answers("first").await;
         assert!(failpoint::all_happened(), "{moment}");

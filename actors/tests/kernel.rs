@@ -7,6 +7,7 @@ use actix::prelude::*;
 use house::{House, eventually, supervision};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::ids::{SessionName, TenantId};
@@ -17,7 +18,6 @@ use wardroom_actors::handle::Refusal;
 use wardroom_actors::ports::engine::Report;
 use wardroom_actors::supervise::{self, Exit, Lifeline};
 use wardroom_actors::testing::{Script, SharedClock};
-use std::time::Duration;
 
 #[actix_rt::test]
 async fn a_session_goes_from_qr_code_to_working_and_tells_of_each_step() {

@@ -15,7 +15,6 @@ pub async fn detailed(caller: Caller, api: web::Data<Api>) -> HttpResponse {
         .iter()
         .map(|check| (check.name.to_owned(), json!({"status": check.state.word(), "detail": check.detail})))
         .collect();
-    let mut answer =
-        if state == State::Unhealthy { HttpResponse::ServiceUnavailable() } else { HttpResponse::Ok() };
+    let mut answer = if state == State::Unhealthy { HttpResponse::ServiceUnavailable() } else { HttpResponse::Ok() };
     answer.json(json!({"status": state.word(), "checks": checks}))
 }

@@ -18,19 +18,10 @@ use wardroom_actors::handle::Supervised;
 pub async fn tree(caller: Caller, api: web::Data<Api>) -> Result<HttpResponse, ApiError> {
     let holder = caller.0;
     let tenant = api.store.tenant_name(holder.tenant).await?;
-    let sessions: Vec<_> = api
-        .handle
-        .supervision(holder.tenant)
-        .iter()
-        .filter(|one| holder.reaches(one.spec.user))
-        .map(branch)
-        .collect();
-    let arbiters: Vec<_> = api
-        .handle
-        .lateness()
-        .iter()
-        .map(|late| json!({"delayMs": late.now_ms, "worstMs": late.worst_ms}))
-        .collect();
+    let sessions: Vec<_> =
+        api.handle.supervision(holder.tenant).iter().filter(|one| holder.reaches(one.spec.user)).map(branch).collect();
+    let arbiters: Vec<_> =
+        api.handle.lateness().iter().map(|late| json!({"delayMs": late.now_ms, "worstMs": late.worst_ms})).collect();
     let node = json!({
         "startedAt": api.started_at_ms,
         "workers": api.handle.workers(),
@@ -44,9 +35,9 @@ pub async fn tree(caller: Caller, api: web::Data<Api>) -> Result<HttpResponse, A
 /// One session.
 pub fn branch(one: &Supervised) -> Value {
     let view = &one.view;
-    let worker = one.usage.map(|usage| {
-        json!({"pid": usage.pid, "processes": usage.processes, "memory": usage.memory, "cpu": usage.cpu})
-    });
+    let worker = one
+        .usage
+        .map(|usage| json!({"pid": usage.pid, "processes": usage.processes, "memory": usage.memory, "cpu": usage.cpu}));
     json!({
         "name": one.spec.name.as_str(),
         "status": view.status.as_str(),

@@ -1,10 +1,11 @@
 //! Prometheus metrics: a projection of the event stream and of the live tables. Every name stands in this file; labels come
 //! from closed sets and never carry a tenant, a session, a chat, an address or a user.
 
-use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
 use crate::health::Health;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
 use std::time::Duration;
 use wardroom_actors::domain::event::{Event, EventKind, Step};
 use wardroom_actors::ports::journal::EventSink;

@@ -233,22 +233,21 @@ async fn agents_commit_once_and_in_order(ground: &Ground) {
     let first = ground.record(&one, "a", "7@c.us", None, 1).await;
     let second = ground.record(&one, "b", "7@c.us", None, 2).await;
     let chat = chat(&first);
-    assert_eq!(ground.agents.behind(one.key()).await.unwrap(), [chat]);
+    assert_eq!(ground.agents.behind().await.unwrap(), [chat]);
     assert_eq!(ground.agents.load(chat).await.unwrap(), (AgentState::default(), 0));
     let commit = |expected, handled, state: u8| AgentCommit {
         chat,
         expected,
-        handled,
+        steps: vec![(handled, vec![Effect::Webhook { event: "message".into(), payload: "{}".into() }])],
+        poison: vec![],
         state: AgentState(vec![state]),
-        effects: vec![Effect::Webhook { event: "message".into(), payload: "{}".into() }],
-        poison: false,
     };
     ground.agents.commit(commit(0, seq(&first), 1)).await.unwrap();
     assert_eq!(ground.agents.commit(commit(0, seq(&second), 9)).await, Err(PortError::Conflict), "compare and set");
     assert_eq!(ground.agents.load(chat).await.unwrap(), (AgentState(vec![1]), seq(&first)));
     assert_eq!(ground.agents.pending(chat, seq(&first), 10).await.unwrap().len(), 1);
     ground.agents.commit(commit(seq(&first), seq(&second), 2)).await.unwrap();
-    assert!(ground.agents.behind(one.key()).await.unwrap().is_empty());
+    assert!(ground.agents.behind().await.unwrap().is_empty());
     ground.sessions.purge(one.key()).await.unwrap();
 }
 

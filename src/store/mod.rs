@@ -98,6 +98,8 @@ pub struct Inner {
     journal_reserved: AtomicI64,
     /// Last place given out in the outbox.
     outbox_seq: AtomicI64,
+    /// The writer of agents' steps.
+    agents: repo::agents::AgentWriter,
 }
 
 /// The store. Cheap to clone.
@@ -186,6 +188,7 @@ impl Store {
             journal_seq: AtomicI64::new(0),
             journal_reserved: AtomicI64::new(0),
             outbox_seq: AtomicI64::new(0),
+            agents: repo::agents::AgentWriter::new(),
         };
         let mut store = Self(Arc::new(inner));
         store.check_kek().await?;

@@ -1,7 +1,7 @@
 //! Tenants, users and chats that have nothing to do with each other.
 
-use wardroom_load::house::{House, KEY, SOON, until};
 use serde_json::{Value, json};
+use wardroom_load::house::{House, KEY, SOON, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_finds_nothing_of_another() {

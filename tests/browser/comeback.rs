@@ -1,8 +1,8 @@
 //! A linked session comes back without a scan, and nothing is lost meanwhile.
 
-use wardroom_load::house::{House, KEY, SOON, signal, until};
 use serde_json::Value;
 use std::time::{Duration, Instant};
+use wardroom_load::house::{House, KEY, SOON, signal, until};
 
 fn ids(messages: &[Value]) -> Vec<String> {
     let bare = |message: &Value| message["id"].as_str().unwrap().split('_').next_back().unwrap().to_owned();

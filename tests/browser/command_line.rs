@@ -1,7 +1,7 @@
 //! The command line as a person types it.
 
-use wardroom_load::house::{House, KEY, SOON, until};
 use serde_json::json;
+use wardroom_load::house::{House, KEY, SOON, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_links_and_sends_from_a_terminal() {

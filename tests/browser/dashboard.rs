@@ -1,6 +1,5 @@
 //! The dashboard as a person uses it: in a real browser, by keyboard too, on a narrow screen and in the dark.
 
-use wardroom_load::house::{House, KEY, SOON, until};
 use chromiumoxide::browser::{Browser, BrowserConfig};
 use chromiumoxide::cdp::browser_protocol::emulation::{
     MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
@@ -10,6 +9,7 @@ use chromiumoxide::{Element, Page};
 use futures_util::StreamExt;
 use std::path::PathBuf;
 use tempfile::TempDir;
+use wardroom_load::house::{House, KEY, SOON, until};
 
 /// A person's browser. It sees loopback pages of this test only, so it may do without its sandbox.
 struct Person {
@@ -78,7 +78,8 @@ impl Person {
     }
 
     async fn fits(&self) {
-        self.sees("document.documentElement.scrollWidth <= innerWidth").await;
+        // A narrow page that overflows is zoomed out, and `innerWidth` grows with it.
+        self.sees("document.documentElement.scrollWidth <= screen.width").await;
     }
 
     async fn leave(mut self) {
@@ -133,6 +134,26 @@ async fn a_person_links_a_phone_and_tries_a_message() {
     person.look(360, true).await;
     person.fits().await;
     person.picture("narrow-dark").await;
+
+    // The supervision tree, live: a killed browser shows without a reload.
+    person.look(1200, false).await;
+    person.find("#show-supervision").await.click().await.unwrap();
+    person.says("#tree", "front-desk").await;
+    person.says("#node", "Node healthy").await;
+    person.says("#tree .facts", "cores").await;
+    for pid in house.browsers() {
+        let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    }
+    person.says("#tree .steps", "ended: crashed").await;
+    person.says("#tree .steps", "started again after crashed").await;
+    person.says("#tree", "WORKING").await;
+    person.find("#tree summary").await.click().await.unwrap();
+    person.says("#tree .facts", "cores").await;
+    person.picture("supervision").await;
+    person.look(360, true).await;
+    person.fits().await;
+    person.picture("supervision-narrow-dark").await;
+    person.find("#show-supervision").await.click().await.unwrap();
     person.look(360, false).await;
     person.find("#back").await.click().await.unwrap();
     person.sees("document.getElementById('session').hidden").await;

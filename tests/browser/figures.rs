@@ -1,10 +1,10 @@
 //! The figures of the README: medians of 3, with a baseline measured in the same run. `make figures` prints them.
 
-use wardroom_load::house::{House, KEY, SOON, processes, until};
 use futures_util::StreamExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use wardroom_load::house::{House, KEY, SOON, processes, until};
 
 fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);

@@ -1,10 +1,10 @@
 //! The path that everything else stands on: start → create → QR → scan → message in → reply out → acks → seen.
 
-use wardroom_load::house::{House, KEY, SOON, until};
-use wardroom_load::postgres::Postgres;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use wardroom_load::house::{House, KEY, SOON, until};
+use wardroom_load::postgres::Postgres;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_goes_from_qr_code_to_message_and_back() {

@@ -1,8 +1,8 @@
 //! Linking and unlinking, and every way in which starts, stops and deletions can cross each other.
 
-use wardroom_load::house::{House, SOON, until};
 use serde_json::json;
 use std::time::Duration;
+use wardroom_load::house::{House, SOON, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pairing_code_links_like_a_scan() {

@@ -18,3 +18,4 @@ mod journey;
 mod login;
 mod rude;
 mod secrets;
+mod supervision;

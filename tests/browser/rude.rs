@@ -1,9 +1,9 @@
 //! Bad input gets a clear error and changes nothing.
 
-use wardroom_load::house::{House, KEY};
 use crate::login::rows;
 use serde_json::json;
 use std::io::{Read, Write};
+use wardroom_load::house::{House, KEY};
 
 const TABLES: [&str; 8] = ["tenants", "users", "api_keys", "sessions", "chats", "chat_aliases", "outbox", "journal"];
 

@@ -1,9 +1,9 @@
 //! No secret is in a log, a metric, a file, an environment or a command line, whatever the log filter says.
 
-use wardroom_load::house::{House, KEY, SOON, processes, until};
 use base64::Engine as _;
 use serde_json::json;
 use std::path::Path;
+use wardroom_load::house::{House, KEY, SOON, processes, until};
 
 const BODY: &str = "canary-body-7f3a91c2d4";
 const NAME: &str = "canary-name-51be07d9aa";

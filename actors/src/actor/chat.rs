@@ -4,7 +4,7 @@
 
 use super::fairness::Fairness;
 use super::living::ChatEntry;
-use super::registry::{ChatIdle, RegistryActor, WakeChat};
+use super::registry::{RegistryActor, WakeChat};
 use crate::agent::{Agent, AgentFactory};
 use crate::domain::ids::ChatKey;
 use crate::domain::signal::AgentState;
@@ -45,7 +45,6 @@ struct Batch {
 struct Committed(Result<(AgentState, i64), PortError>);
 
 /// Ports and numbers.
-#[derive(Clone)]
 pub struct Deps {
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -53,10 +52,8 @@ pub struct Deps {
     pub store: Arc<dyn AgentStore>,
     /// Agents.
     pub agents: Arc<dyn AgentFactory>,
-    /// Where an idle chat asks to be put to sleep.
+    /// Who wakes a successor.
     pub registry: WeakAddr<RegistryActor>,
-    /// So long without a signal, and the chat is idle; milliseconds.
-    pub idle_ms: u64,
     /// A signal that panicked so often is set aside.
     pub poison_limit: u32,
 }
@@ -69,7 +66,7 @@ const RETRY_MS: u64 = 500;
 /// The shell.
 pub struct ChatActor {
     key: ChatKey,
-    deps: Deps,
+    deps: Arc<Deps>,
     entry: Arc<ChatEntry>,
     lifeline: Lifeline,
     agent: Arc<dyn Agent>,
@@ -80,17 +77,16 @@ pub struct ChatActor {
     busy: bool,
     /// A nudge came meanwhile.
     again: bool,
-    touched: u64,
     fairness: Fairness,
 }
 
 impl ChatActor {
     /// A chat that has still to load its state.
     #[must_use]
-    pub fn new(key: ChatKey, deps: Deps, entry: Arc<ChatEntry>, lifeline: Lifeline) -> Self {
-        let (agent, touched) = (deps.agents.agent(key), deps.clock.now());
+    pub fn new(key: ChatKey, deps: Arc<Deps>, entry: Arc<ChatEntry>, lifeline: Lifeline) -> Self {
+        let agent = deps.agents.agent(key);
         let (memory, queue, fairness) = (None, VecDeque::new(), Fairness::default());
-        Self { key, deps, entry, lifeline, agent, memory, queue, busy: false, again: false, touched, fairness }
+        Self { key, deps, entry, lifeline, agent, memory, queue, busy: false, again: false, fairness }
     }
 }
 
@@ -102,13 +98,13 @@ impl Actor for ChatActor {
         // A nudge whose handling panicked is answered by this look.
         self.entry.nudged.store(false, Ordering::Release);
         self.pull(ctx);
-        self.watch_idleness(ctx);
     }
 }
 
 impl Supervised for ChatActor {
     fn restarting(&mut self, _: &mut Context<Self>) {
         failpoint::pass("chat.restarting");
+        self.entry.poison.panicked();
         (self.memory, self.busy, self.again) = (None, false, false);
         self.queue.clear();
     }
@@ -121,7 +117,7 @@ impl Handler<Nudge> for ChatActor {
         self.fairness.spend(ctx);
         failpoint::pass("chat.nudge");
         self.entry.nudged.store(false, Ordering::Release);
-        self.touched = self.deps.clock.now();
+        self.entry.touched.store(self.deps.clock.now(), Ordering::Release);
         self.pull(ctx);
     }
 }
@@ -199,41 +195,41 @@ impl ChatActor {
         }));
     }
 
-    /// Hands the next signal to the agent and commits what it answered; memory changes after the commit.
+    /// Hands what waits to the agent, in order, and commits all that it answered at once; memory changes after the commit.
     fn next(&mut self, ctx: &mut Context<Self>) {
-        let (Some(pending), Some((state, expected))) = (self.queue.pop_front(), self.memory.clone()) else {
+        let Some((mut state, expected)) = self.memory.clone() else { return };
+        if self.queue.is_empty() {
             if self.again {
                 self.pull(ctx);
             }
             return;
-        };
+        }
         self.busy = true;
-        let (state, effects, poison) = if self.is_poison(pending.seq) {
-            tracing::warn!(chat = %self.key.chat, seq = pending.seq, "a signal panicked too often and is set aside");
-            (state, vec![], true)
-        } else {
+        let (mut steps, mut poison) = (vec![], vec![]);
+        for pending in self.queue.drain(..) {
+            if self.entry.poison.is(pending.seq, self.deps.poison_limit) {
+                tracing::warn!(chat = %self.key.chat, seq = pending.seq, "a signal panicked too often and is set aside");
+                poison.push(pending.seq);
+                steps.push((pending.seq, vec![]));
+                continue;
+            }
             let seed = self.key.chat.0.as_u128() ^ u128::from(pending.seq.unsigned_abs());
             let mut rng = StdRng::seed_from_u64(u64::try_from(seed & u128::from(u64::MAX)).unwrap_or_default());
-            let (state, effects) = self.agent.handle(&state, &pending.signal, self.deps.clock.unix_ms(), &mut rng);
-            (state, effects, false)
-        };
-        self.entry.poison_count.store(0, Ordering::Release);
-        let commit =
-            AgentCommit { chat: self.key, expected, handled: pending.seq, state: state.clone(), effects, poison };
+            self.entry.poison.begin(pending.seq);
+            failpoint::pass("chat.handle");
+            let (next, effects) = self.agent.handle(&state, &pending.signal, self.deps.clock.unix_ms(), &mut rng);
+            self.entry.poison.end();
+            state = next;
+            steps.push((pending.seq, effects));
+        }
+        let commit = AgentCommit { chat: self.key, expected, steps, poison, state: state.clone() };
+        let handled = commit.handled();
         let work = self.deps.store.commit(commit);
         let done = work.into_actor(self).map(move |result, _, ctx| {
             failpoint::pass("chat.commit_answered");
-            ctx.notify(Committed(result.map(|()| (state, pending.seq))));
+            ctx.notify(Committed(result.map(|()| (state, handled))));
         });
         ctx.spawn(done);
-    }
-
-    /// Counts the attempt before it is made: a panic leaves the count behind in the routing table.
-    fn is_poison(&self, seq: i64) -> bool {
-        if self.entry.poison_seq.swap(seq, Ordering::AcqRel) != seq {
-            self.entry.poison_count.store(0, Ordering::Release);
-        }
-        self.entry.poison_count.fetch_add(1, Ordering::AcqRel) >= self.deps.poison_limit
     }
 
     /// The store failed, or another writer moved the mark: forget and read again after a pause.
@@ -245,20 +241,6 @@ impl ChatActor {
         ctx.spawn(sleep.into_actor(self).map(|(), actor, ctx| {
             actor.busy = false;
             actor.pull(ctx);
-        }));
-    }
-
-    fn watch_idleness(&self, ctx: &mut Context<Self>) {
-        let sleep = self.deps.clock.sleep_until(self.touched.saturating_add(self.deps.idle_ms));
-        ctx.spawn(sleep.into_actor(self).map(|(), actor, ctx| {
-            let idle = actor.deps.clock.now().saturating_sub(actor.touched) >= actor.deps.idle_ms;
-            if idle && !actor.busy {
-                if let Some(registry) = actor.deps.registry.upgrade() {
-                    registry.do_send(ChatIdle { chat: actor.key });
-                }
-                actor.touched = actor.deps.clock.now();
-            }
-            actor.watch_idleness(ctx);
         }));
     }
 }

@@ -15,7 +15,7 @@ use crate::ports::engine::{Command, Reported};
 use crate::ports::worker::Usage;
 use dashmap::{DashMap, DashSet};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -126,10 +126,52 @@ pub struct ChatEntry {
     pub addr: OnceLock<actix::Addr<ChatActor>>,
     /// A nudge is in the mailbox already.
     pub nudged: AtomicBool,
-    /// The signal whose handling panicked last.
-    pub poison_seq: std::sync::atomic::AtomicI64,
-    /// How often it did.
-    pub poison_count: AtomicU32,
+    /// When it last had something to do, by the clock's milliseconds.
+    pub touched: AtomicU64,
+    /// The signal that panics.
+    pub poison: Poison,
+}
+
+/// Which signal panicked lately, and how often. Kept outside of the actor, which is rebuilt each time.
+#[derive(Debug, Default)]
+pub struct Poison(Mutex<Suspect>);
+
+#[derive(Debug, Default)]
+struct Suspect {
+    /// What is being handled; 0 = nothing.
+    handling: i64,
+    /// What panicked last.
+    seq: i64,
+    times: u32,
+}
+
+impl Poison {
+    /// Whether a signal has panicked `limit` times.
+    #[must_use]
+    pub fn is(&self, seq: i64, limit: u32) -> bool {
+        let suspect = lock(&self.0);
+        suspect.seq == seq && suspect.times >= limit
+    }
+
+    /// A signal is handed to the agent.
+    pub fn begin(&self, seq: i64) {
+        lock(&self.0).handling = seq;
+    }
+
+    /// The agent has answered.
+    pub fn end(&self) {
+        lock(&self.0).handling = 0;
+    }
+
+    /// The actor panicked; whatever was being handled did it.
+    pub fn panicked(&self) {
+        let mut suspect = lock(&self.0);
+        let seq = std::mem::take(&mut suspect.handling);
+        if seq != 0 {
+            let times = if suspect.seq == seq { suspect.times + 1 } else { 1 };
+            *suspect = Suspect { handling: 0, seq, times };
+        }
+    }
 }
 
 impl ChatEntry {

@@ -7,7 +7,7 @@ use super::browser_pool::Release;
 use super::chat::{self, ChatActor};
 use super::fairness::Fairness;
 use super::inbox::{Inbox, Permit};
-use super::living::{ChatEntry, Living, SessionEntry, lock};
+use super::living::{ChatEntry, Living, Poison, SessionEntry, lock};
 use super::session::{self, Control, SessionActor, Wish, new_entry};
 use crate::domain::ids::{ChatKey, SessionKey};
 use crate::domain::spec::SessionSpec;
@@ -18,7 +18,7 @@ use crate::supervise::{self, Exit, Supervision};
 use actix::prelude::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::oneshot;
 
 /// Creates a session. Not idempotent: the second of a name is refused. Sent by the handle.
@@ -80,13 +80,11 @@ pub struct WakeChat {
     pub chat: ChatKey,
 }
 
-/// A chat had nothing to do for a while. Sent by the chat.
+/// Puts chats to sleep that had nothing to do for a while. Idempotent. Sent by the app now and then: a timer of its own would
+/// cost each idle chat more memory than all the rest of it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct ChatIdle {
-    /// Which.
-    pub chat: ChatKey,
-}
+pub struct Sweep;
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -154,13 +152,15 @@ pub struct RegistryActor {
     fairness: Fairness,
     /// Sessions that were removed lately, oldest first.
     gone: VecDeque<SessionKey>,
+    /// What all chats share.
+    chat_deps: Option<Arc<chat::Deps>>,
 }
 
 impl RegistryActor {
     /// A registry over `deps.living`.
     #[must_use]
     pub fn new(deps: Deps) -> Self {
-        Self { deps, fairness: Fairness::default(), gone: VecDeque::new() }
+        Self { deps, fairness: Fairness::default(), gone: VecDeque::new(), chat_deps: None }
     }
 
     fn arbiter(&self) -> ArbiterHandle {
@@ -404,36 +404,39 @@ impl Handler<WakeChat> for RegistryActor {
         let entry = Arc::new(ChatEntry {
             addr: std::sync::OnceLock::new(),
             nudged: AtomicBool::new(false),
-            poison_seq: AtomicI64::new(0),
-            poison_count: AtomicU32::new(0),
+            touched: AtomicU64::new(self.deps.session.clock.now()),
+            poison: Poison::default(),
         });
-        let deps = chat::Deps {
-            clock: Arc::clone(&self.deps.session.clock),
-            store: Arc::clone(&self.deps.agent_store),
-            agents: Arc::clone(&self.deps.agents),
-            registry: ctx.address().downgrade(),
-            idle_ms: self.deps.policy.chat_idle_ms,
-            poison_limit: self.deps.policy.poison_limit,
-        };
+        let deps = Arc::clone(self.chat_deps.get_or_insert_with(|| {
+            Arc::new(chat::Deps {
+                clock: Arc::clone(&self.deps.session.clock),
+                store: Arc::clone(&self.deps.agent_store),
+                agents: Arc::clone(&self.deps.agents),
+                registry: ctx.address().downgrade(),
+                poison_limit: self.deps.policy.poison_limit,
+            })
+        }));
         self.deps.living.chats.insert(key, Arc::clone(&entry));
         // From now on a nudge asks again: what it is about may come after the actor's first look.
         self.deps.living.waking.remove(&key);
         let shell = Arc::clone(&entry);
         let addr = supervise::start(&self.arbiter(), "chat", self.deps.supervision.clone(), move |lifeline| {
-            ChatActor::new(key, deps.clone(), Arc::clone(&shell), lifeline)
+            ChatActor::new(key, Arc::clone(&deps), Arc::clone(&shell), lifeline)
         });
         let _ = entry.addr.set(addr);
     }
 }
 
-impl Handler<ChatIdle> for RegistryActor {
+impl Handler<Sweep> for RegistryActor {
     type Result = ();
 
-    fn handle(&mut self, idle: ChatIdle, ctx: &mut Context<Self>) {
-        self.fairness.spend(ctx);
-        let nudged = self.deps.living.chats.get(&idle.chat).is_some_and(|chat| chat.nudged.load(Ordering::Acquire));
-        if !nudged {
-            self.sleep(idle.chat);
+    fn handle(&mut self, _: Sweep, _: &mut Context<Self>) {
+        let (now, idle_ms) = (self.deps.session.clock.now(), self.deps.policy.chat_idle_ms);
+        let idle = self.deps.living.chats.iter().filter(|chat| {
+            !chat.nudged.load(Ordering::Acquire) && now.saturating_sub(chat.touched.load(Ordering::Acquire)) >= idle_ms
+        });
+        for chat in idle.map(|chat| *chat.key()).collect::<Vec<_>>() {
+            self.sleep(chat);
         }
     }
 }

@@ -145,7 +145,15 @@ impl SessionActor {
     #[must_use]
     pub fn new(deps: Deps, entry: Arc<SessionEntry>, lifeline: Lifeline) -> Self {
         let seed = u64::try_from(entry.spec().id.0.as_u128() & u128::from(u64::MAX)).unwrap_or_default();
-        Self { deps, entry, lifeline, rng: StdRng::seed_from_u64(seed), waiting: vec![], failed_probe: None, fairness: Fairness::default() }
+        Self {
+            deps,
+            entry,
+            lifeline,
+            rng: StdRng::seed_from_u64(seed),
+            waiting: vec![],
+            failed_probe: None,
+            fairness: Fairness::default(),
+        }
     }
 }
 
@@ -254,8 +262,8 @@ impl Handler<FromDriver> for SessionActor {
                 let now = self.deps.clock.now();
                 self.with_breaker(|machine| machine.restart.healthy(now));
                 let down = lock(&self.entry.down).take();
-                let recovered = down
-                    .map(|down| Recovery { cause: down.cause.to_owned(), ms: now.saturating_sub(down.since) });
+                let recovered =
+                    down.map(|down| Recovery { cause: down.cause.to_owned(), ms: now.saturating_sub(down.since) });
                 self.step(Input::DriverReady(from), ctx);
                 self.note(Step::Ready { recovered });
             }
@@ -499,7 +507,10 @@ impl SessionActor {
                     failpoint::pass("session.spawn");
                     let after = self.entry.view.borrow().exit.clone();
                     let failed = after.filter(|exit| exit.class() != ExitClass::Finished);
-                    self.note(Step::Started { incarnation: incarnation.0, cause: failed.map(|exit| exit.code().into()) });
+                    self.note(Step::Started {
+                        incarnation: incarnation.0,
+                        cause: failed.map(|exit| exit.code().into()),
+                    });
                     self.spawn_driver(incarnation, ctx);
                     self.watch_probe(incarnation, ctx);
                 }

@@ -127,9 +127,7 @@ impl EventKind {
     pub fn durable(&self) -> bool {
         !matches!(
             self,
-            Self::Presence { .. }
-                | Self::Supervised(_)
-                | Self::Status(StatusChange { status: Status::ScanQrCode, .. })
+            Self::Presence { .. } | Self::Supervised(_) | Self::Status(StatusChange { status: Status::ScanQrCode, .. })
         )
     }
 }

@@ -59,8 +59,8 @@ pub trait AgentStore: Send + Sync + 'static {
     /// The next signals after `handled`, in order, at most `limit`.
     fn pending(&self, chat: ChatKey, handled: i64, limit: u64) -> BoxFuture<'static, Result<Vec<Pending>, PortError>>;
 
-    /// Chats of a session with signals that their agents have not seen.
-    fn behind(&self, session: SessionKey) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>>;
+    /// Chats of all sessions with messages that their agents have not seen.
+    fn behind(&self) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>>;
 
     /// Stores state, mark and effects together, if the mark still is `expected`.
     ///
@@ -68,21 +68,27 @@ pub trait AgentStore: Send + Sync + 'static {
     fn commit(&self, commit: AgentCommit) -> BoxFuture<'static, Result<(), PortError>>;
 }
 
-/// What an agent's step leaves behind.
+/// What an agent's steps leave behind.
 #[derive(Clone, Debug)]
 pub struct AgentCommit {
     /// The chat.
     pub chat: ChatKey,
     /// The mark before.
     pub expected: i64,
-    /// The mark after: the place of the signal just handled.
-    pub handled: i64,
+    /// The signals that were handled, in order, with what is to be done for each; the mark moves to the last.
+    pub steps: Vec<(i64, Vec<Effect>)>,
+    /// Those of them that were set aside as dead letters.
+    pub poison: Vec<i64>,
     /// The new state.
     pub state: AgentState,
-    /// What is to be done.
-    pub effects: Vec<Effect>,
-    /// The signal was set aside as a dead letter.
-    pub poison: bool,
+}
+
+impl AgentCommit {
+    /// The mark after.
+    #[must_use]
+    pub fn handled(&self) -> i64 {
+        self.steps.last().map_or(self.expected, |(seq, _)| *seq)
+    }
 }
 
 /// Wakes the actor of a chat that has new signals. It never waits.

@@ -25,7 +25,7 @@ use wardroom_actors::ports::engine::Report;
 use wardroom_actors::ports::journal::{Entry, Journal};
 use wardroom_actors::ports::store::NewSession;
 use wardroom_actors::supervise::{Delays, Exit, Supervision};
-use wardroom_actors::testing::{FakeEngine, Memory, FakeLauncher, RecordingSink, Script, SharedClock};
+use wardroom_actors::testing::{FakeEngine, FakeLauncher, Memory, RecordingSink, Script, SharedClock};
 
 /// An agent that panics at the text `poison` and answers everything else.
 struct Picky;

@@ -1,6 +1,8 @@
 // The dashboard: sessions with live status, linking, a chat to try a message. Status, codes and messages arrive over the
 // socket; the API is asked for what was there before and for everything that changes something.
 
+import { draw, soon } from '/dashboard/supervision.js';
+
 const $ = (id) => document.getElementById(id);
 const sessions = new Map();
 const codes = new Map();
@@ -54,7 +56,7 @@ const element = (tag, text, className) => Object.assign(document.createElement(t
 function showSignIn() {
   socket?.close();
   socket = null;
-  $('house').hidden = $('sign-out').hidden = true;
+  $('house').hidden = $('sign-out').hidden = $('show-supervision').hidden = $('supervision').hidden = true;
   $('sign-in').hidden = false;
   $('key').focus();
 }
@@ -70,9 +72,19 @@ $('sign-out').addEventListener('click', doing($('sign-in-problem'), async () => 
 async function enter() {
   await loadSessions();
   $('sign-in').hidden = true;
-  $('house').hidden = $('sign-out').hidden = false;
+  $('sign-out').hidden = $('show-supervision').hidden = false;
+  show(false);
   listen();
 }
+
+// Either the sessions or the supervision tree.
+function show(supervision) {
+  $('house').hidden = supervision;
+  $('supervision').hidden = !supervision;
+  $('show-supervision').setAttribute('aria-pressed', String(supervision));
+  if (supervision) draw(ask).catch(() => {});
+}
+$('show-supervision').addEventListener('click', () => show($('supervision').hidden));
 
 // ---- the socket --------------------------------------------------------------------------------------------------
 function listen() {
@@ -90,11 +102,12 @@ function listen() {
     socket = null;
     $('line').textContent = 'The connection to the server is lost. Trying again…';
     $('line').hidden = false;
-    setTimeout(() => $('house').hidden || listen(), 1000);
+    setTimeout(() => $('sign-out').hidden || listen(), 1000);
   };
 }
 function hear({ event, session: name, payload, cursor: place }) {
   if (place) cursor = place;
+  if (event.startsWith('session.')) soon(ask);
   const session = sessions.get(name);
   switch (event) {
     case 'session.status':

@@ -1,13 +1,20 @@
 //! What agents remember, and what they still have to see.
 
-use crate::store::entity::{agent_state, chat_aliases, chats, dead_letters, journal, outbox, sessions};
-use crate::store::{Failure, Mode, Store, Tx};
+use crate::store::entity::{agent_state, chat_aliases, dead_letters, journal, outbox, sessions};
+use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
+use futures_util::FutureExt;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement,
+    TryInsertResult,
+};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
 use wardroom_actors::domain::event::EventKind;
-use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionKey, UserId};
+use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionId, SessionKey, TenantId, UserId};
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::failpoint;
 use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Pending};
@@ -49,7 +56,8 @@ impl Store {
         for row in rows {
             let kind = match self.open_row(chat.tenant, user, &row)? {
                 // What it stands for may be too old by now.
-                EventKind::Replay { of, .. } => match journal::Entity::find_by_id((chat.tenant.0, of)).one(&*tx).await? {
+                EventKind::Replay { of, .. } => match journal::Entity::find_by_id((chat.tenant.0, of)).one(&*tx).await?
+                {
                     Some(original) => self.open_row(chat.tenant, user, &original)?,
                     None => continue,
                 },
@@ -65,27 +73,30 @@ impl Store {
         Ok(signals)
     }
 
-    async fn commit_agent(&self, commit: AgentCommit) -> Result<(), Failure> {
-        let AgentCommit { chat, expected, handled, .. } = commit;
+    /// Commits a group of agents' steps in one transaction. One that was overtaken is left out and takes nobody else along.
+    async fn commit_agents(&self, commits: &[AgentCommit]) -> Result<Vec<bool>, Failure> {
         failpoint::pass("agent.commit");
-        let tx = Tx::tenant(self, chat.tenant, Mode::Write).await?;
-        let user = self.owner(&tx, chat.session_key()).await?;
+        let tx = Tx::system(self, Reason::GroupCommit, Mode::Write).await?;
+        let mut done = Vec::with_capacity(commits.len());
+        for commit in commits {
+            done.push(self.commit_agent(&tx, commit).await?);
+        }
+        tx.commit().await?;
+        failpoint::pass("agent.committed");
+        Ok(done)
+    }
+
+    /// False when the mark is not where it was expected, or the session is gone.
+    async fn commit_agent(&self, tx: &Tx, commit: &AgentCommit) -> Result<bool, Failure> {
+        let (chat, handled) = (commit.chat, commit.handled());
+        let user = match self.owner(tx, chat.session_key()).await {
+            Err(Failure::Gone) => return Ok(false),
+            owner => owner?,
+        };
         let label = Self::label(chat.tenant, user, Kind::AgentState, chat.chat);
         let state = self.vault.seal(&label, &commit.state.0)?;
-        let moved = agent_state::Entity::update_many()
-            .col_expr(agent_state::Column::HandledSeq, Expr::value(handled))
-            .col_expr(agent_state::Column::State, Expr::value(state.clone()))
-            .filter(agent_state::Column::TenantId.eq(chat.tenant.0))
-            .filter(agent_state::Column::SessionId.eq(chat.session.0))
-            .filter(agent_state::Column::ChatId.eq(chat.chat.0))
-            .filter(agent_state::Column::HandledSeq.eq(expected))
-            .exec(&*tx)
-            .await?;
-        if moved.rows_affected == 0 {
-            if expected != 0 {
-                return Err(Failure::Gone);
-            }
-            // The first signal of a chat. Somebody else's first signal makes this insert fail as a conflict.
+        let moved = if commit.expected == 0 {
+            // The first signal of a chat, if nobody else was faster.
             let row = agent_state::ActiveModel {
                 tenant_id: Set(chat.tenant.0),
                 session_id: Set(chat.session.0),
@@ -93,17 +104,33 @@ impl Store {
                 handled_seq: Set(handled),
                 state: Set(state),
             };
-            agent_state::Entity::insert(row).exec_without_returning(&*tx).await?;
+            use agent_state::Column::{ChatId, SessionId, TenantId};
+            let insert = agent_state::Entity::insert(row).on_conflict_do_nothing_on([TenantId, SessionId, ChatId]);
+            matches!(insert.exec_without_returning(&**tx).await?, TryInsertResult::Inserted(1))
+        } else {
+            let moved = agent_state::Entity::update_many()
+                .col_expr(agent_state::Column::HandledSeq, Expr::value(handled))
+                .col_expr(agent_state::Column::State, Expr::value(state))
+                .filter(agent_state::Column::TenantId.eq(chat.tenant.0))
+                .filter(agent_state::Column::SessionId.eq(chat.session.0))
+                .filter(agent_state::Column::ChatId.eq(chat.chat.0))
+                .filter(agent_state::Column::HandledSeq.eq(commit.expected))
+                .exec(&**tx)
+                .await?;
+            moved.rows_affected > 0
+        };
+        if !moved {
+            return Ok(false);
         }
-        if commit.poison {
-            self.set_aside(&tx, chat, handled).await?;
+        for seq in &commit.poison {
+            self.set_aside(tx, chat, *seq).await?;
         }
-        for (index, effect) in commit.effects.iter().enumerate() {
-            self.effect(&tx, chat, user, handled, index, effect).await?;
+        for (seq, effects) in &commit.steps {
+            for (index, effect) in effects.iter().enumerate() {
+                self.effect(tx, chat, user, *seq, index, effect).await?;
+            }
         }
-        tx.commit().await?;
-        failpoint::pass("agent.committed");
-        Ok(())
+        Ok(true)
     }
 
     async fn set_aside(&self, tx: &Tx, chat: ChatKey, seq: i64) -> Result<(), Failure> {
@@ -165,30 +192,74 @@ impl Store {
         Ok(())
     }
 
-    async fn chats_behind(&self, key: SessionKey) -> Result<Vec<ChatKey>, Failure> {
-        let tx = Tx::tenant(self, key.tenant, Mode::Read).await?;
-        let marks = agent_state::Entity::find()
-            .filter(agent_state::Column::TenantId.eq(key.tenant.0))
-            .filter(agent_state::Column::SessionId.eq(key.session.0))
-            .select_only()
-            .column(agent_state::Column::ChatId)
-            .column(agent_state::Column::HandledSeq)
-            .into_tuple::<(uuid::Uuid, i64)>()
-            .all(&*tx)
-            .await?;
-        let last = chats::Entity::find()
-            .filter(chats::Column::TenantId.eq(key.tenant.0))
-            .filter(chats::Column::SessionId.eq(key.session.0))
-            .select_only()
-            .column(chats::Column::Id)
-            .column(chats::Column::LastSeq)
-            .into_tuple::<(uuid::Uuid, i64)>()
-            .all(&*tx)
-            .await?;
-        let marks: std::collections::HashMap<_, _> = marks.into_iter().collect();
-        let behind = last.into_iter().filter(|(chat, seq)| marks.get(chat).copied().unwrap_or_default() < *seq);
-        let (tenant, session) = (key.tenant, key.session);
-        Ok(behind.map(|(chat, _)| ChatKey { tenant, session, chat: ChatUuid(chat) }).collect())
+    async fn chats_behind(&self) -> Result<Vec<ChatKey>, Failure> {
+        let tx = Tx::system(self, Reason::Boot, Mode::Read).await?;
+        let text = "SELECT chats.tenant_id, chats.session_id, chats.id FROM chats LEFT JOIN agent_state \
+                    ON agent_state.tenant_id = chats.tenant_id AND agent_state.session_id = chats.session_id \
+                    AND agent_state.chat_id = chats.id WHERE chats.last_seq > COALESCE(agent_state.handled_seq, 0)";
+        let rows = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), text)).await?;
+        let key = |row: &QueryResult| -> Result<ChatKey, DbErr> {
+            Ok(ChatKey {
+                tenant: TenantId(row.try_get("", "tenant_id")?),
+                session: SessionId(row.try_get("", "session_id")?),
+                chat: ChatUuid(row.try_get("", "id")?),
+            })
+        };
+        Ok(rows.iter().map(key).collect::<Result<_, _>>()?)
+    }
+}
+
+/// Commits that one transaction takes.
+const GROUP: usize = 100;
+/// Commits that may wait for the writer.
+const QUEUE: usize = 1024;
+
+type Waiting = (AgentCommit, oneshot::Sender<Result<(), PortError>>);
+
+/// The door to the one writer of agents' steps: what arrives while a commit is under way goes into the next one.
+pub(in crate::store) struct AgentWriter(mpsc::Sender<Waiting>, Mutex<Option<mpsc::Receiver<Waiting>>>);
+
+impl AgentWriter {
+    pub(in crate::store) fn new() -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        Self(queue, Mutex::new(Some(waiting)))
+    }
+
+    /// Starts the writer at the first use: only a server has agents.
+    fn queue(&self, store: &Store) -> mpsc::Sender<Waiting> {
+        let first = self.1.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waiting) = first {
+            store.spawn(write(store.clone(), waiting));
+        }
+        self.0.clone()
+    }
+}
+
+async fn write(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
+    while let Some(first) = waiting.recv().await {
+        let mut group = vec![first];
+        while group.len() < GROUP {
+            let Ok(next) = waiting.try_recv() else { break };
+            group.push(next);
+        }
+        let (commits, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        // A panic is an error of this group; the writer goes on.
+        let outcome = match AssertUnwindSafe(store.commit_agents(&commits)).catch_unwind().await {
+            Ok(outcome) => outcome.map_err(PortError::from),
+            Err(_) => Err(PortError::Unavailable),
+        };
+        match outcome {
+            Ok(done) => {
+                for (answer, done) in answers.into_iter().zip(done) {
+                    let _ = answer.send(if done { Ok(()) } else { Err(PortError::Conflict) });
+                }
+            }
+            Err(error) => {
+                for answer in answers {
+                    let _ = answer.send(Err(error));
+                }
+            }
+        }
     }
 }
 
@@ -203,13 +274,16 @@ impl AgentStore for Store {
         self.on_io(async move { store.signals(chat, handled, limit).await })
     }
 
-    fn behind(&self, session: SessionKey) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>> {
+    fn behind(&self) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>> {
         let store = self.clone();
-        self.on_io(async move { store.chats_behind(session).await })
+        self.on_io(async move { store.chats_behind().await })
     }
 
     fn commit(&self, commit: AgentCommit) -> BoxFuture<'static, Result<(), PortError>> {
-        let store = self.clone();
-        self.on_io(async move { store.commit_agent(commit).await })
+        let (queue, (answer, hear)) = (self.agents.queue(self), oneshot::channel());
+        Box::pin(async move {
+            queue.send((commit, answer)).await.map_err(|_| PortError::Unavailable)?;
+            hear.await.unwrap_or(Err(PortError::Unavailable))
+        })
     }
 }

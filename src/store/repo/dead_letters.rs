@@ -116,13 +116,7 @@ impl Store {
         }))
     }
 
-    async fn recorded(
-        &self,
-        tx: &Tx,
-        tenant: TenantId,
-        user: UserId,
-        seq: i64,
-    ) -> Result<Option<EventKind>, Failure> {
+    async fn recorded(&self, tx: &Tx, tenant: TenantId, user: UserId, seq: i64) -> Result<Option<EventKind>, Failure> {
         let row = journal::Entity::find_by_id((tenant.0, seq)).one(&**tx).await?;
         row.map(|row| self.open_row(tenant, user, &row)).transpose()
     }

@@ -183,7 +183,16 @@ impl House {
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let network = Network::start(dir.path(), free_port(), simulator).await;
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut house = Self { dir, network, server: None, http: free_port(), ops: free_port(), settings, webhooks: false, failpoint: None };
+        let mut house = Self {
+            dir,
+            network,
+            server: None,
+            http: free_port(),
+            ops: free_port(),
+            settings,
+            webhooks: false,
+            failpoint: None,
+        };
         house.open().await;
         house
     }

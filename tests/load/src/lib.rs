@@ -15,6 +15,7 @@
     reason = "a test kit says that something is wrong by panicking, prints for people, and lives in real time"
 )]
 
+pub mod bench;
 pub mod faults;
 pub mod house;
 pub mod postgres;

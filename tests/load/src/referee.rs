@@ -161,7 +161,8 @@ async fn webhook_rows(house: &House) -> HashMap<String, usize> {
     }
     let mut counts = HashMap::new();
     for row in ask("SELECT seq, message_id FROM journal WHERE kind = 'message'").await {
-        let (seq, id): (i64, Option<String>) = (row.try_get("", "seq").unwrap(), row.try_get("", "message_id").unwrap());
+        let (seq, id): (i64, Option<String>) =
+            (row.try_get("", "seq").unwrap(), row.try_get("", "message_id").unwrap());
         *counts.entry(id.unwrap_or_default()).or_default() += rows.get(&seq).copied().unwrap_or_default();
     }
     let _ = database.close().await;

@@ -102,12 +102,8 @@ async fn run(http: u16, network: u16, plan: Plan, stop: Arc<AtomicBool>) -> Outc
         outbound: Some(histogram()),
         ..Outcome::default()
     };
-    let shared = Arc::new(Shared {
-        players: plan.players.clone(),
-        due: Mutex::default(),
-        outcome: Mutex::new(outcome),
-        stop,
-    });
+    let shared =
+        Arc::new(Shared { players: plan.players.clone(), due: Mutex::default(), outcome: Mutex::new(outcome), stop });
     let listeners: Vec<_> =
         (0..plan.players.len()).map(|place| tokio::spawn(listen(http, Arc::clone(&shared), place))).collect();
     let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
@@ -139,7 +135,14 @@ async fn run(http: u16, network: u16, plan: Plan, stop: Arc<AtomicBool>) -> Outc
     std::mem::take(&mut *shared.outcome.lock().unwrap())
 }
 
-async fn send_in(client: reqwest::Client, network: u16, shared: Arc<Shared>, place: usize, nonce: String, due: Instant) {
+async fn send_in(
+    client: reqwest::Client,
+    network: u16,
+    shared: Arc<Shared>,
+    place: usize,
+    nonce: String,
+    due: Instant,
+) {
     let player = &shared.players[place];
     shared.due.lock().unwrap().insert(nonce.clone(), (place, due));
     let url = format!("http://127.0.0.1:{network}/api/phones/{}/messages", player.other);
@@ -182,7 +185,8 @@ async fn listen(http: u16, shared: Arc<Shared>, place: usize) {
         request.headers_mut().insert("x-api-key", player.key.parse().unwrap());
         if let Ok((mut socket, _)) = tokio_tungstenite::connect_async(request).await {
             while let Some(Ok(frame)) = socket.next().await {
-                let Ok(event) = frame.to_text().map(|text| serde_json::from_str::<Value>(text).unwrap_or_default()) else {
+                let Ok(event) = frame.to_text().map(|text| serde_json::from_str::<Value>(text).unwrap_or_default())
+                else {
                     continue;
                 };
                 if let Some(now) = event["cursor"].as_str() {

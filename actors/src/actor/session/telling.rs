@@ -2,7 +2,7 @@
 
 use super::SessionActor;
 use crate::actor::living::lock;
-use crate::domain::event::{Event, EventKind, Step, StatusChange};
+use crate::domain::event::{Event, EventKind, StatusChange, Step};
 use crate::domain::exit::ExitReason;
 use crate::domain::ids::event_id;
 use crate::domain::session::Status;

@@ -31,10 +31,12 @@ pub fn belongings(house: &House) -> Belongings {
     let proc = Path::new("/proc").join(house.pid().to_string());
     let children = |pid: u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields: Vec<_> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+        let fields: Vec<_> =
+            stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
         (fields.first() == Some(&"Z")) && fields.get(1).is_some_and(|parent| *parent == house.pid().to_string())
     };
-    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let listening = |file: &str| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
         text.lines().filter(|line| line.split_whitespace().nth(3) == Some("0A")).count()

@@ -2,7 +2,10 @@
 
 pub mod cycles;
 pub mod kills;
+pub mod mutations;
 pub mod recovery;
+pub mod sockets;
+pub mod starvation;
 pub mod store;
 
 use crate::house::{House, KEY};

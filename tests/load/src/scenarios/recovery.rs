@@ -24,7 +24,7 @@ pub struct Size {
 }
 
 /// What one kind of fault did.
-pub struct Result {
+pub struct Struck {
     /// Which.
     pub fault: Fault,
     /// How it went for each session.
@@ -38,7 +38,7 @@ pub struct Result {
 }
 
 /// Runs one kind of fault in a house of its own.
-pub async fn run(fault: Fault, size: &Size) -> Result {
+pub async fn run(fault: Fault, size: &Size) -> Struck {
     let mut settings = vec![
         ("WARDROOM__POOL__SESSIONS_PER_USER", "20".to_owned()),
         ("WARDROOM__POOL__WARM_SPARES", "0".to_owned()),
@@ -72,5 +72,5 @@ pub async fn run(fault: Fault, size: &Size) -> Result {
     let verdict = judge(&house, &players, &sent, Duration::from_secs(60)).await;
     let after = house.branch(&untouched.key, &untouched.session).await["incarnation"].as_u64().unwrap();
     let untouched = (latency(&calm.inbound[0]), latency(&stormy.inbound[0]));
-    Result { fault, courses, untouched, verdict, noticed: after - before }
+    Struck { fault, courses, untouched, verdict, noticed: after - before }
 }

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// What a run brought.
-pub struct Result {
+pub struct Outage {
     /// Requests that were refused with 429 or 503 meanwhile.
     pub refused: usize,
     /// What the referee found.
@@ -27,7 +27,8 @@ async fn refusal(house: &House, player: &Player) {
     until("a request is refused", Duration::from_secs(90), || async {
         let body = json!({"session": player.session, "chatId": format!("{}@c.us", player.other), "text": "a probe"});
         let url = format!("http://127.0.0.1:{}/api/sendText", house.http);
-        let request = reqwest::Client::new().post(url).header("x-api-key", &player.key).header("prefer", "respond-async");
+        let request =
+            reqwest::Client::new().post(url).header("x-api-key", &player.key).header("prefer", "respond-async");
         let answer = Answer::of(request.json(&body).send().await.unwrap()).await;
         if answer.status != 503 {
             return None;
@@ -44,7 +45,7 @@ async fn under_traffic<F: Future<Output = ()>>(
     players: &[Player],
     per_second: f64,
     trouble: impl FnOnce() -> F,
-) -> Result {
+) -> Outage {
     let plan = Plan { players: players.to_vec(), per_second, name: "store".to_owned() };
     let traffic = Traffic::start(house, plan);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -58,15 +59,14 @@ async fn under_traffic<F: Future<Output = ()>>(
         .await;
     }
     let verdict = judge(house, players, &outcome.sent, Duration::from_secs(60)).await;
-    Result { refused: outcome.refused, verdict }
+    Outage { refused: outcome.refused, verdict }
 }
 
 /// PostgreSQL is stopped and started again.
-pub async fn postgres_restarts() -> Result {
+pub async fn postgres_restarts() -> Outage {
     let mut postgres = Postgres::start().await;
     let url = postgres.url();
-    let mut house =
-        House::with(&[SETTINGS[0], ("WARDROOM__DATABASE__URL", &url)], &[]).await;
+    let mut house = House::with(&[SETTINGS[0], ("WARDROOM__DATABASE__URL", &url)], &[]).await;
     house.webhooks = true;
     let players = link(&house, 2).await;
     progress("PostgreSQL is stopped for three seconds");
@@ -80,7 +80,7 @@ pub async fn postgres_restarts() -> Result {
 }
 
 /// Another process holds SQLite's write lock.
-pub async fn sqlite_is_locked() -> Result {
+pub async fn sqlite_is_locked() -> Outage {
     use sea_orm::{ConnectionTrait, Database};
     let mut house = House::with(&SETTINGS, &[]).await;
     house.webhooks = true;
@@ -102,7 +102,7 @@ pub async fn sqlite_is_locked() -> Result {
 }
 
 /// A small file system that is filled to the last byte.
-pub async fn disk_is_full() -> Option<Result> {
+pub async fn disk_is_full() -> Option<Outage> {
     let mount = Mount::tmpfs("96m")?;
     let database = format!("sqlite://{}", mount.path.join("wardroom.db").display());
     let mut house = House::with(&[SETTINGS[0], ("WARDROOM__DATABASE__URL", &database)], &[]).await;

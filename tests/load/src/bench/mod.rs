@@ -1,0 +1,21 @@
+//! The figures of the kernel, each beside a baseline of the same run.
+
+pub mod boot;
+pub mod flood;
+pub mod idle;
+pub mod kernel;
+pub mod pipeline;
+pub mod restart;
+pub mod routing;
+
+/// The middle one.
+pub fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+/// Resident memory of a process, in bytes.
+pub fn resident(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}

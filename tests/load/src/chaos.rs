@@ -1,0 +1,119 @@
+//! Everything that can go wrong, in full, with what the promises say beside what was measured.
+
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use wardroom_load::bench::flood;
+use wardroom_load::faults::Fault;
+use wardroom_load::report::{latency, table};
+use wardroom_load::scenarios::kills::{Kills, Phase};
+use wardroom_load::scenarios::recovery::{self, Size};
+use wardroom_load::scenarios::{cycles, mutations, starvation, store};
+
+pub fn run(runtime: &Runtime, seed: u64, only: Option<&str>) {
+    println!("seed {seed}");
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    if wanted("faults") {
+        runtime.block_on(faults());
+    }
+    if wanted("kills") {
+        runtime.block_on(kills(seed));
+    }
+    if wanted("store") {
+        runtime.block_on(stores());
+    }
+    if wanted("starvation") {
+        let (exits, verdict) = runtime.block_on(starvation::run(Duration::from_secs(120)));
+        println!("120 s without CPU: {exits} drivers ended; {verdict}");
+        assert_eq!(exits, 0, "a false alarm");
+        verdict.assert_clean();
+    }
+    if wanted("cycles") {
+        let (before, after) = runtime.block_on(cycles::run(1000));
+        println!("1,000 starts and stops: {before:?} → {after:?}");
+        assert!(cycles::is_clean(&before, &after));
+    }
+    if wanted("flood") {
+        flooding();
+    }
+    if wanted("mutations") {
+        for (name, caught) in mutations::run() {
+            println!("mutation {name}: {}", if caught { "caught" } else { "NOT caught" });
+            assert!(caught);
+        }
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.2}", duration.as_secs_f64())
+}
+
+/// The first fault after a minute of health, at five of six linked sessions at once.
+async fn faults() {
+    let size = Size { sessions: 5, health: Duration::from_secs(62), per_second: 10.0, reset_after: None };
+    let mut rows = vec![];
+    for fault in Fault::ALL {
+        let result = recovery::run(fault, &size).await;
+        let worst = |of: fn(&wardroom_load::faults::Course) -> Duration| result.courses.iter().map(of).max().unwrap();
+        let (detected, recovered) = (worst(|one| one.detected), worst(|one| one.recovered));
+        rows.push(vec![
+            fault.name().to_owned(),
+            format!("{} (≤ {})", seconds(detected), seconds(fault.detection_goal())),
+            format!("{} (≤ 5)", seconds(recovered)),
+            format!("{} → {}", result.untouched.0["p99"], result.untouched.1["p99"]),
+            result.verdict.to_string(),
+        ]);
+        result.verdict.assert_clean();
+        assert_eq!(result.noticed, 0);
+    }
+    table(&["fault", "detected, s, worst of 5", "WORKING again, s", "untouched p99, ms", "referee"], &rows);
+}
+
+/// At least ten kills in each phase.
+async fn kills(seed: u64) {
+    let mut kills = Kills::begin(seed).await;
+    for _ in 0..10 {
+        for phase in Phase::ALL {
+            kills.kill(phase).await;
+        }
+    }
+    let verdict = kills.judge().await;
+    println!(
+        "{} kills under {} messages: {verdict}; {} newcomers scanned again",
+        kills.done,
+        kills.messages(),
+        kills.scanned_again
+    );
+    verdict.assert_clean();
+}
+
+async fn stores() {
+    let mut rows = vec![];
+    let mut row = |name: &str, result: store::Outage| {
+        result.verdict.assert_clean();
+        assert!(result.refused > 0);
+        rows.push(vec![name.to_owned(), result.refused.to_string(), result.verdict.to_string()]);
+    };
+    row("PostgreSQL restarted", store::postgres_restarts().await);
+    row("SQLite locked by another process", store::sqlite_is_locked().await);
+    if let Some(result) = store::disk_is_full().await {
+        row("disk full", result);
+    }
+    table(&["trouble", "requests told to come back", "referee"], &rows);
+}
+
+fn flooding() {
+    let result = flood::run(Duration::from_secs(60));
+    let (calm, stormy) = (latency(&result.neighbour.0), latency(&result.neighbour.1));
+    println!(
+        "flood of {:.0} × capacity: {} sent = {} done + {} refused; memory grew by {} MB; neighbour p99 {} → {} ms",
+        result.times_capacity,
+        result.sent,
+        result.done,
+        result.refused,
+        result.growth >> 20,
+        calm["p99"],
+        stormy["p99"]
+    );
+    assert_eq!(result.sent, result.done + result.refused);
+    assert!(result.growth <= 64 << 20);
+}

@@ -1,0 +1,85 @@
+//! The figures of the kernel.
+
+use std::process::Command;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use wardroom_load::bench::{boot, idle, pipeline, restart, routing};
+use wardroom_load::report::{latency, progress, table};
+
+/// Bytes per idle chat.
+pub fn idle(kind: &str) -> f64 {
+    if kind == "kernel" { idle::kernel() } else { idle::plain() }
+}
+
+/// A fresh process, because memory that is given back does not show.
+fn idle_elsewhere(kind: &str) -> f64 {
+    let program = std::env::current_exe().unwrap();
+    let out = Command::new(program).args(["idle", kind]).output().unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().parse().unwrap()
+}
+
+pub fn run(runtime: &Runtime, only: Option<&str>) {
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    let mut rows = vec![];
+    let mut row = |cells: [String; 4]| rows.push(cells.to_vec());
+    if wanted("routing") {
+        for threads in [1, 2] {
+            progress(&format!("routing on {threads} thread(s)"));
+            let (ours, plain) = routing::run(threads);
+            row([
+                format!("routed messages per second, 10,000 chats, {threads} thread(s)"),
+                format!("{ours:.0}"),
+                format!("plain tokio registry: {plain:.0}"),
+                format!("{:.2} (goal ≥ 1.0)", ours / plain),
+            ]);
+        }
+    }
+    if wanted("idle") {
+        progress("idle chats");
+        let (ours, plain) = (idle_elsewhere("kernel"), idle_elsewhere("plain"));
+        row([
+            "bytes per idle chat, 100,000 chats".into(),
+            format!("{ours:.0}"),
+            format!("tokio task with a channel: {plain:.0}"),
+            "goal ≤ 1,536".into(),
+        ]);
+    }
+    if wanted("restart") {
+        progress("restarts after a panic");
+        let (ours, plain) = restart::run(2000);
+        let micros = |nanos: u64| format!("{:.1}", nanos as f64 / 1000.0);
+        row([
+            "restart after a panic, µs, p50 / p99".into(),
+            format!("{} / {}", micros(ours.value_at_quantile(0.5)), micros(ours.value_at_quantile(0.99))),
+            format!(
+                "task spawned again by its watcher: {} / {}",
+                micros(plain.value_at_quantile(0.5)),
+                micros(plain.value_at_quantile(0.99))
+            ),
+            "goal ≤ 50".into(),
+        ]);
+    }
+    if wanted("pipeline") {
+        for rate in [5_000, 3_000, 1_000] {
+            progress(&format!("inbound to outbox at {rate} per second"));
+            let result = pipeline::run(rate, Duration::from_secs(10));
+            let times = latency(&result.latency);
+            row([
+                format!("inbound → journal → agent → outbox, offered {rate}/s: done per second, p50 / p99 ms"),
+                format!("{:.0}, {} / {}", result.per_second, times["p50"], times["p99"]),
+                format!("fdatasync of the same disk: {:.0}/s", pipeline::syncs_per_second()),
+                "goal 5,000/s, p99 ≤ 40 ms".into(),
+            ]);
+        }
+    }
+    if wanted("boot") {
+        let (few, many) = runtime.block_on(boot::run(20, 10_000));
+        row([
+            "start with 10,000 registered sessions of which 20 linked: ready, all WORKING".into(),
+            format!("{:.2?}, {:.1?}", many.ready, many.working),
+            format!("with the 20 alone: {:.2?}, {:.1?}", few.ready, few.working),
+            "goal ≤ 1 s, ≤ 12 s".into(),
+        ]);
+    }
+    table(&["figure", "Wardroom", "baseline of the same run", "goal"], &rows);
+}

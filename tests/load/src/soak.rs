@@ -1,0 +1,63 @@
+//! Half load for a long time. Resident memory may grow by one percent per hour after warm-up, descriptors and processes not at all.
+
+use std::time::{Duration, Instant};
+use wardroom_load::bench::resident;
+use wardroom_load::house::House;
+use wardroom_load::referee::judge;
+use wardroom_load::report::{latency, progress, table};
+use wardroom_load::scenarios::cycles::belongings;
+use wardroom_load::scenarios::link;
+use wardroom_load::traffic::{Plan, Traffic};
+
+/// Messages per second in each direction: half of what five sessions of this machine bear.
+const RATE: f64 = 25.0;
+
+/// Percent per hour by which a series grows: the slope of its least-squares line over its mean.
+fn slope(samples: &[(f64, f64)]) -> f64 {
+    let n = samples.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| samples.iter().map(of).sum::<f64>() / n;
+    let (hours, values) = (mean(|one| one.0), mean(|one| one.1));
+    let above = samples.iter().map(|(x, y)| (x - hours) * (y - values)).sum::<f64>();
+    let below = samples.iter().map(|(x, _)| (x - hours).powi(2)).sum::<f64>();
+    above / below / values * 100.0
+}
+
+pub async fn run(minutes: u64) {
+    let settings = [("WARDROOM__POOL__SESSIONS_PER_USER", "20"), ("WARDROOM__POOL__WARM_SPARES", "0")];
+    let mut house = House::with(&settings, &[]).await;
+    house.webhooks = true;
+    let players = link(&house, 5).await;
+    let traffic = Traffic::start(&house, Plan { players: players.clone(), per_second: RATE, name: "soak".to_owned() });
+    // A third is warm-up: caches fill, allocators find their size.
+    let (begun, warm) = (Instant::now(), Duration::from_secs(minutes * 60 / 3));
+    let (mut memory, mut first) = (vec![], None);
+    while begun.elapsed() < Duration::from_secs(minutes * 60) {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        if begun.elapsed() < warm {
+            continue;
+        }
+        let now = belongings(&house);
+        memory.push((begun.elapsed().as_secs_f64() / 3600.0, resident(house.pid()) as f64));
+        if memory.len() % 30 == 1 {
+            progress(&format!("{:?}: {} MB, {now:?}", begun.elapsed(), resident(house.pid()) >> 20));
+        }
+        first.get_or_insert(now);
+    }
+    let (first, last) = (first.unwrap(), belongings(&house));
+    let outcome = traffic.stop().await;
+    let verdict = judge(&house, &players, &outcome.sent, Duration::from_secs(60)).await;
+    let slope = slope(&memory);
+    let times = latency(&outcome.all_inbound());
+    table(
+        &["soak", "value"],
+        &[
+            vec!["minutes at".into(), format!("{minutes}, {RATE} messages per second each way, 5 sessions")],
+            vec!["messages".into(), verdict.to_string()],
+            vec!["phone → socket, p50 / p99".into(), format!("{} / {} ms", times["p50"], times["p99"])],
+            vec!["resident memory after warm-up, slope".into(), format!("{slope:.2} % per hour")],
+            vec!["descriptors, threads, browsers".into(), format!("{first:?} → {last:?}")],
+        ],
+    );
+    verdict.assert_clean();
+    assert!(last.descriptors <= first.descriptors + 8 && last.browsers == first.browsers && last.zombies == 0);
+}
