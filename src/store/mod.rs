@@ -12,12 +12,13 @@ mod tx;
 pub use tx::{Mode, Reason, Tx, classify, is_unique_violation};
 
 use crate::vault::{Kind, Label, Sealed, Vault};
+use dashmap::DashMap;
 use sea_orm::{ActiveValue::Set, ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, EntityTrait};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use wardroom_actors::domain::ids::{NodeId, TenantId, UserId};
+use wardroom_actors::domain::ids::{NodeId, SessionKey, TenantId, UserId};
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::{BoxFuture, PortError};
 use wardroom_migrations::{Migrator, MigratorTrait};
@@ -98,6 +99,8 @@ pub struct Inner {
     journal_reserved: AtomicI64,
     /// Last place given out in the outbox.
     outbox_seq: AtomicI64,
+    /// Whose each session is, as far as that was needed.
+    owners: DashMap<SessionKey, UserId>,
     /// The writer of agents' steps.
     agents: repo::agents::AgentWriter,
 }
@@ -188,6 +191,7 @@ impl Store {
             journal_seq: AtomicI64::new(0),
             journal_reserved: AtomicI64::new(0),
             outbox_seq: AtomicI64::new(0),
+            owners: DashMap::new(),
             agents: repo::agents::AgentWriter::new(),
         };
         let mut store = Self(Arc::new(inner));

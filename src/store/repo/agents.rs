@@ -10,6 +10,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement,
     TryInsertResult,
 };
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
@@ -21,11 +22,18 @@ use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Pending};
 use wardroom_actors::ports::{BoxFuture, PortError};
 
 impl Store {
-    /// The user whose data key seals what belongs to the session.
+    /// The user whose data key seals what belongs to the session. A session never changes hands.
     async fn owner(&self, tx: &Tx, key: SessionKey) -> Result<UserId, Failure> {
+        if let Some(user) = self.owners.get(&key) {
+            return Ok(*user);
+        }
         let row = sessions::Entity::find_by_id((key.tenant.0, key.session.0)).one(&**tx).await?;
         let user = UserId(row.ok_or(Failure::Gone)?.user_id);
         self.need_dek(tx, key.tenant, user).await?;
+        if self.owners.len() > OWNERS {
+            self.owners.clear();
+        }
+        self.owners.insert(key, user);
         Ok(user)
     }
 
@@ -74,12 +82,17 @@ impl Store {
     }
 
     /// Commits a group of agents' steps in one transaction. One that was overtaken is left out and takes nobody else along.
-    async fn commit_agents(&self, commits: &[AgentCommit]) -> Result<Vec<bool>, Failure> {
+    async fn commit_agents(&self, aliases: &mut Names, commits: &[AgentCommit]) -> Result<Vec<bool>, Failure> {
         failpoint::pass("agent.commit");
         let tx = Tx::system(self, Reason::GroupCommit, Mode::Write).await?;
-        let mut done = Vec::with_capacity(commits.len());
+        let (mut done, mut rows) = (Vec::with_capacity(commits.len()), vec![]);
         for commit in commits {
-            done.push(self.commit_agent(&tx, commit).await?);
+            done.push(self.commit_agent(&tx, aliases, commit, &mut rows).await?);
+        }
+        if !rows.is_empty() {
+            use outbox::Column::{Dedupe, SessionId, TenantId};
+            let insert = outbox::Entity::insert_many(rows).on_conflict_do_nothing_on([TenantId, SessionId, Dedupe]);
+            insert.exec_without_returning(&*tx).await?;
         }
         tx.commit().await?;
         failpoint::pass("agent.committed");
@@ -87,7 +100,13 @@ impl Store {
     }
 
     /// False when the mark is not where it was expected, or the session is gone.
-    async fn commit_agent(&self, tx: &Tx, commit: &AgentCommit) -> Result<bool, Failure> {
+    async fn commit_agent(
+        &self,
+        tx: &Tx,
+        aliases: &mut Names,
+        commit: &AgentCommit,
+        rows: &mut Vec<outbox::ActiveModel>,
+    ) -> Result<bool, Failure> {
         let (chat, handled) = (commit.chat, commit.handled());
         let user = match self.owner(tx, chat.session_key()).await {
             Err(Failure::Gone) => return Ok(false),
@@ -127,7 +146,7 @@ impl Store {
         }
         for (seq, effects) in &commit.steps {
             for (index, effect) in effects.iter().enumerate() {
-                self.effect(tx, chat, user, *seq, index, effect).await?;
+                rows.push(self.effect(tx, aliases, (chat, user), (*seq, index), effect).await?);
             }
         }
         Ok(true)
@@ -145,32 +164,22 @@ impl Store {
         Ok(())
     }
 
-    /// Puts an effect into the outbox; its id is (seq, index), so that it cannot be put there twice.
+    /// The row of an effect; its id is (seq, index), so that it cannot be there twice.
     async fn effect(
         &self,
         tx: &Tx,
-        chat: ChatKey,
-        user: UserId,
-        seq: i64,
-        index: usize,
+        aliases: &mut Names,
+        (chat, user): (ChatKey, UserId),
+        (seq, index): (i64, usize),
         effect: &Effect,
-    ) -> Result<(), Failure> {
+    ) -> Result<outbox::ActiveModel, Failure> {
         let id = self.next_outbox_id();
         let (kind, alias, plain) = match effect {
-            Effect::Send { text } => {
-                let alias = chat_aliases::Entity::find()
-                    .filter(chat_aliases::Column::TenantId.eq(chat.tenant.0))
-                    .filter(chat_aliases::Column::SessionId.eq(chat.session.0))
-                    .filter(chat_aliases::Column::ChatId.eq(chat.chat.0))
-                    .order_by_asc(chat_aliases::Column::Alias)
-                    .one(&**tx)
-                    .await?;
-                ("send", alias.map(|row| row.alias), text.clone().into_bytes())
-            }
+            Effect::Send { text } => ("send", self.alias(tx, aliases, chat).await?, text.clone().into_bytes()),
             Effect::Webhook { .. } => ("webhook", None, serde_json::to_vec(effect).map_err(|_| Failure::Strange)?),
         };
         let label = Self::label(chat.tenant, user, Kind::Outbox, id);
-        let row = outbox::ActiveModel {
+        Ok(outbox::ActiveModel {
             tenant_id: Set(chat.tenant.0),
             id: Set(id),
             session_id: Set(chat.session.0),
@@ -185,11 +194,28 @@ impl Store {
             attempts: Set(0),
             created_at: Set(self.now()),
             updated_at: Set(self.now()),
-        };
-        use outbox::Column::{Dedupe, SessionId, TenantId};
-        let insert = outbox::Entity::insert(row).on_conflict_do_nothing_on([TenantId, SessionId, Dedupe]);
-        insert.exec_without_returning(&**tx).await?;
-        Ok(())
+        })
+    }
+
+    /// An id under which the network knows a chat. Once it is one, it stays one.
+    async fn alias(&self, tx: &Tx, known: &mut Names, chat: ChatKey) -> Result<Option<String>, Failure> {
+        if let Some(alias) = known.get(&chat) {
+            return Ok(Some(alias.clone()));
+        }
+        let found = chat_aliases::Entity::find()
+            .filter(chat_aliases::Column::TenantId.eq(chat.tenant.0))
+            .filter(chat_aliases::Column::SessionId.eq(chat.session.0))
+            .filter(chat_aliases::Column::ChatId.eq(chat.chat.0))
+            .order_by_asc(chat_aliases::Column::Alias)
+            .one(&**tx)
+            .await?;
+        if let Some(row) = &found {
+            if known.len() > NAMES {
+                known.clear();
+            }
+            known.insert(chat, row.alias.clone());
+        }
+        Ok(found.map(|row| row.alias))
     }
 
     async fn chats_behind(&self) -> Result<Vec<ChatKey>, Failure> {
@@ -209,8 +235,15 @@ impl Store {
     }
 }
 
+/// Ids of chats, as far as the writer has needed them.
+type Names = HashMap<ChatKey, String>;
+
+/// Ids that are remembered; above that all are forgotten.
+const NAMES: usize = 100_000;
+/// Sessions whose owners are remembered; above that all are forgotten.
+const OWNERS: usize = 100_000;
 /// Commits that one transaction takes.
-const GROUP: usize = 100;
+const GROUP: usize = 250;
 /// Commits that may wait for the writer.
 const QUEUE: usize = 1024;
 
@@ -236,6 +269,7 @@ impl AgentWriter {
 }
 
 async fn write(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
+    let mut aliases = Names::new();
     while let Some(first) = waiting.recv().await {
         let mut group = vec![first];
         while group.len() < GROUP {
@@ -244,7 +278,7 @@ async fn write(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
         }
         let (commits, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         // A panic is an error of this group; the writer goes on.
-        let outcome = match AssertUnwindSafe(store.commit_agents(&commits)).catch_unwind().await {
+        let outcome = match AssertUnwindSafe(store.commit_agents(&mut aliases, &commits)).catch_unwind().await {
             Ok(outcome) => outcome.map_err(PortError::from),
             Err(_) => Err(PortError::Unavailable),
         };

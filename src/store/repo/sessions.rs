@@ -154,7 +154,10 @@ impl Store {
         }
         purge!(journal, outbox, agent_state, dead_letters, chat_aliases, chats);
         sessions::Entity::delete_many().filter(is(key)).exec(&*tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        // Whatever is still on its way finds no owner, and leaves no row behind.
+        self.owners.remove(&key);
+        Ok(())
     }
 }
 
