@@ -113,16 +113,52 @@ fn the_breaker_lets_exactly_one_probe_through() {
     }
 }
 
+const POLICY: RestartPolicy = RestartPolicy {
+    backoff: BackoffPolicy { base_ms: 1000, cap_ms: 300_000, reset_after_ms: 60_000 },
+    max_failures: 5,
+    window_ms: 60_000,
+    breaker: BreakerPolicy { open_ms: 60_000, open_cap_ms: 900_000, probe_timeout_ms: 90_000 },
+};
+
+#[test]
+fn a_thousand_sessions_dropped_at_once_come_back_evenly() {
+    for (mut rng, _) in traces(0).take(100) {
+        let mut pacing = Pacing::per_second(20);
+        let mut sessions: Vec<_> = (0..1000).map(|_| Restart::new(POLICY)).collect();
+        // What happens next, in its order: a driver ends, or a start is asked for.
+        let mut agenda: std::collections::BTreeSet<(u64, usize, bool)> = (0..1000).map(|one| (0, one, true)).collect();
+        let (mut starts, mut back) = (vec![], 0_u64);
+        while let Some((now, one, ended)) = agenda.pop_first() {
+            if ended {
+                let Decision::RetryAt(at) = sessions[one].exited(ExitClass::Transient, now, &mut rng) else {
+                    panic!("the breaker opened after a failure or two");
+                };
+                agenda.insert((at, one, false));
+                continue;
+            }
+            let start = pacing.place(now);
+            starts.push(start);
+            // A start takes up to five seconds, and one in ten fails.
+            let known = start + rng.random_range(1000..5000);
+            if rng.random_bool(0.1) {
+                agenda.insert((known, one, true));
+            } else {
+                sessions[one].healthy(known);
+                back = back.max(known);
+            }
+        }
+        assert!(back <= 90_000, "all are back after {back} ms");
+        for at in &starts {
+            let second = starts.iter().filter(|other| **other >= *at && **other < at + 1000).count();
+            assert!(second <= 21, "{second} starts in a second");
+        }
+    }
+}
+
 #[test]
 fn a_failing_session_makes_at_most_the_starts_that_the_policy_allows() {
-    let policy = RestartPolicy {
-        backoff: BackoffPolicy { base_ms: 1000, cap_ms: 300_000, reset_after_ms: 60_000 },
-        max_failures: 5,
-        window_ms: 60_000,
-        breaker: BreakerPolicy { open_ms: 60_000, open_cap_ms: 900_000, probe_timeout_ms: 90_000 },
-    };
     for (mut rng, _) in traces(0).take(10_000) {
-        let (mut restart, mut now, mut starts) = (Restart::new(policy), 0_u64, vec![]);
+        let (mut restart, mut now, mut starts) = (Restart::new(POLICY), 0_u64, vec![]);
         while now < 3_600_000 {
             if restart.may_start(now) {
                 starts.push(now);

@@ -34,7 +34,12 @@ impl From<CdpError> for PageError {
         match error {
             CdpError::JavascriptException(_) => Self::Threw("while evaluating".to_owned()),
             CdpError::Timeout => Self::TimedOut,
-            _ => Self::Gone,
+            // Chromium's own words, as when a document goes away under a call; nothing of the page is in them.
+            CdpError::Chrome(error) => Self::Threw(error.message.chars().take(200).collect()),
+            other => {
+                tracing::debug!(kind = ?std::mem::discriminant(&other), "the connection to a browser is gone");
+                Self::Gone
+            }
         }
     }
 }
