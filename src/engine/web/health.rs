@@ -2,7 +2,7 @@
 //! answer behind it, a worker that uses too much.
 
 use super::driver::Live;
-use super::process::{members, used, waited};
+use super::process::{Turns, members, turns, used};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,8 +16,10 @@ use wardroom_actors::ports::worker::Usage;
 const PATIENCE: Duration = Duration::from_millis(4500);
 /// How long it is looked at. Both together are less than three heartbeats.
 const LOOK: Duration = Duration::from_secs(1);
-/// A page that waited for a CPU for this share of a look is starved, not hung.
-const STARVED_PERCENT: u64 = 40;
+/// A process that waited for a CPU for this share of a look and ran for less than that one is starved, not hung. One that ran for
+/// longer had time enough for an answer: pages that spin take the CPU from each other and are hung all the same.
+const WAITED_PERCENT: u64 = 40;
+const RAN_PERCENT: u64 = 20;
 /// How long the network may take to answer a probe.
 const PROBE: Duration = Duration::from_secs(2);
 /// Clock ticks per second on Linux, whatever the kernel's own frequency is.
@@ -45,25 +47,24 @@ pub(super) async fn patiently<T>(live: &Live, answer: impl Future<Output = T>) -
 /// A stretch of time in which a worker may have had no CPU.
 pub(super) struct Look {
     at: u64,
-    waited: HashMap<u32, u64>,
+    turns: HashMap<u32, Turns>,
 }
 
 impl Look {
     pub fn begin(live: &Live) -> Self {
         let pids = live.worker.pid().map(members).unwrap_or_default();
-        Self { at: live.shared.clock.now(), waited: waited(&pids) }
+        Self { at: live.shared.clock.now(), turns: turns(&pids) }
     }
 
-    /// Whether one of the processes waited for much of the time since then.
+    /// Whether one of the processes had no CPU for much of the time since then.
     pub fn starved(&self, live: &Live) -> bool {
-        let elapsed = live.shared.clock.now().saturating_sub(self.at);
-        let pids: Vec<_> = self.waited.keys().copied().collect();
-        let longest = waited(&pids)
-            .into_iter()
-            .map(|(pid, now)| now.saturating_sub(self.waited.get(&pid).copied().unwrap_or(now)))
-            .max()
-            .unwrap_or_default();
-        longest / 10_000 / elapsed.max(1) >= STARVED_PERCENT
+        let elapsed = live.shared.clock.now().saturating_sub(self.at).max(1);
+        let pids: Vec<_> = self.turns.keys().copied().collect();
+        let percent = |now: u64, before: u64| now.saturating_sub(before) / 10_000 / elapsed;
+        turns(&pids).into_iter().any(|(pid, now)| {
+            let before = self.turns.get(&pid).copied().unwrap_or(now);
+            percent(now.waited, before.waited) >= WAITED_PERCENT && percent(now.ran, before.ran) < RAN_PERCENT
+        })
     }
 }
 

@@ -96,11 +96,20 @@ pub(super) fn used(pids: &[u32]) -> (u64, u64) {
     (pids.iter().filter_map(memory).sum(), pids.iter().filter_map(ticks).sum())
 }
 
-/// How long each of these processes has waited for a CPU although it had something to do, in nanoseconds.
-pub(super) fn waited(pids: &[u32]) -> HashMap<u32, u64> {
+/// How long a process has run, and has waited for a CPU although it had something to do, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turns {
+    pub ran: u64,
+    pub waited: u64,
+}
+
+/// The turns of these processes' main threads.
+pub(super) fn turns(pids: &[u32]) -> HashMap<u32, Turns> {
     let of = |pid: &u32| {
         let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
-        Some((*pid, text.split_whitespace().nth(1)?.parse().ok()?))
+        let mut fields = text.split_whitespace();
+        let (ran, waited) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some((*pid, Turns { ran, waited }))
     };
     pids.iter().filter_map(of).collect()
 }

@@ -12,8 +12,9 @@ use wardroom_load::scenarios::{cycles, mutations, starvation, store};
 pub fn run(runtime: &Runtime, seed: u64, only: Option<&str>) {
     println!("seed {seed}");
     let wanted = |name: &str| only.is_none_or(|only| only == name);
-    if wanted("faults") {
-        runtime.block_on(faults());
+    let faults: Vec<_> = Fault::ALL.into_iter().filter(|fault| wanted("faults") || wanted(fault.name())).collect();
+    if !faults.is_empty() {
+        runtime.block_on(strike_all(&faults));
     }
     if wanted("kills") {
         runtime.block_on(kills(seed));
@@ -48,11 +49,11 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// The first fault after a minute of health, at five of six linked sessions at once.
-async fn faults() {
+async fn strike_all(faults: &[Fault]) {
     let size = Size { sessions: 5, health: Duration::from_secs(62), per_second: 10.0, reset_after: None };
     let mut rows = vec![];
-    for fault in Fault::ALL {
-        let result = recovery::run(fault, &size).await;
+    for fault in faults {
+        let result = recovery::run(*fault, &size).await;
         let worst = |of: fn(&wardroom_load::faults::Course) -> Duration| result.courses.iter().map(of).max().unwrap();
         let (detected, recovered) = (worst(|one| one.detected), worst(|one| one.recovered));
         rows.push(vec![
