@@ -1,6 +1,7 @@
 //! Faults and kills in small; `make chaos` runs the same in full, with figures.
 
 use std::time::Duration;
+use wardroom_load::bench::flood;
 use wardroom_load::faults::Fault;
 use wardroom_load::scenarios::kills::{Kills, Phase};
 use wardroom_load::scenarios::recovery::{self, Size};
@@ -87,4 +88,12 @@ async fn the_disk_may_be_full() {
 async fn fifty_starts_and_stops_leave_nothing_behind() {
     let (before, after) = cycles::run(50).await;
     assert!(cycles::is_clean(&before, &after), "{before:?} {after:?}");
+}
+
+#[test]
+fn a_flood_of_one_session_is_refused_and_nobody_elses_trouble() {
+    let flooded = flood::run(Duration::from_secs(3));
+    assert_eq!(flooded.sent, flooded.done + flooded.refused);
+    assert!(flooded.done > 0 && flooded.refused > flooded.done, "{} of {}", flooded.done, flooded.sent);
+    assert!(flooded.growth < 64 << 20, "memory grew by {} MB", flooded.growth >> 20);
 }
