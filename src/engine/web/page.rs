@@ -37,7 +37,7 @@ impl From<CdpError> for PageError {
             // Chromium's own words, as when a document goes away under a call; nothing of the page is in them.
             CdpError::Chrome(error) => Self::Threw(error.message.chars().take(200).collect()),
             other => {
-                tracing::debug!(kind = ?std::mem::discriminant(&other), "the connection to a browser is gone");
+                tracing::debug!(kind = kind(&other), "a call to a page failed");
                 Self::Gone
             }
         }
@@ -144,12 +144,28 @@ async fn drive(mut handler: Handler, tell: watch::Sender<Option<&'static str>>) 
     loop {
         match handler.next().await {
             Some(Ok(()) | Err(CdpError::InvalidMessage(..))) => {}
-            Some(Err(_)) => break,
+            Some(Err(error)) => {
+                tracing::info!(kind = kind(&error), "the connection to a browser ends");
+                break;
+            }
             None => break,
         }
     }
     drop(handler);
     tell.send_replace(Some("the connection to the browser broke"));
+}
+
+/// What kind of error it is. Its text may carry frames, and those what people write to each other.
+fn kind(error: &CdpError) -> &'static str {
+    match error {
+        CdpError::Ws(_) => "websocket",
+        CdpError::Io(_) => "socket",
+        CdpError::Serde(_) => "an answer that cannot be read",
+        CdpError::Chrome(_) | CdpError::ChromeMessage(_) => "an error of the browser",
+        CdpError::NoResponse | CdpError::ChannelSendError(_) => "no answer",
+        CdpError::UnexpectedWsMessage(_) => "an unexpected frame",
+        _ => "another error",
+    }
 }
 
 /// A value as JavaScript source.
