@@ -1,6 +1,6 @@
 //! Starts Chromium, one process group per worker, each with a profile directory named by the worker's id.
 
-use super::process::{Spawner, account, kill_group, kill_orphan, reap, signal, start_time, works_in};
+use super::process::{Spawner, account, kill_group, kill_orphan, reap, signal, start_time, working_below};
 use dashmap::DashMap;
 use rustix::process::Signal;
 use std::fs::{DirBuilder, Permissions};
@@ -182,6 +182,10 @@ impl ChromiumLauncher {
             }
             let _ = std::fs::remove_file(path);
         }
+        for group in working_below(&self.options.profiles) {
+            tracing::warn!(group, "a browser of an earlier server was still running and is gone now");
+            kill_group(group).await;
+        }
         for path in paths.iter().filter(|path| path.is_dir()) {
             let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| Uuid::parse_str(name).ok());
             if id.is_some_and(|id| !kept.contains(&WorkerId(id))) {
@@ -208,8 +212,10 @@ impl ChromiumLauncher {
         let failed = |error: std::io::Error| LaunchError(error.to_string());
         let profile = self.make_profile(id).map_err(failed)?;
         let port_file = profile.join("DevToolsActivePort");
-        if let Some(pid) = owner(&profile) {
-            return Err(LaunchError(format!("process {pid} is using the profile directory")));
+        // The lease is ours alone: whoever works here was left behind by a server that is gone.
+        for group in working_below(&profile) {
+            tracing::warn!(group, "a browser that nobody knows was using a profile and is gone now");
+            kill_group(group).await;
         }
         // Left by a browser that was killed; it would name a port that is not ours. The lock names nobody who lives.
         for stale in ["DevToolsActivePort", "SingletonLock", "SingletonSocket", "SingletonCookie"] {
@@ -261,13 +267,6 @@ impl WorkerLauncher for ChromiumLauncher {
             }
         })
     }
-}
-
-/// The browser that Chromium's lock in a profile names, if it is alive and really works there.
-fn owner(profile: &Path) -> Option<u32> {
-    let lock = std::fs::read_link(profile.join("SingletonLock")).ok()?;
-    let pid = lock.to_str()?.rsplit_once('-')?.1.parse().ok()?;
-    works_in(pid, profile).then_some(pid)
 }
 
 /// Waits until the browser has written where it listens.

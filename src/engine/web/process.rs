@@ -114,11 +114,18 @@ pub(super) fn turns(pids: &[u32]) -> HashMap<u32, Turns> {
     pids.iter().filter_map(of).collect()
 }
 
-/// Whether a process is a browser that works in this profile directory.
-pub(super) fn works_in(pid: u32, profile: &Path) -> bool {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let wanted = format!("--user-data-dir={}", profile.display());
-    line.split(|byte| *byte == 0).any(|argument| argument == wanted.as_bytes())
+/// Groups of browsers that work in a profile at or below this directory. A server that was killed while it forked has left
+/// neither a pid file nor a parent-death signal behind; the command line tells all the same.
+pub(super) fn working_below(dir: &Path) -> Vec<u32> {
+    let wanted = format!("--user-data-dir={}", dir.display());
+    let works = |pid: u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|argument| argument.starts_with(wanted.as_bytes()))
+    };
+    let mut groups: Vec<_> = everybody().filter(|(pid, _)| works(*pid)).map(|(_, group)| group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 pub(super) fn signal(pid: u32, signal: rustix::process::Signal) {
