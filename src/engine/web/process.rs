@@ -120,7 +120,8 @@ pub(super) fn working_below(dir: &Path) -> Vec<u32> {
     let wanted = format!("--user-data-dir={}", dir.display());
     let works = |pid: u32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0).any(|argument| argument.starts_with(wanted.as_bytes()))
+        let below = |argument: &[u8]| matches!(argument.strip_prefix(wanted.as_bytes()), Some([] | [b'/', ..]));
+        line.split(|byte| *byte == 0).any(below)
     };
     let mut groups: Vec<_> = everybody().filter(|(pid, _)| works(*pid)).map(|(_, group)| group).collect();
     groups.sort_unstable();
