@@ -1,6 +1,8 @@
 //! A linked session comes back without a scan, and nothing is lost meanwhile.
 
+use crate::supervision::walk;
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use wardroom_load::house::{House, KEY, SOON, signal, until};
 
@@ -115,6 +117,62 @@ kills! {
     browser_killed_1_s_after_linking: 1, false;
     browser_killed_5_s_after_linking: 5, false;
     browser_killed_30_s_after_linking: 30, false;
+}
+
+/// The browser dies and its profile is damaged: the session comes back from its snapshot, without a scan, in a new profile.
+async fn comes_back_from_the_snapshot(damage: fn(&Path)) {
+    let settings = [
+        ("WARDROOM__BROWSER__LAUNCH_TIMEOUT_S", "5"),
+        ("WARDROOM__BROWSER__SNAPSHOT_EVERY_S", "2"),
+        ("WARDROOM__POOL__WARM_SPARES", "0"),
+    ];
+    let house = House::with(&settings, &[]).await;
+    house.network.phone("491700002", "Bob").await;
+    house.link("default", "491700001").await;
+    let device = house.network.devices("491700001").await;
+    let snapshots = house.data().join("snapshots");
+    until("there is a snapshot", SOON, || async {
+        walk(&snapshots).iter().any(|path| path.ends_with("current")).then_some(())
+    })
+    .await;
+    let profile = || {
+        let line = std::fs::read_to_string(format!("/proc/{}/cmdline", house.browsers()[0])).unwrap();
+        PathBuf::from(line.split('\0').find_map(|argument| argument.strip_prefix("--user-data-dir=")).unwrap())
+    };
+    let before = profile();
+    damage(&before);
+    for pid in house.browsers() {
+        let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    }
+    house.network.send("491700002", "491700001", "while damaged").await;
+    until("the message is here", Duration::from_secs(60), || async {
+        house.messages("default", "491700002@c.us").await.first().cloned()
+    })
+    .await;
+    house.is("default", "WORKING").await;
+    assert_eq!(house.network.devices("491700001").await, device, "linked anew");
+    assert!(!before.exists(), "the damaged profile is still there");
+    assert_ne!(profile(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_in_which_no_browser_starts_gives_way_to_the_snapshot() {
+    // The browser writes its port where a directory is.
+    comes_back_from_the_snapshot(|profile| {
+        std::fs::remove_file(profile.join("DevToolsActivePort")).unwrap();
+        std::fs::create_dir_all(profile.join("DevToolsActivePort/x")).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_has_lost_the_login_gives_way_to_the_snapshot() {
+    comes_back_from_the_snapshot(|profile| {
+        for part in ["IndexedDB", "Local Storage"] {
+            std::fs::remove_dir_all(profile.join("Default").join(part)).unwrap();
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

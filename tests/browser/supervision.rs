@@ -69,7 +69,7 @@ async fn what_only_a_person_can_mend_is_left_to_a_person() {
     }
 }
 
-fn walk(dir: &std::path::Path) -> Vec<String> {
+pub fn walk(dir: &std::path::Path) -> Vec<String> {
     let mut found = vec![];
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         found.push(entry.path().display().to_string());

@@ -6,7 +6,7 @@ use super::convert::{Heard, PageEvent, PageState, Stage};
 use super::copies::{copy_storage, keep_copies};
 use super::ending::Ending;
 use super::health::{self, patiently};
-use super::lease::lease;
+use super::lease::{Leased, lease};
 use super::page::{PageError, PageLink, js};
 use super::pump;
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::exit::ExitReason;
-use wardroom_actors::domain::ids::Incarnation;
+use wardroom_actors::domain::ids::{Incarnation, WorkerId};
 use wardroom_actors::domain::login::{Account, QrCode};
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::session::StopMode;
@@ -26,7 +26,7 @@ use wardroom_actors::failpoint;
 use wardroom_actors::ports::engine::{Command, CommandError, DriverContext, Report, Reported};
 use wardroom_actors::ports::journal::{Entry, Journal};
 use wardroom_actors::ports::store::{OutboxStore, SessionStore};
-use wardroom_actors::ports::worker::Worker;
+use wardroom_actors::ports::worker::{Worker, WorkerLauncher as _};
 
 /// How long the page may hold a pull back. It is the heartbeat; [`patiently`] says when a page without one hangs.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -54,6 +54,10 @@ pub(super) struct Live {
     pub worker: Arc<dyn Worker>,
     /// The profile was made from a snapshot for this run.
     restored: bool,
+    /// The profile that this one replaces once the session is ready.
+    instead_of: Option<WorkerId>,
+    /// The session was ready: the profile is sound.
+    pub settled: AtomicBool,
     /// The page shows a code although an account is linked: what it has on disk is not worth keeping.
     pub login_lost: AtomicBool,
     /// When a message or a command last went through, by the clock's milliseconds.
@@ -153,13 +157,21 @@ pub(super) async fn run(shared: Arc<Shared>, mut context: DriverContext) -> Exit
         let detail = "no simulator is configured: set simulator.enabled or simulator.url".to_owned();
         return ExitReason::LaunchFailed { detail };
     };
-    let (worker, restored, _one_at_a_time) = match lease(&shared, &context, lock).await {
+    let leased = match lease(&shared, &context, lock).await {
         Ok(leased) => leased,
-        Err(detail) => return ExitReason::LaunchFailed { detail },
+        Err(detail) => {
+            let reason = ExitReason::LaunchFailed { detail };
+            shared.started(context.spec.id, false, &reason);
+            return reason;
+        }
     };
+    let worker = Arc::clone(&leased.worker);
     shared.launcher.serve(context.spec.id, Arc::clone(&worker));
     failpoint::pass("driver.leased");
-    let known = context.sessions.set_worker(&context.spec, Some(worker.id())).await;
+    let known = match leased.instead_of {
+        Some(_) => Ok(()),
+        None => context.sessions.set_worker(&context.spec, Some(worker.id())).await,
+    };
     let (live, reason) = if known.is_err() {
         (None, ExitReason::StoreUnavailable)
     } else {
@@ -173,12 +185,16 @@ pub(super) async fn run(shared: Arc<Shared>, mut context: DriverContext) -> Exit
             _ = stop.wait_for(Option::is_some) => Err(ExitReason::Stopped),
         };
         match page {
-            Ok(page) => drive(&shared, page, &worker, restored, &mut context, &mut stop).await,
+            Ok(page) => drive(&shared, page, &leased, &mut context, &mut stop).await,
             Err(reason) => (None, reason),
         }
     };
     let mode = *stop.borrow();
-    let ending = Ending { shared: &shared, before: &context.spec, live: live.as_deref(), worker: &worker, mode };
+    let settled = live.as_ref().is_some_and(|live| live.settled.load(Ordering::Acquire));
+    shared.started(context.spec.id, settled, &reason);
+    let instead_of = leased.instead_of.filter(|_| !settled);
+    let ending =
+        Ending { shared: &shared, before: &context.spec, live: live.as_deref(), worker: &worker, mode, instead_of };
     let reason = ending.end(reason, &*context.sessions).await;
     shared.launcher.forget(context.spec.id);
     reason
@@ -227,8 +243,7 @@ fn restore_storage(json: &str) -> String {
 async fn drive(
     shared: &Arc<Shared>,
     page: PageLink,
-    worker: &Arc<dyn Worker>,
-    restored: bool,
+    leased: &Leased,
     context: &mut DriverContext,
     stop: &mut watch::Receiver<Option<StopMode>>,
 ) -> (Option<Arc<Live>>, ExitReason) {
@@ -244,8 +259,10 @@ async fn drive(
         sessions: Arc::clone(&context.sessions),
         ready: watch::Sender::new(false),
         sent: Mutex::default(),
-        worker: Arc::clone(worker),
-        restored,
+        worker: Arc::clone(&leased.worker),
+        restored: leased.restored,
+        instead_of: leased.instead_of,
+        settled: AtomicBool::new(false),
         login_lost: AtomicBool::new(false),
         touched: AtomicU64::new(shared.clock.now()),
         ending: AtomicBool::new(false),
@@ -272,7 +289,7 @@ async fn drive(
                 commands.spawn(obey(Arc::clone(&live), command));
             }
             Some(_) = commands.join_next() => {}
-            how = worker.exited() => break ExitReason::Crashed { detail: how },
+            how = leased.worker.exited() => break ExitReason::Crashed { detail: how },
             how = live.page.ended() => break ExitReason::Crashed { detail: how.to_owned() },
             _ = stop.wait_for(Option::is_some) => break ExitReason::Stopped,
         }
@@ -466,9 +483,24 @@ impl Follow {
             }
             skip = walked.next;
         }
+        self.settle().await?;
         (self.deadline, self.caught_up) = (None, true);
         self.live.ready.send_replace(true);
         self.live.report(Report::Ready(account)).await;
+        Ok(())
+    }
+
+    /// The profile has got the session ready: one that it stands in for is not needed any more.
+    async fn settle(&self) -> Result<(), ExitReason> {
+        let live = &self.live;
+        if !live.settled.load(Ordering::Acquire)
+            && let Some(damaged) = live.instead_of
+        {
+            let known = live.sessions.set_worker(&live.spec(), Some(live.worker.id())).await;
+            known.map_err(|_| ExitReason::StoreUnavailable)?;
+            live.shared.launcher.remove_profile(damaged).await;
+        }
+        live.settled.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use wardroom_actors::domain::exit::{ExitClass, ExitReason};
+use wardroom_actors::domain::ids::WorkerId;
 use wardroom_actors::domain::session::StopMode;
 use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::ports::store::SessionStore;
@@ -23,13 +24,15 @@ pub(super) struct Ending<'a> {
     pub live: Option<&'a Live>,
     pub worker: &'a Arc<dyn Worker>,
     pub mode: Option<StopMode>,
+    /// The profile that the worker's stood in for, in vain: it is still the session's.
+    pub instead_of: Option<WorkerId>,
 }
 
 impl Ending<'_> {
     pub async fn end(&self, reason: ExitReason, store: &dyn SessionStore) -> ExitReason {
         let spec = self.live.map_or_else(|| self.before.clone(), Live::spec);
         let asked = matches!(reason, ExitReason::Stopped | ExitReason::Recycled { .. });
-        let lost = self.live.is_some_and(|live| live.login_lost.load(Ordering::Acquire));
+        let lost = self.live.is_some_and(|live| live.login_lost.load(Ordering::Acquire)) && self.instead_of.is_none();
         if let Some(live) = self.live {
             live.ending.store(true, Ordering::Release);
             if self.mode == Some(StopMode::Logout) && live.is_ready() {
@@ -39,13 +42,18 @@ impl Ending<'_> {
             }
         }
         self.worker.stop(asked).await;
+        let mut profile = self.worker.id();
+        if let Some(kept) = self.instead_of {
+            self.shared.launcher.remove_profile(profile).await;
+            profile = kept;
+        }
         let unpaired = reason == ExitReason::Unpaired;
         let keep = spec.account.is_some() && self.mode != Some(StopMode::Logout) && !unpaired;
         if keep && !lost && matches!(reason.class(), ExitClass::Transient | ExitClass::Planned) {
             // The profile is used again as it stands.
             return reason;
         }
-        if keep && !lost && !self.shared.put_away(&spec, self.worker.id()).await {
+        if keep && !lost && !self.shared.put_away(&spec, profile).await {
             return reason;
         }
         if unpaired {
@@ -54,7 +62,7 @@ impl Ending<'_> {
             let _ = store.unlinked(&spec).await;
         }
         let _ = store.set_worker(&spec, None).await;
-        self.shared.launcher.remove_profile(self.worker.id()).await;
+        self.shared.launcher.remove_profile(profile).await;
         if self.mode == Some(StopMode::Logout) { ExitReason::LoggedOut } else { reason }
     }
 }

@@ -1,4 +1,7 @@
 //! How a driver gets its browser and the profile directory that the browser works in.
+//!
+//! A profile that a browser left behind is used again as it stands. One in which browsers fail again and again before the
+//! session is ready is taken for damaged: then the snapshot stands in for it, and replaces it once the session is ready.
 
 use super::Shared;
 use std::sync::Arc;
@@ -9,7 +12,19 @@ use wardroom_actors::failpoint;
 use wardroom_actors::ports::engine::DriverContext;
 use wardroom_actors::ports::worker::{Worker, WorkerLauncher as _};
 
-pub(super) type Leased = (Arc<dyn Worker>, bool, OwnedMutexGuard<()>);
+/// Failed starts in a row after which the snapshot is tried instead of the profile.
+const DAMAGED_AFTER: u32 = 3;
+
+/// A browser and what it works in.
+pub(super) struct Leased {
+    pub worker: Arc<dyn Worker>,
+    /// The profile was made from a snapshot for this run.
+    pub restored: bool,
+    /// The profile that this one stands in for.
+    pub instead_of: Option<WorkerId>,
+    /// Held as long as the browser may live.
+    pub _lock: OwnedMutexGuard<()>,
+}
 
 /// Finds or makes the profile and starts a browser in it. That goes on although the driver is given up meanwhile, and holds
 /// the session's lock until the browser is there and ended again: nobody else touches the profile before.
@@ -25,20 +40,23 @@ pub(super) async fn lease(
             Ok(profile) => profile,
             Err(error) => return drop(answer.send(Err(error.to_string()))),
         };
-        let restored = matches!(profile, Profile::Restored(_));
         let wanted = match profile {
-            Profile::Kept(worker) | Profile::Restored(worker) => Some(worker),
+            Profile::Kept(worker) | Profile::Restored { worker, .. } => Some(worker),
             Profile::New => None,
         };
         failpoint::pass("boot.restored");
-        match pool.lease(&spec, wanted).await {
-            Ok(worker) => {
-                if let Err(Ok((worker, ..))) = answer.send(Ok((worker, restored, lock))) {
-                    worker.stop(false).await;
+        match (pool.lease(&spec, wanted).await, profile) {
+            (Ok(worker), profile) => {
+                let (restored, instead_of) = match profile {
+                    Profile::Restored { instead_of, .. } => (true, instead_of),
+                    Profile::Kept(_) | Profile::New => (false, None),
+                };
+                if let Err(Ok(leased)) = answer.send(Ok(Leased { worker, restored, instead_of, _lock: lock })) {
+                    leased.worker.stop(false).await;
                 }
             }
-            Err(error) => {
-                if let Profile::Restored(worker) = profile {
+            (Err(error), profile) => {
+                if let Profile::Restored { worker, .. } = profile {
                     shared.launcher.remove_profile(worker).await;
                 }
                 let _ = answer.send(Err(error.to_string()));
@@ -54,21 +72,34 @@ enum Profile {
     /// Left behind by a browser that died; used as it stands.
     Kept(WorkerId),
     /// Made from the snapshot just now.
-    Restored(WorkerId),
+    Restored { worker: WorkerId, instead_of: Option<WorkerId> },
     /// Nothing to come back to.
     New,
 }
 
 /// Which profile is to be used.
 fn profile(shared: &Shared, spec: &SessionSpec) -> std::io::Result<Profile> {
-    if let Some(worker) = spec.worker
-        && shared.launcher.profile(worker).join("Default").is_dir()
-    {
-        return Ok(Profile::Kept(worker));
+    let kept = spec.worker.filter(|worker| shared.launcher.profile(*worker).join("Default").is_dir());
+    let failures = shared.failed_starts.get(&spec.id).map_or(0, |failures| *failures);
+    // In turns, because the cause may be another: then the profile is still the better one.
+    let damaged = failures % (DAMAGED_AFTER + 1) == DAMAGED_AFTER;
+    match kept {
+        Some(kept) if damaged && shared.snapshots.exists(spec) => {
+            tracing::warn!(session = %spec.id, failures, "the profile seems damaged; its snapshot is tried");
+            // A snapshot that does not open is no better.
+            let made = restore(shared, spec);
+            made.map_or(Ok(Profile::Kept(kept)), |worker| Ok(Profile::Restored { worker, instead_of: Some(kept) }))
+        }
+        Some(kept) => Ok(Profile::Kept(kept)),
+        None if shared.snapshots.exists(spec) => {
+            restore(shared, spec).map(|worker| Profile::Restored { worker, instead_of: None })
+        }
+        None => Ok(Profile::New),
     }
-    if !shared.snapshots.exists(spec) {
-        return Ok(Profile::New);
-    }
+}
+
+/// Makes a profile out of the snapshot.
+fn restore(shared: &Shared, spec: &SessionSpec) -> std::io::Result<WorkerId> {
     let worker = WorkerId::generate();
     let path = shared.launcher.make_profile(worker)?;
     let made = shared.snapshots.restore(spec, &path);
@@ -77,5 +108,5 @@ fn profile(shared: &Shared, spec: &SessionSpec) -> std::io::Result<Profile> {
         let _ = std::fs::remove_dir_all(&path);
         return Err(error);
     }
-    Ok(Profile::Restored(worker))
+    Ok(worker)
 }

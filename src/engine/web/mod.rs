@@ -74,19 +74,31 @@ struct Shared {
     snapshots: Snapshots,
     /// Whoever touches a session's profile or snapshot holds its lock.
     locks: DashMap<SessionId, Arc<Mutex<()>>>,
+    /// Browsers in a row that failed or crashed before the session was ready.
+    failed_starts: DashMap<SessionId, u32>,
 }
 
 impl WebEngine {
     /// An engine whose browsers `launcher` starts.
     #[must_use]
     pub fn new(options: Options, clock: Arc<dyn Clock>, launcher: Arc<ChromiumLauncher>, snapshots: Snapshots) -> Self {
-        Self { shared: Arc::new(Shared { options, clock, launcher, snapshots, locks: DashMap::new() }) }
+        let (locks, failed_starts) = (DashMap::new(), DashMap::new());
+        Self { shared: Arc::new(Shared { options, clock, launcher, snapshots, locks, failed_starts }) }
     }
 }
 
 impl Shared {
     fn lock_of(&self, session: SessionId) -> Arc<Mutex<()>> {
         Arc::clone(&self.locks.entry(session).or_default())
+    }
+
+    /// Counts browsers that do not get a session ready.
+    fn started(&self, session: SessionId, ready: bool, reason: &ExitReason) {
+        if ready {
+            self.failed_starts.remove(&session);
+        } else if matches!(reason, ExitReason::LaunchFailed { .. } | ExitReason::Crashed { .. }) {
+            *self.failed_starts.entry(session).or_default() += 1;
+        }
     }
 
     /// Seals the login in a profile whose browser is gone. The profile must not be removed when this says false.
@@ -147,6 +159,7 @@ impl Engine for WebEngine {
             let lock = shared.lock_of(spec.id);
             let _one_at_a_time = lock.lock().await;
             shared.launcher.forget(spec.id);
+            shared.failed_starts.remove(&spec.id);
             if let Some(worker) = spec.worker {
                 shared.launcher.remove_profile(worker).await;
             }
