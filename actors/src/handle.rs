@@ -570,20 +570,10 @@ impl ChatBell {
 impl NudgeSink for ChatBell {
     fn nudge(&self, chat: ChatKey) {
         let Some((living, registry)) = self.handle.get() else { return };
-        let wake = || {
-            if living.waking.insert(chat) {
-                registry.do_send(WakeChat { chat });
-            }
-        };
-        let known = living.chats.get(&chat).map(|entry| Arc::clone(&entry));
-        match known {
-            Some(entry) if entry.nudge() => {
-                // Put to sleep meanwhile: then nobody may be left to hear the nudge.
-                if !living.chats.get(&chat).is_some_and(|now| Arc::ptr_eq(&now, &entry)) {
-                    wake();
-                }
-            }
-            _ => wake(),
+        // Rung while the table is held: whoever takes the chat out sends its farewell after that.
+        let awake = living.chats.get(&chat).is_some_and(|entry| entry.bell.ring());
+        if !awake && living.waking.insert(chat) {
+            registry.do_send(WakeChat { chat });
         }
     }
 }

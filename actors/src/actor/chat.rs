@@ -3,6 +3,7 @@
 //! Nothing is lost when it dies: state and mark are read again from the store.
 
 use super::fairness::Fairness;
+use super::inbox::Nudge;
 use super::living::ChatEntry;
 use super::registry::{RegistryActor, WakeChat};
 use crate::agent::{Agent, AgentFactory};
@@ -20,11 +21,6 @@ use rand::rngs::StdRng;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// New signals are in the journal. Sent by the handle; at most one waits.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Nudge;
 
 /// The registry has taken the chat out of the routing table: end.
 #[derive(Message)]
@@ -96,7 +92,7 @@ impl Actor for ChatActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         failpoint::pass("chat.started");
         // A nudge whose handling panicked is answered by this look.
-        self.entry.nudged.store(false, Ordering::Release);
+        self.entry.bell.answer();
         self.pull(ctx);
     }
 }
@@ -116,7 +112,7 @@ impl Handler<Nudge> for ChatActor {
     fn handle(&mut self, _: Nudge, ctx: &mut Context<Self>) {
         self.fairness.spend(ctx);
         failpoint::pass("chat.nudge");
-        self.entry.nudged.store(false, Ordering::Release);
+        self.entry.bell.answer();
         self.entry.touched.store(self.deps.clock.now(), Ordering::Release);
         self.pull(ctx);
     }

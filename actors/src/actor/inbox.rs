@@ -1,12 +1,12 @@
-//! The bounded door to one actor. actix bounds a mailbox per cloned address, that is, not at all; so the bound is a
-//! count of permits, and a permit travels inside the message until it was handled.
+//! The bounded doors to one actor. actix bounds a mailbox per cloned address, that is, not at all; so an inbox counts
+//! permits, and a permit travels inside the message until it was handled. A doorbell lets one word wait at most.
 
 use super::living::lock;
 use crate::ports::clock::Clock;
-use actix::Addr;
+use actix::{Actor, Addr, Context, Handler, Message};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Waits that are remembered.
 const REMEMBERED: usize = 128;
@@ -14,7 +14,7 @@ const REMEMBERED: usize = 128;
 const SAMPLE: usize = 16;
 
 /// An address and the number of messages that may wait at it.
-pub struct Inbox<A: actix::Actor> {
+pub struct Inbox<A: Actor> {
     /// The actor. Send to it through [`Inbox::permit`] only, or with a message that the actor sends to itself.
     pub addr: Addr<A>,
     places: Arc<Places>,
@@ -56,7 +56,7 @@ impl Drop for Permit {
     }
 }
 
-impl<A: actix::Actor> Inbox<A> {
+impl<A: Actor> Inbox<A> {
     /// A door with `capacity` places.
     #[must_use]
     pub fn new(addr: Addr<A>, capacity: usize, clock: Arc<dyn Clock>) -> Self {
@@ -87,5 +87,55 @@ impl<A: actix::Actor> Inbox<A> {
         waits.sort_unstable();
         let place = (waits.len() * 99).div_ceil(100).saturating_sub(1);
         waits.get(place).copied().unwrap_or_default()
+    }
+}
+
+/// There is something to fetch.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Nudge;
+
+/// A door for an actor that fetches its work itself: it is told that there is some, once until it looks.
+pub struct Doorbell<A: Actor> {
+    addr: OnceLock<Addr<A>>,
+    rung: AtomicBool,
+}
+
+impl<A: Actor> Default for Doorbell<A> {
+    fn default() -> Self {
+        Self { addr: OnceLock::new(), rung: AtomicBool::new(false) }
+    }
+}
+
+impl<A: Actor<Context = Context<A>> + Handler<Nudge>> Doorbell<A> {
+    /// Hangs the bell at its actor.
+    pub fn connect(&self, addr: Addr<A>) {
+        let _ = self.addr.set(addr);
+    }
+
+    /// The actor, once there is one.
+    #[must_use]
+    pub fn addr(&self) -> Option<&Addr<A>> {
+        self.addr.get()
+    }
+
+    /// Tells the actor to look; false when it is not there yet.
+    pub fn ring(&self) -> bool {
+        let Some(addr) = self.addr.get() else { return false };
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            addr.do_send(Nudge);
+        }
+        true
+    }
+
+    /// The actor is about to look: whatever comes from now on rings again.
+    pub fn answer(&self) {
+        self.rung.store(false, Ordering::Release);
+    }
+
+    /// Whether the actor has still to look.
+    #[must_use]
+    pub fn rung(&self) -> bool {
+        self.rung.load(Ordering::Acquire)
     }
 }

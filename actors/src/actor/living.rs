@@ -2,7 +2,7 @@
 //! The app owns it; a restarted actor adopts what it finds here, so that no second driver is ever started.
 
 use super::chat::ChatActor;
-use super::inbox::Inbox;
+use super::inbox::{Doorbell, Inbox};
 use super::session::SessionActor;
 use crate::domain::event::Step;
 use crate::domain::exit::ExitReason;
@@ -15,7 +15,7 @@ use crate::ports::engine::{Command, Reported};
 use crate::ports::worker::Usage;
 use dashmap::{DashMap, DashSet};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -123,9 +123,7 @@ impl SessionEntry {
 /// One chat in the routing table.
 pub struct ChatEntry {
     /// Its door.
-    pub addr: OnceLock<actix::Addr<ChatActor>>,
-    /// A nudge is in the mailbox already.
-    pub nudged: AtomicBool,
+    pub bell: Doorbell<ChatActor>,
     /// When it last had something to do, by the clock's milliseconds.
     pub touched: AtomicU64,
     /// The signal that panics.
@@ -174,28 +172,23 @@ impl Poison {
     }
 }
 
-impl ChatEntry {
-    /// Tells the chat to look; one such word waits at most. False when the actor is not there yet.
-    pub fn nudge(&self) -> bool {
-        let Some(addr) = self.addr.get() else { return false };
-        if !self.nudged.swap(true, Ordering::AcqRel) {
-            addr.do_send(super::chat::Nudge);
-        }
-        true
-    }
-}
+/// Keys of the table are ids of our own making, so that no client chooses them: a fast hash does.
+type Hasher = foldhash::fast::RandomState;
+
+/// A map that many threads read.
+pub type Table<K, V> = DashMap<K, V, Hasher>;
 
 /// The table.
 #[derive(Default)]
 pub struct Living {
     /// Sessions by key.
-    pub sessions: DashMap<SessionKey, Arc<SessionEntry>>,
+    pub sessions: Table<SessionKey, Arc<SessionEntry>>,
     /// Sessions by the name that clients use.
     pub names: DashMap<(TenantId, SessionName), SessionKey>,
     /// Chats that are awake.
-    pub chats: DashMap<ChatKey, Arc<ChatEntry>>,
+    pub chats: Table<ChatKey, Arc<ChatEntry>>,
     /// Chats that the registry was asked to wake.
-    pub waking: DashSet<ChatKey>,
+    pub waking: DashSet<ChatKey, Hasher>,
 }
 
 impl Living {

@@ -6,7 +6,7 @@ use super::arbiters::Arbiters;
 use super::browser_pool::Release;
 use super::chat::{self, ChatActor};
 use super::fairness::Fairness;
-use super::inbox::{Inbox, Permit};
+use super::inbox::{Doorbell, Inbox, Permit};
 use super::living::{ChatEntry, Living, Poison, SessionEntry, lock};
 use super::session::{self, Control, SessionActor, Wish, new_entry};
 use crate::domain::ids::{ChatKey, SessionKey};
@@ -18,7 +18,7 @@ use crate::supervise::{self, Exit, Supervision};
 use actix::prelude::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
 
 /// Creates a session. Not idempotent: the second of a name is refused. Sent by the handle.
@@ -213,7 +213,7 @@ impl Supervised for RegistryActor {
     fn restarting(&mut self, ctx: &mut Context<Self>) {
         failpoint::pass("registry.restarting");
         let living = &self.deps.living;
-        let half_awake = living.chats.iter().filter(|chat| chat.addr.get().is_none()).map(|chat| *chat.key());
+        let half_awake = living.chats.iter().filter(|chat| chat.bell.addr().is_none()).map(|chat| *chat.key());
         for chat in half_awake.chain(living.waking.iter().map(|chat| *chat)).collect::<Vec<_>>() {
             ctx.notify(WakeChat { chat });
         }
@@ -397,13 +397,12 @@ impl Handler<WakeChat> for RegistryActor {
         failpoint::pass("registry.wake");
         let key = wake.chat;
         let known = self.deps.living.chats.get(&key).map(|chat| Arc::clone(&chat));
-        if self.deps.living.session(key.session_key()).is_none() || known.is_some_and(|chat| chat.nudge()) {
+        if self.deps.living.session(key.session_key()).is_none() || known.is_some_and(|chat| chat.bell.ring()) {
             self.deps.living.waking.remove(&key);
             return;
         }
         let entry = Arc::new(ChatEntry {
-            addr: std::sync::OnceLock::new(),
-            nudged: AtomicBool::new(false),
+            bell: Doorbell::default(),
             touched: AtomicU64::new(self.deps.session.clock.now()),
             poison: Poison::default(),
         });
@@ -423,7 +422,7 @@ impl Handler<WakeChat> for RegistryActor {
         let addr = supervise::start(&self.arbiter(), "chat", self.deps.supervision.clone(), move |lifeline| {
             ChatActor::new(key, Arc::clone(&deps), Arc::clone(&shell), lifeline)
         });
-        let _ = entry.addr.set(addr);
+        entry.bell.connect(addr);
     }
 }
 
@@ -432,9 +431,10 @@ impl Handler<Sweep> for RegistryActor {
 
     fn handle(&mut self, _: Sweep, _: &mut Context<Self>) {
         let (now, idle_ms) = (self.deps.session.clock.now(), self.deps.policy.chat_idle_ms);
-        let idle = self.deps.living.chats.iter().filter(|chat| {
-            !chat.nudged.load(Ordering::Acquire) && now.saturating_sub(chat.touched.load(Ordering::Acquire)) >= idle_ms
-        });
+        let idle =
+            self.deps.living.chats.iter().filter(|chat| {
+                !chat.bell.rung() && now.saturating_sub(chat.touched.load(Ordering::Acquire)) >= idle_ms
+            });
         for chat in idle.map(|chat| *chat.key()).collect::<Vec<_>>() {
             self.sleep(chat);
         }
@@ -463,7 +463,7 @@ impl RegistryActor {
     /// Takes the chat out of the table first, so that nobody finds an actor that is about to end.
     fn sleep(&self, chat: ChatKey) {
         if let Some((_, entry)) = self.deps.living.chats.remove(&chat)
-            && let Some(addr) = entry.addr.get()
+            && let Some(addr) = entry.bell.addr()
         {
             addr.do_send(chat::Passivate);
         }

@@ -1,9 +1,8 @@
-//! Messages per second to 10,000 chats in random order, 4,096 in flight: through the kernel's routing table against a plain tokio
-//! task that owns a map of channels.
+//! Messages per second to 10,000 chats in random order, 4,096 in flight: through the kernel's routing table and doorbells against a
+//! plain tokio task that owns a map of channels. As with the journal, a chat of the kernel fetches what waits for it when it is rung.
 
 use super::median;
 use actix::prelude::*;
-use dashmap::DashMap;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::HashMap;
@@ -13,11 +12,13 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc};
 use wardroom::clock::SystemClock;
 use wardroom_actors::actor::fairness::Fairness;
-use wardroom_actors::actor::inbox::{Inbox, Permit};
+use wardroom_actors::actor::inbox::{Doorbell, Nudge};
+use wardroom_actors::actor::living::Table;
+use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionId, TenantId};
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::supervise::{self, Delays, Supervision};
 
-const CHATS: u64 = 10_000;
+const CHATS: usize = 10_000;
 const IN_FLIGHT: usize = 4096;
 
 /// What is done with a message at its end.
@@ -28,14 +29,23 @@ struct End {
 }
 
 impl End {
-    fn reached(&self) {
-        self.handled.fetch_add(1, Ordering::Relaxed);
-        self.window.add_permits(1);
+    fn reached(&self, messages: u64) {
+        self.handled.fetch_add(messages, Ordering::Relaxed);
+        self.window.add_permits(usize::try_from(messages).unwrap());
     }
+}
+
+/// What stands in the table for a chat.
+#[derive(Default)]
+struct Entry {
+    bell: Doorbell<Chat>,
+    /// Stands for the journal.
+    waiting: AtomicU64,
 }
 
 struct Chat {
     end: End,
+    entry: Arc<Entry>,
     fairness: Fairness,
 }
 
@@ -45,23 +55,17 @@ impl Actor for Chat {
 
 impl Supervised for Chat {}
 
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Routed {
-    permit: Permit,
-}
-
-impl Handler<Routed> for Chat {
+impl Handler<Nudge> for Chat {
     type Result = ();
 
-    fn handle(&mut self, routed: Routed, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Nudge, ctx: &mut Context<Self>) {
         self.fairness.spend(ctx);
-        routed.permit.begin();
-        self.end.reached();
+        self.entry.bell.answer();
+        self.end.reached(self.entry.waiting.swap(0, Ordering::AcqRel));
     }
 }
 
-async fn send(messages: u64, end: &End, mut one: impl FnMut(u64)) -> f64 {
+async fn send(messages: u64, end: &End, mut one: impl FnMut(usize)) -> f64 {
     let (mut rng, begun) = (StdRng::seed_from_u64(1), Instant::now());
     for _ in 0..messages {
         end.window.acquire().await.unwrap().forget();
@@ -77,30 +81,33 @@ fn end() -> End {
     End { window: Arc::new(Semaphore::new(IN_FLIGHT)), handled: Arc::default() }
 }
 
-/// The kernel's way: a concurrent map, a permit, a supervised actor.
+fn key() -> ChatKey {
+    ChatKey { tenant: TenantId::generate(), session: SessionId::generate(), chat: ChatUuid::generate() }
+}
+
+/// The kernel's way: a concurrent map, a doorbell, a supervised actor.
 fn kernel(threads: usize, messages: u64) -> f64 {
     actix_rt::System::new().block_on(async move {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let supervision =
             Supervision { clock: Arc::clone(&clock), delays: Delays::default(), on_exit: Arc::new(|_, _, _| {}) };
-        let others: Vec<_> = (1..threads).map(|_| Arbiter::new().handle()).collect();
+        // The sender has one of the threads, and its share of the chats beside it.
+        let others = (1..threads).map(|_| Arbiter::new().handle());
+        let arbiters: Vec<_> = std::iter::once(Arbiter::current()).chain(others).collect();
         let end = end();
-        let table: DashMap<u64, Arc<Inbox<Chat>>> = DashMap::new();
-        for chat in 0..CHATS {
-            // With one thread, sender and chats share it.
-            let arbiter = others.first().cloned().unwrap_or_else(Arbiter::current);
-            let mine = end.clone();
-            let make = move |_| Chat { end: mine.clone(), fairness: Fairness::default() };
-            let addr = supervise::start(&arbiter, "chat", supervision.clone(), make);
-            table.insert(chat, Arc::new(Inbox::new(addr, 64, Arc::clone(&clock))));
+        let keys: Vec<_> = (0..CHATS).map(|_| key()).collect();
+        let table: Table<ChatKey, Arc<Entry>> = Table::default();
+        for (key, arbiter) in keys.iter().zip(arbiters.iter().cycle()) {
+            let (mine, entry) = (end.clone(), Arc::new(Entry::default()));
+            let its = Arc::clone(&entry);
+            let make = move |_| Chat { end: mine.clone(), entry: Arc::clone(&its), fairness: Fairness::default() };
+            entry.bell.connect(supervise::start(arbiter, "chat", supervision.clone(), make));
+            table.insert(*key, entry);
         }
         send(messages, &end, |chat| {
-            let inbox = table.get(&chat).map(|entry| Arc::clone(&entry)).unwrap();
-            if let Some(permit) = inbox.permit() {
-                inbox.addr.do_send(Routed { permit });
-            } else {
-                end.reached();
-            }
+            let entry = table.get(&keys[chat]).unwrap();
+            entry.waiting.fetch_add(1, Ordering::AcqRel);
+            entry.bell.ring();
         })
         .await
     })
@@ -115,31 +122,32 @@ fn plain(threads: usize, messages: u64) -> f64 {
     };
     runtime.block_on(async move {
         let end = end();
-        let (registry, mut inbox) = mpsc::channel::<u64>(IN_FLIGHT);
+        let (registry, mut inbox) = mpsc::channel::<ChatKey>(IN_FLIGHT);
+        let keys: Vec<_> = (0..CHATS).map(|_| key()).collect();
         let mut table = HashMap::new();
-        for chat in 0..CHATS {
-            let (sender, mut messages) = mpsc::channel::<u64>(64);
+        for key in &keys {
+            let (sender, mut messages) = mpsc::channel::<ChatKey>(64);
             let end = end.clone();
             tokio::spawn(async move {
                 while messages.recv().await.is_some() {
-                    end.reached();
+                    end.reached(1);
                 }
             });
-            table.insert(chat, sender);
+            table.insert(*key, sender);
         }
         let refused = end.clone();
         tokio::spawn(async move {
             while let Some(chat) = inbox.recv().await {
                 if table[&chat].try_send(chat).is_err() {
-                    refused.reached();
+                    refused.reached(1);
                 }
             }
         });
         let counted = end.clone();
         let sending = tokio::spawn(async move {
             send(messages, &counted, |chat| {
-                if registry.try_send(chat).is_err() {
-                    counted.reached();
+                if registry.try_send(keys[chat]).is_err() {
+                    counted.reached(1);
                 }
             })
             .await
