@@ -22,3 +22,8 @@ pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod vault;
+
+/// Messages are allocated on one thread and freed on another; the C library's allocator takes a third of the time of routing
+/// one there (`make bench`, measured both ways).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use wardroom::clock::SystemClock;
 use wardroom_actors::actor::fairness::Fairness;
 use wardroom_actors::actor::inbox::{Doorbell, Nudge};
@@ -19,21 +19,10 @@ use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::supervise::{self, Delays, Supervision};
 
 const CHATS: usize = 10_000;
-const IN_FLIGHT: usize = 4096;
+const IN_FLIGHT: u64 = 4096;
 
-/// What is done with a message at its end.
-#[derive(Clone)]
-struct End {
-    window: Arc<Semaphore>,
-    handled: Arc<AtomicU64>,
-}
-
-impl End {
-    fn reached(&self, messages: u64) {
-        self.handled.fetch_add(messages, Ordering::Relaxed);
-        self.window.add_permits(usize::try_from(messages).unwrap());
-    }
-}
+/// Messages that have reached their chats.
+type Handled = Arc<AtomicU64>;
 
 /// What stands in the table for a chat.
 #[derive(Default)]
@@ -44,7 +33,7 @@ struct Entry {
 }
 
 struct Chat {
-    end: End,
+    handled: Handled,
     entry: Arc<Entry>,
     fairness: Fairness,
 }
@@ -61,24 +50,23 @@ impl Handler<Nudge> for Chat {
     fn handle(&mut self, _: Nudge, ctx: &mut Context<Self>) {
         self.fairness.spend(ctx);
         self.entry.bell.answer();
-        self.end.reached(self.entry.waiting.swap(0, Ordering::AcqRel));
+        self.handled.fetch_add(self.entry.waiting.swap(0, Ordering::AcqRel), Ordering::Relaxed);
     }
 }
 
-async fn send(messages: u64, end: &End, mut one: impl FnMut(usize)) -> f64 {
+async fn send(messages: u64, handled: &Handled, mut one: impl FnMut(usize)) -> f64 {
     let (mut rng, begun) = (StdRng::seed_from_u64(1), Instant::now());
-    for _ in 0..messages {
-        end.window.acquire().await.unwrap().forget();
+    let reaches = async |least: u64| {
+        while handled.load(Ordering::Relaxed) < least {
+            tokio::task::yield_now().await;
+        }
+    };
+    for sent in 0..messages {
+        reaches((sent + 1).saturating_sub(IN_FLIGHT)).await;
         one(rng.random_range(0..CHATS));
     }
-    while end.handled.load(Ordering::Relaxed) < messages {
-        tokio::task::yield_now().await;
-    }
+    reaches(messages).await;
     f64::from(u32::try_from(messages).unwrap()) / begun.elapsed().as_secs_f64()
-}
-
-fn end() -> End {
-    End { window: Arc::new(Semaphore::new(IN_FLIGHT)), handled: Arc::default() }
 }
 
 fn key() -> ChatKey {
@@ -91,20 +79,20 @@ fn kernel(threads: usize, messages: u64) -> f64 {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let supervision =
             Supervision { clock: Arc::clone(&clock), delays: Delays::default(), on_exit: Arc::new(|_, _, _| {}) };
-        // The sender has one of the threads, and its share of the chats beside it.
-        let others = (1..threads).map(|_| Arbiter::new().handle());
-        let arbiters: Vec<_> = std::iter::once(Arbiter::current()).chain(others).collect();
-        let end = end();
+        // On two threads the sender has one and the chats have the other, as drivers and actors have in the server.
+        let arbiter = if threads == 1 { Arbiter::current() } else { Arbiter::new().handle() };
+        let handled = Handled::default();
         let keys: Vec<_> = (0..CHATS).map(|_| key()).collect();
         let table: Table<ChatKey, Arc<Entry>> = Table::default();
-        for (key, arbiter) in keys.iter().zip(arbiters.iter().cycle()) {
-            let (mine, entry) = (end.clone(), Arc::new(Entry::default()));
+        for key in &keys {
+            let (mine, entry) = (Arc::clone(&handled), Arc::new(Entry::default()));
             let its = Arc::clone(&entry);
-            let make = move |_| Chat { end: mine.clone(), entry: Arc::clone(&its), fairness: Fairness::default() };
-            entry.bell.connect(supervise::start(arbiter, "chat", supervision.clone(), make));
+            let make =
+                move |_| Chat { handled: Arc::clone(&mine), entry: Arc::clone(&its), fairness: Fairness::default() };
+            entry.bell.connect(supervise::start(&arbiter, "chat", supervision.clone(), make));
             table.insert(*key, entry);
         }
-        send(messages, &end, |chat| {
+        send(messages, &handled, |chat| {
             let entry = table.get(&keys[chat]).unwrap();
             entry.waiting.fetch_add(1, Ordering::AcqRel);
             entry.bell.ring();
@@ -121,37 +109,27 @@ fn plain(threads: usize, messages: u64) -> f64 {
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().unwrap()
     };
     runtime.block_on(async move {
-        let end = end();
-        let (registry, mut inbox) = mpsc::channel::<ChatKey>(IN_FLIGHT);
+        let handled = Handled::default();
+        let (registry, mut inbox) = mpsc::channel::<ChatKey>(usize::try_from(IN_FLIGHT).unwrap());
         let keys: Vec<_> = (0..CHATS).map(|_| key()).collect();
         let mut table = HashMap::new();
         for key in &keys {
             let (sender, mut messages) = mpsc::channel::<ChatKey>(64);
-            let end = end.clone();
+            let handled = Arc::clone(&handled);
             tokio::spawn(async move {
                 while messages.recv().await.is_some() {
-                    end.reached(1);
+                    handled.fetch_add(1, Ordering::Relaxed);
                 }
             });
             table.insert(*key, sender);
         }
-        let refused = end.clone();
         tokio::spawn(async move {
             while let Some(chat) = inbox.recv().await {
-                if table[&chat].try_send(chat).is_err() {
-                    refused.reached(1);
-                }
+                table[&chat].try_send(chat).unwrap();
             }
         });
-        let counted = end.clone();
-        let sending = tokio::spawn(async move {
-            send(messages, &counted, |chat| {
-                if registry.try_send(keys[chat]).is_err() {
-                    counted.reached(1);
-                }
-            })
-            .await
-        });
+        let sending =
+            tokio::spawn(async move { send(messages, &handled, |chat| registry.try_send(keys[chat]).unwrap()).await });
         sending.await.unwrap()
     })
 }
