@@ -25,5 +25,7 @@ pub mod vault;
 
 /// Messages are allocated on one thread and freed on another; the C library's allocator takes a third of the time of routing
 /// one there (`make bench`, measured both ways).
+// Unit tests link this crate twice.
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -13,6 +13,7 @@ pub use tx::{Mode, Reason, Tx, classify, is_unique_violation};
 
 use crate::vault::{Kind, Label, Sealed, Vault};
 use dashmap::DashMap;
+use repo::gather::Gather;
 use sea_orm::{ActiveValue::Set, ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, EntityTrait};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -101,8 +102,10 @@ pub struct Inner {
     outbox_seq: AtomicI64,
     /// Whose each session is, as far as that was needed.
     owners: DashMap<SessionKey, UserId>,
-    /// The writer of agents' steps.
-    agents: repo::agents::AgentWriter,
+    /// Who reads for agents.
+    readers: Gather<repo::agents::Reading>,
+    /// Who writes their steps.
+    agents: Gather<repo::agents::Writing>,
 }
 
 /// The store. Cheap to clone.
@@ -137,6 +140,8 @@ impl Store {
             Box::pin(std::future::ready(Ok(sound)))
         });
         let sqlite = options.url.starts_with("sqlite:");
+        // A file does not go away; a server does, and its connections have to be tried.
+        writer.test_before_acquire(!sqlite);
         // One writer: SQLite has no more, and in memory each connection would be a database of its own.
         let mut reader = writer.clone();
         writer.max_connections(if sqlite { 1 } else { options.max_connections });
@@ -192,7 +197,8 @@ impl Store {
             journal_reserved: AtomicI64::new(0),
             outbox_seq: AtomicI64::new(0),
             owners: DashMap::new(),
-            agents: repo::agents::AgentWriter::new(),
+            readers: Gather::new(),
+            agents: Gather::new(),
         };
         let mut store = Self(Arc::new(inner));
         store.check_kek().await?;

@@ -29,6 +29,8 @@ pub enum Reason {
     Retention,
     /// The journal's writer, which groups rows of many tenants into one commit.
     GroupCommit,
+    /// Chats of many tenants that read together what they have still to see.
+    GroupRead,
     /// Looking whether the database answers.
     Health,
     /// An operator's command line.

@@ -1,19 +1,16 @@
 //! What agents remember, and what they still have to see.
 
+use super::gather::Answering;
 use crate::store::entity::{agent_state, chat_aliases, dead_letters, journal, outbox, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
-use futures_util::FutureExt;
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
+use sea_orm::prelude::Uuid;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement,
-    TryInsertResult,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult, Statement, TryInsertResult,
+    Value,
 };
-use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use std::collections::{HashMap, HashSet};
 use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionId, SessionKey, TenantId, UserId};
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
@@ -48,27 +45,50 @@ impl Store {
         Ok((AgentState(self.vault.open(&label, &row.state)?), row.handled_seq))
     }
 
-    async fn signals(&self, chat: ChatKey, handled: i64, limit: u64) -> Result<Vec<Pending>, Failure> {
-        let tx = Tx::tenant(self, chat.tenant, Mode::Read).await?;
-        let user = self.owner(&tx, chat.session_key()).await?;
-        let rows = journal::Entity::find()
-            .filter(journal::Column::TenantId.eq(chat.tenant.0))
-            .filter(journal::Column::SessionId.eq(chat.session.0))
-            .filter(journal::Column::ChatId.eq(chat.chat.0))
-            .filter(journal::Column::Seq.gt(handled))
-            .order_by_asc(journal::Column::Seq)
-            .limit(limit)
-            .all(&*tx)
-            .await?;
+    /// What each chat has still to see, in one statement.
+    async fn signals(&self, asked: &[Asked]) -> Result<Vec<Result<Vec<Pending>, PortError>>, Failure> {
+        let tx = Tx::system(self, Reason::GroupRead, Mode::Read).await?;
+        let most = asked.iter().map(|one| one.limit).max().unwrap_or_default();
+        let mut values: Vec<Value> = vec![i64::try_from(most).unwrap_or(i64::MAX).into()];
+        for Asked { chat, handled, .. } in asked {
+            values.extend([chat.tenant.0.into(), chat.session.0.into(), chat.chat.0.into(), (*handled).into()]);
+        }
+        let text = format!(
+            "SELECT journal.* FROM (VALUES {}) AS v JOIN journal ON journal.tenant_id = v.column1 AND journal.seq IN \
+             (SELECT seq FROM journal AS next WHERE next.tenant_id = v.column1 AND next.session_id = v.column2 \
+             AND next.chat_id = v.column3 AND next.seq > v.column4 ORDER BY next.seq LIMIT $1)",
+            places(2, 4, asked.len())
+        );
+        let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
+        let mut found = HashMap::<Uuid, Vec<journal::Model>>::new();
+        for row in journal::Entity::find().from_raw_sql(statement).all(&*tx).await? {
+            found.entry(row.chat_id.unwrap_or_default()).or_default().push(row);
+        }
+        let mut answers = Vec::with_capacity(asked.len());
+        for Asked { chat, limit, .. } in asked {
+            let mut rows = found.remove(&chat.chat.0).unwrap_or_default();
+            rows.sort_unstable_by_key(|row| row.seq);
+            rows.truncate(*limit);
+            answers.push(match self.opened(&tx, *chat, rows).await {
+                Err(Failure::Db(error)) => return Err(error.into()),
+                opened => opened.map_err(PortError::from),
+            });
+        }
+        Ok(answers)
+    }
+
+    async fn opened(&self, tx: &Tx, chat: ChatKey, rows: Vec<journal::Model>) -> Result<Vec<Pending>, Failure> {
+        let user = self.owner(tx, chat.session_key()).await?;
         let mut signals = Vec::with_capacity(rows.len());
         for row in rows {
             let kind = match self.open_row(chat.tenant, user, &row)? {
                 // What it stands for may be too old by now.
-                EventKind::Replay { of, .. } => match journal::Entity::find_by_id((chat.tenant.0, of)).one(&*tx).await?
-                {
-                    Some(original) => self.open_row(chat.tenant, user, &original)?,
-                    None => continue,
-                },
+                EventKind::Replay { of, .. } => {
+                    match journal::Entity::find_by_id((chat.tenant.0, of)).one(&**tx).await? {
+                        Some(original) => self.open_row(chat.tenant, user, &original)?,
+                        None => continue,
+                    }
+                }
                 kind => kind,
             };
             let signal = match kind {
@@ -82,12 +102,21 @@ impl Store {
     }
 
     /// Commits a group of agents' steps in one transaction. One that was overtaken is left out and takes nobody else along.
-    async fn commit_agents(&self, aliases: &mut Names, commits: &[AgentCommit]) -> Result<Vec<bool>, Failure> {
+    async fn commit_agents(&self, aliases: &mut Names, commits: &[&AgentCommit]) -> Result<HashSet<ChatKey>, Failure> {
         failpoint::pass("agent.commit");
         let tx = Tx::system(self, Reason::GroupCommit, Mode::Write).await?;
-        let (mut done, mut rows) = (Vec::with_capacity(commits.len()), vec![]);
-        for commit in commits {
-            done.push(self.commit_agent(&tx, aliases, commit, &mut rows).await?);
+        let moved = self.move_marks(&tx, commits).await?;
+        let mut rows = vec![];
+        for commit in commits.iter().filter(|commit| moved.contains(&commit.chat)) {
+            let owned = (commit.chat, self.owner(&tx, commit.chat.session_key()).await?);
+            for seq in &commit.poison {
+                self.set_aside(&tx, commit.chat, *seq).await?;
+            }
+            for (seq, effects) in &commit.steps {
+                for (index, effect) in effects.iter().enumerate() {
+                    rows.push(self.effect(&tx, aliases, owned, (*seq, index), effect).await?);
+                }
+            }
         }
         if !rows.is_empty() {
             use outbox::Column::{Dedupe, SessionId, TenantId};
@@ -96,60 +125,58 @@ impl Store {
         }
         tx.commit().await?;
         failpoint::pass("agent.committed");
-        Ok(done)
+        Ok(moved)
     }
 
-    /// False when the mark is not where it was expected, or the session is gone.
-    async fn commit_agent(
-        &self,
-        tx: &Tx,
-        aliases: &mut Names,
-        commit: &AgentCommit,
-        rows: &mut Vec<outbox::ActiveModel>,
-    ) -> Result<bool, Failure> {
-        let (chat, handled) = (commit.chat, commit.handled());
-        let user = match self.owner(tx, chat.session_key()).await {
-            Err(Failure::Gone) => return Ok(false),
-            owner => owner?,
-        };
-        let label = Self::label(chat.tenant, user, Kind::AgentState, chat.chat);
-        let state = self.vault.seal(&label, &commit.state.0)?;
-        let moved = if commit.expected == 0 {
-            // The first signal of a chat, if nobody else was faster.
-            let row = agent_state::ActiveModel {
-                tenant_id: Set(chat.tenant.0),
-                session_id: Set(chat.session.0),
-                chat_id: Set(chat.chat.0),
-                handled_seq: Set(handled),
-                state: Set(state),
+    /// Writes states and marks; answers the chats whose mark stood where it was expected and whose session is still there.
+    async fn move_marks(&self, tx: &Tx, commits: &[&AgentCommit]) -> Result<HashSet<ChatKey>, Failure> {
+        let (mut first, mut values) = (vec![], Vec::<Value>::new());
+        let mut keys = HashMap::new();
+        for commit in commits {
+            let (chat, handled) = (commit.chat, commit.handled());
+            let user = match self.owner(tx, chat.session_key()).await {
+                Err(Failure::Gone) => continue,
+                owner => owner?,
             };
-            use agent_state::Column::{ChatId, SessionId, TenantId};
-            let insert = agent_state::Entity::insert(row).on_conflict_do_nothing_on([TenantId, SessionId, ChatId]);
-            matches!(insert.exec_without_returning(&**tx).await?, TryInsertResult::Inserted(1))
-        } else {
-            let moved = agent_state::Entity::update_many()
-                .col_expr(agent_state::Column::HandledSeq, Expr::value(handled))
-                .col_expr(agent_state::Column::State, Expr::value(state))
-                .filter(agent_state::Column::TenantId.eq(chat.tenant.0))
-                .filter(agent_state::Column::SessionId.eq(chat.session.0))
-                .filter(agent_state::Column::ChatId.eq(chat.chat.0))
-                .filter(agent_state::Column::HandledSeq.eq(commit.expected))
-                .exec(&**tx)
-                .await?;
-            moved.rows_affected > 0
-        };
-        if !moved {
-            return Ok(false);
-        }
-        for seq in &commit.poison {
-            self.set_aside(tx, chat, *seq).await?;
-        }
-        for (seq, effects) in &commit.steps {
-            for (index, effect) in effects.iter().enumerate() {
-                rows.push(self.effect(tx, aliases, (chat, user), (*seq, index), effect).await?);
+            let label = Self::label(chat.tenant, user, Kind::AgentState, chat.chat);
+            let state = self.vault.seal(&label, &commit.state.0)?;
+            keys.insert(chat.chat.0, chat);
+            if commit.expected == 0 {
+                first.push(agent_state::ActiveModel {
+                    tenant_id: Set(chat.tenant.0),
+                    session_id: Set(chat.session.0),
+                    chat_id: Set(chat.chat.0),
+                    handled_seq: Set(handled),
+                    state: Set(state),
+                });
+            } else {
+                values.extend([chat.tenant.0.into(), chat.session.0.into(), chat.chat.0.into()]);
+                values.extend([commit.expected.into(), handled.into(), state.into()]);
             }
         }
-        Ok(true)
+        let mut moved = HashSet::new();
+        if !first.is_empty() {
+            // The first signal of a chat, if nobody else was faster.
+            use agent_state::Column::{ChatId, SessionId, TenantId};
+            let insert = agent_state::Entity::insert_many(first);
+            let insert = insert.on_conflict_do_nothing_on([TenantId, SessionId, ChatId]);
+            if let TryInsertResult::Inserted(written) = insert.exec_with_returning_keys(&**tx).await? {
+                moved.extend(written.into_iter().filter_map(|(_, _, chat)| keys.get(&chat).copied()));
+            }
+        }
+        if !values.is_empty() {
+            let text = format!(
+                "UPDATE agent_state SET handled_seq = v.column5, state = v.column6 FROM (VALUES {}) AS v \
+                 WHERE agent_state.tenant_id = v.column1 AND agent_state.session_id = v.column2 \
+                 AND agent_state.chat_id = v.column3 AND agent_state.handled_seq = v.column4 RETURNING agent_state.chat_id",
+                places(1, 6, values.len() / 6)
+            );
+            let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
+            for row in tx.query_all_raw(statement).await? {
+                moved.extend(keys.get(&row.try_get::<Uuid>("", "chat_id")?).copied());
+            }
+        }
+        Ok(moved)
     }
 
     async fn set_aside(&self, tx: &Tx, chat: ChatKey, seq: i64) -> Result<(), Failure> {
@@ -242,58 +269,71 @@ type Names = HashMap<ChatKey, String>;
 const NAMES: usize = 100_000;
 /// Sessions whose owners are remembered; above that all are forgotten.
 const OWNERS: usize = 100_000;
-/// Commits that one transaction takes.
-const GROUP: usize = 250;
-/// Commits that may wait for the writer.
-const QUEUE: usize = 1024;
+/// Rows of numbered parameters, as a VALUES list takes them.
+pub(in crate::store) fn places(first: usize, columns: usize, rows: usize) -> String {
+    let row = |row: usize| {
+        let numbers = (0..columns).map(|column| format!("${}", first + row * columns + column));
+        format!("({})", numbers.collect::<Vec<_>>().join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
 
-type Waiting = (AgentCommit, oneshot::Sender<Result<(), PortError>>);
+/// For each question whether it is the first of its chat. An actor that was rebuilt may ask beside its predecessor.
+fn firsts<'a>(chats: impl Iterator<Item = &'a ChatKey>) -> Vec<bool> {
+    let mut seen = HashSet::new();
+    chats.map(|chat| seen.insert(*chat)).collect()
+}
 
-/// The door to the one writer of agents' steps: what arrives while a commit is under way goes into the next one.
-pub(in crate::store) struct AgentWriter(mpsc::Sender<Waiting>, Mutex<Option<mpsc::Receiver<Waiting>>>);
+/// What a chat has still to see.
+#[derive(Clone)]
+pub(in crate::store) struct Asked {
+    chat: ChatKey,
+    handled: i64,
+    limit: usize,
+}
 
-impl AgentWriter {
-    pub(in crate::store) fn new() -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        Self(queue, Mutex::new(Some(waiting)))
-    }
+/// Reads what chats have still to see.
+#[derive(Default)]
+pub(in crate::store) struct Reading;
 
-    /// Starts the writer at the first use: only a server has agents.
-    fn queue(&self, store: &Store) -> mpsc::Sender<Waiting> {
-        let first = self.1.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waiting) = first {
-            store.spawn(write(store.clone(), waiting));
-        }
-        self.0.clone()
+impl Answering for Reading {
+    type Question = Asked;
+    type Answer = Vec<Pending>;
+    const GROUP: usize = 100;
+
+    async fn answer(
+        &mut self,
+        store: &Store,
+        asked: &[Asked],
+    ) -> Result<Vec<Result<Vec<Pending>, PortError>>, Failure> {
+        let firsts = firsts(asked.iter().map(|one| &one.chat));
+        let once: Vec<_> = asked.iter().zip(&firsts).filter(|(_, first)| **first).map(|(one, _)| one.clone()).collect();
+        let mut answers = store.signals(&once).await?.into_iter();
+        let answer = |first| {
+            if first { answers.next().unwrap_or(Err(PortError::Unavailable)) } else { Err(PortError::Conflict) }
+        };
+        Ok(firsts.into_iter().map(answer).collect())
     }
 }
 
-async fn write(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
-    let mut aliases = Names::new();
-    while let Some(first) = waiting.recv().await {
-        let mut group = vec![first];
-        while group.len() < GROUP {
-            let Ok(next) = waiting.try_recv() else { break };
-            group.push(next);
-        }
-        let (commits, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        // A panic is an error of this group; the writer goes on.
-        let outcome = match AssertUnwindSafe(store.commit_agents(&mut aliases, &commits)).catch_unwind().await {
-            Ok(outcome) => outcome.map_err(PortError::from),
-            Err(_) => Err(PortError::Unavailable),
-        };
-        match outcome {
-            Ok(done) => {
-                for (answer, done) in answers.into_iter().zip(done) {
-                    let _ = answer.send(if done { Ok(()) } else { Err(PortError::Conflict) });
-                }
-            }
-            Err(error) => {
-                for answer in answers {
-                    let _ = answer.send(Err(error));
-                }
-            }
-        }
+/// Writes agents' steps.
+#[derive(Default)]
+pub(in crate::store) struct Writing {
+    aliases: Names,
+}
+
+impl Answering for Writing {
+    type Question = AgentCommit;
+    type Answer = ();
+    const GROUP: usize = 250;
+
+    async fn answer(&mut self, store: &Store, commits: &[AgentCommit]) -> Result<Vec<Result<(), PortError>>, Failure> {
+        let firsts = firsts(commits.iter().map(|commit| &commit.chat));
+        let once: Vec<_> = commits.iter().zip(&firsts).filter(|(_, first)| **first).map(|(one, _)| one).collect();
+        let moved = store.commit_agents(&mut self.aliases, &once).await?;
+        let done = |(commit, first): (&AgentCommit, bool)| first && moved.contains(&commit.chat);
+        let answer = |done| if done { Ok(()) } else { Err(PortError::Conflict) };
+        Ok(commits.iter().zip(firsts).map(done).map(answer).collect())
     }
 }
 
@@ -304,8 +344,8 @@ impl AgentStore for Store {
     }
 
     fn pending(&self, chat: ChatKey, handled: i64, limit: u64) -> BoxFuture<'static, Result<Vec<Pending>, PortError>> {
-        let store = self.clone();
-        self.on_io(async move { store.signals(chat, handled, limit).await })
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.readers.ask(self, Asked { chat, handled, limit })
     }
 
     fn behind(&self) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>> {
@@ -314,10 +354,6 @@ impl AgentStore for Store {
     }
 
     fn commit(&self, commit: AgentCommit) -> BoxFuture<'static, Result<(), PortError>> {
-        let (queue, (answer, hear)) = (self.agents.queue(self), oneshot::channel());
-        Box::pin(async move {
-            queue.send((commit, answer)).await.map_err(|_| PortError::Unavailable)?;
-            hear.await.unwrap_or(Err(PortError::Unavailable))
-        })
+        self.agents.ask(self, commit)
     }
 }

@@ -1,6 +1,7 @@
 //! One commit's entries. Messages become rows in one statement, as long as nothing comes in between that has to see them.
 
 use crate::store::entity::{chats, journal, sessions};
+use crate::store::repo::agents::places;
 use crate::store::repo::chats::resolve;
 use crate::store::{Failure, Store, Tx};
 use crate::vault::Kind;
@@ -203,17 +204,15 @@ impl<'a> Group<'a> {
         if last.is_empty() {
             return Ok(());
         }
-        let (mut places, mut values) = (vec![], Vec::<Value>::with_capacity(last.len() * 5));
-        for (number, (chat, one)) in last.iter().enumerate() {
-            let at = number * 5;
-            places.push(format!("(${}, ${}, ${}, ${}, ${})", at + 1, at + 2, at + 3, at + 4, at + 5));
+        let mut values = Vec::<Value>::with_capacity(last.len() * 5);
+        for (chat, one) in last {
             let key = one.entry.key;
             values.extend([key.tenant.0.into(), key.session.0.into(), chat.0.into(), one.seq.into(), one.at.into()]);
         }
         let text = format!(
             "UPDATE chats SET last_seq = v.column4, last_at = v.column5 FROM (VALUES {}) AS v \
              WHERE chats.tenant_id = v.column1 AND chats.session_id = v.column2 AND chats.id = v.column3",
-            places.join(", ")
+            places(1, 5, last.len())
         );
         let backend = self.tx.get_database_backend();
         self.tx.execute_raw(Statement::from_sql_and_values(backend, text, values)).await?;
