@@ -137,4 +137,5 @@ async fn a_stalled_socket_is_cut_off_and_a_patient_one_misses_nothing() {
     let seen = sockets::run(20_000).await;
     assert_eq!(seen.heard, 20_000);
     assert!(seen.evicted, "the stalled client was not cut off");
+    assert!(seen.growth < 4 << 20, "it cost {} bytes", seen.growth);
 }

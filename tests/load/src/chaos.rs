@@ -7,7 +7,7 @@ use wardroom_load::faults::Fault;
 use wardroom_load::report::{latency, table};
 use wardroom_load::scenarios::kills::{Kills, Phase};
 use wardroom_load::scenarios::recovery::{self, Size};
-use wardroom_load::scenarios::{cycles, mutations, starvation, store};
+use wardroom_load::scenarios::{cycles, mutations, sockets, starvation, store};
 
 pub fn run(runtime: &Runtime, seed: u64, only: Option<&str>) {
     println!("seed {seed}");
@@ -35,6 +35,17 @@ pub fn run(runtime: &Runtime, seed: u64, only: Option<&str>) {
     }
     if wanted("flood") {
         flooding();
+    }
+    if wanted("sockets") {
+        let seen = runtime.block_on(sockets::run(100_000));
+        println!(
+            "100,000 events: {} heard over {} connections with since; stalled client cut off: {}, memory grew by {:.1} MB",
+            seen.heard,
+            seen.connections,
+            seen.evicted,
+            seen.growth as f64 / f64::from(1 << 20)
+        );
+        assert!(seen.heard == 100_000 && seen.evicted && seen.growth < 4 << 20);
     }
     if wanted("mutations") {
         for (name, caught) in mutations::run() {

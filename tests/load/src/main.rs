@@ -46,7 +46,7 @@ enum What {
         /// Draws the moments.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// One part only: faults (or the name of one), kills, store, starvation, cycles, flood, mutations.
+        /// One part only: faults (or the name of one), kills, store, starvation, cycles, flood, sockets, mutations.
         #[arg(long)]
         only: Option<String>,
     },

@@ -59,5 +59,6 @@ pub async fn run(minutes: u64) {
         ],
     );
     verdict.assert_clean();
+    assert!(slope <= 1.0, "resident memory grows");
     assert!(last.descriptors <= first.descriptors + 8 && last.browsers == first.browsers && last.zombies == 0);
 }
