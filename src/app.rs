@@ -1,7 +1,6 @@
 //! The composition root: the only file that knows every adapter.
 
 use crate::api::{self, Api};
-use crate::clock::SystemClock;
 use crate::config::{Config, Environment};
 use crate::dashboard::files;
 use crate::dashboard::gate::Conn;
@@ -74,11 +73,10 @@ impl EventSink for Fan {
 ///
 /// # Errors
 /// A sentence that says what to do.
-pub async fn start(config: Config, io: tokio::runtime::Handle) -> anyhow::Result<Running> {
+pub async fn start(config: Config, io: tokio::runtime::Handle, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let dir = ground::data_dir(&config)?;
     let lock = ground::lock(&dir)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let opening = {
         let (config, dir, clock) = (config.clone(), dir.clone(), Arc::clone(&clock));
         io.spawn(async move { ground::store(&config, &dir, clock, Role::Server).await })

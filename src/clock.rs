@@ -1,5 +1,6 @@
 //! The clock of the machine: the one place where time is read.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wardroom_actors::ports::BoxFuture;
 use wardroom_actors::ports::clock::Clock;
@@ -7,6 +8,8 @@ use wardroom_actors::ports::clock::Clock;
 /// Real time.
 pub struct SystemClock {
     begun: Instant,
+    /// What was added to the wall clock, in milliseconds.
+    jumped: AtomicI64,
 }
 
 impl SystemClock {
@@ -14,7 +17,12 @@ impl SystemClock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn start() -> Self {
-        Self { begun: Instant::now() }
+        Self { begun: Instant::now(), jumped: AtomicI64::new(0) }
+    }
+
+    /// Moves the wall clock, as an operator or a time server does; the time since the start goes on evenly.
+    pub fn jump(&self, ms: i64) {
+        self.jumped.fetch_add(ms, Ordering::AcqRel);
     }
 }
 
@@ -26,7 +34,7 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn unix_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or_default()
+        i64::try_from(since.as_millis()).unwrap_or_default().saturating_add(self.jumped.load(Ordering::Acquire))
     }
 
     fn sleep_until(&self, at: u64) -> BoxFuture<'static, ()> {

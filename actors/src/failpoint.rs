@@ -12,6 +12,8 @@ struct Armed {
     name: String,
     /// Passages before the action.
     left: u32,
+    /// It happens at each passage from then on.
+    always: bool,
     action: Action,
 }
 
@@ -21,7 +23,14 @@ static ARMED: Mutex<Vec<Armed>> = Mutex::new(vec![]);
 /// Arms the `nth` passage (from 1) of a moment; it happens once.
 pub fn arm(name: &str, nth: u32, action: Action) {
     let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-    armed.push(Armed { name: name.to_owned(), left: nth.saturating_sub(1), action });
+    armed.push(Armed { name: name.to_owned(), left: nth.saturating_sub(1), always: false, action });
+    ANY.store(true, Ordering::Release);
+}
+
+/// Arms every passage of a moment.
+pub fn arm_always(name: &str, action: Action) {
+    let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
+    armed.push(Armed { name: name.to_owned(), left: 0, always: true, action });
     ANY.store(true, Ordering::Release);
 }
 
@@ -47,6 +56,7 @@ fn hit(name: &str) {
                 one.left -= 1;
                 return;
             }
+            Some(one) if one.always => Arc::clone(&one.action),
             _ => armed.swap_remove(place).action,
         }
     };

@@ -1,6 +1,7 @@
 //! `wardroom serve` and `wardroom simulator`.
 
 use super::SimulatorCommand;
+use crate::clock::SystemClock;
 use crate::config::{Config, Environment, Log, LogFormat};
 use crate::{app, simulator, telemetry};
 use anyhow::Context as _;
@@ -13,7 +14,8 @@ use wardroom_actors::failpoint;
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
     telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
     cheap_panics();
-    arm_failpoint(&config)?;
+    let clock = Arc::new(SystemClock::start());
+    arm_failpoint(&config, &clock)?;
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).max(2))
         .thread_name("io")
@@ -23,7 +25,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     let ended = actix_rt::System::new().block_on(async move {
         let mut stop = std::pin::pin!(stop_signal()?);
         let running = tokio::select! {
-            running = app::start(config, handle) => running?,
+            running = app::start(config, handle, clock) => running?,
             () = &mut stop => return Ok(()),
         };
         stop.await;
@@ -55,22 +57,42 @@ pub(super) fn simulator(options: SimulatorCommand) -> anyhow::Result<()> {
     })
 }
 
-/// `WARDROOM_FAILPOINT=kill:page.taken@3` ends the process at the third passage of that moment, as kill -9 does; `panic:` panics
-/// there. For tests, and in development only.
-fn arm_failpoint(config: &Config) -> anyhow::Result<()> {
+/// Breaks the server at a named moment, for tests and in development only. `WARDROOM_FAILPOINT=kill:page.taken@3` ends the process
+/// at the third passage of that moment, as kill -9 does; `panic:page.taken@3` panics there; `jump:page.taken@-3600000` moves the wall
+/// clock by so many milliseconds at the first passage; `slow:page.taken@300` takes so many milliseconds at every passage.
+fn arm_failpoint(config: &Config, clock: &Arc<SystemClock>) -> anyhow::Result<()> {
     let Ok(text) = std::env::var("WARDROOM_FAILPOINT") else { return Ok(()) };
     anyhow::ensure!(config.environment == Environment::Development, "WARDROOM_FAILPOINT is for development only");
-    for one in text.split(',') {
-        let parts = one.split_once(':').and_then(|(what, rest)| Some((what, rest.split_once('@')?)));
-        let (what, (moment, nth)) = parts.context("WARDROOM_FAILPOINT is kill:MOMENT@N or panic:MOMENT@N")?;
-        let action: failpoint::Action = match what {
-            "kill" => Arc::new(|| {
+    let parts = text.split_once(':').and_then(|(what, rest)| Some((what, rest.split_once('@')?)));
+    let (what, (moment, number)) = parts.context("WARDROOM_FAILPOINT is kill, panic, jump or slow:MOMENT@N")?;
+    let number: i64 = number.parse().context("WARDROOM_FAILPOINT: N is a number")?;
+    let nth = u32::try_from(number).unwrap_or(1);
+    match what {
+        "kill" => failpoint::arm(
+            moment,
+            nth,
+            Arc::new(|| {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             }),
-            "panic" => Arc::new(|| std::panic::resume_unwind(Box::new("a failpoint"))),
-            other => anyhow::bail!("WARDROOM_FAILPOINT: {other} is neither kill nor panic"),
-        };
-        failpoint::arm(moment, nth.parse().context("WARDROOM_FAILPOINT: N is a number")?, action);
+        ),
+        "panic" => failpoint::arm(
+            moment,
+            nth,
+            Arc::new(|| {
+                tracing::warn!("a failpoint panics");
+                std::panic::resume_unwind(Box::new("a failpoint"))
+            }),
+        ),
+        "jump" => {
+            let clock = Arc::clone(clock);
+            failpoint::arm(moment, 1, Arc::new(move || clock.jump(number)));
+        }
+        "slow" => {
+            let pause = Duration::from_millis(u64::from(nth));
+            #[expect(clippy::disallowed_methods, reason = "it is meant to block")]
+            failpoint::arm_always(moment, Arc::new(move || std::thread::sleep(pause)));
+        }
+        other => anyhow::bail!("WARDROOM_FAILPOINT: {other} is neither kill, panic, jump nor slow"),
     }
     Ok(())
 }

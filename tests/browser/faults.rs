@@ -4,6 +4,7 @@ use std::time::Duration;
 use wardroom_load::bench::flood;
 use wardroom_load::faults::Fault;
 use wardroom_load::scenarios::kills::{Kills, Phase};
+use wardroom_load::scenarios::moments::{Moments, PANICS};
 use wardroom_load::scenarios::recovery::{self, Size};
 use wardroom_load::scenarios::{cycles, store};
 
@@ -96,4 +97,16 @@ fn a_flood_of_one_session_is_refused_and_nobody_elses_trouble() {
     assert_eq!(flooded.sent, flooded.done + flooded.refused);
     assert!(flooded.done > 0 && flooded.refused > flooded.done, "{} of {}", flooded.done, flooded.sent);
     assert!(flooded.growth < 64 << 20, "memory grew by {} MB", flooded.growth >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn panics_a_slow_journal_and_a_jumping_clock_cost_no_message() {
+    let mut moments = Moments::begin().await;
+    for moment in ["journal.commit", "agent.commit", "driver.pulled"] {
+        let (moment, drivers) = PANICS.into_iter().find(|(name, _)| *name == moment).unwrap();
+        moments.panic(moment, drivers).await;
+    }
+    moments.slow_journal(Duration::from_millis(300)).await;
+    moments.clock_jump(24).await;
+    moments.judge().await.assert_clean();
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use wardroom_load::bench::flood;
+use wardroom_load::bench::{failures, flood};
 use wardroom_load::faults::Fault;
+use wardroom_load::referee::Verdict;
 use wardroom_load::report::{latency, table};
 use wardroom_load::scenarios::kills::{Kills, Phase};
+use wardroom_load::scenarios::moments::{Moments, PANICS};
 use wardroom_load::scenarios::recovery::{self, Size};
 use wardroom_load::scenarios::{cycles, mutations, sockets, starvation, store};
 
@@ -18,6 +20,11 @@ pub fn run(runtime: &Runtime, seed: u64, only: Option<&str>) {
     }
     if wanted("kills") {
         runtime.block_on(kills(seed));
+    }
+    if wanted("moments") {
+        let verdict = runtime.block_on(moments());
+        println!("{} panics, a slow journal, jumps of the clock by a day: {verdict}", PANICS.len());
+        verdict.assert_clean();
     }
     if wanted("store") {
         runtime.block_on(stores());
@@ -35,6 +42,12 @@ pub fn run(runtime: &Runtime, seed: u64, only: Option<&str>) {
     }
     if wanted("flood") {
         flooding();
+    }
+    if wanted("failures") {
+        let result = failures::run(Duration::from_secs(20));
+        let (calm, stormy) = (latency(&result.neighbour.0), latency(&result.neighbour.1));
+        println!("{} drivers failed: neighbour p99 {} → {} ms", result.failed, calm["p99"], stormy["p99"]);
+        assert!(result.failed > 250, "too few drivers failed to show anything");
     }
     if wanted("sockets") {
         let seen = runtime.block_on(sockets::run(100_000));
@@ -96,6 +109,17 @@ async fn kills(seed: u64) {
         kills.scanned_again
     );
     verdict.assert_clean();
+}
+
+async fn moments() -> Verdict {
+    let mut moments = Moments::begin().await;
+    for (moment, drivers) in PANICS {
+        moments.panic(moment, drivers).await;
+    }
+    moments.slow_journal(Duration::from_millis(300)).await;
+    moments.clock_jump(24).await;
+    moments.clock_jump(-24).await;
+    moments.judge().await
 }
 
 async fn stores() {

@@ -46,7 +46,7 @@ enum What {
         /// Draws the moments.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// One part only: faults (or the name of one), kills, store, starvation, cycles, flood, sockets, mutations.
+        /// One part only: faults (or the name of one), kills, moments, store, starvation, cycles, flood, failures, sockets, mutations.
         #[arg(long)]
         only: Option<String>,
     },

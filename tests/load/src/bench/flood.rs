@@ -21,7 +21,8 @@ use wardroom_actors::testing::Memory;
 /// Commands per second that the flooded session's driver can do.
 pub const CAPACITY: f64 = 1000.0;
 
-struct Silent;
+/// Says nothing.
+pub(super) struct Silent;
 
 impl Agent for Silent {
     fn handle(&self, state: &AgentState, _: &Signal, _: i64, _: &mut dyn rand::RngCore) -> (AgentState, Vec<Effect>) {
@@ -54,7 +55,7 @@ async fn round_trip(handle: &Handle, tenant: TenantId, name: &SessionName) -> Re
 }
 
 /// One round trip of the neighbour every 5 ms, for so long.
-async fn neighbour(bench: &Bench, name: &SessionName, time: Duration) -> Histogram<u64> {
+pub(super) async fn neighbour(bench: &Bench, name: &SessionName, time: Duration) -> Histogram<u64> {
     let (mut times, begun) = (histogram(), Instant::now());
     for n in 0_u32.. {
         let due = begun + Duration::from_millis(5) * n;

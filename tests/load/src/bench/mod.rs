@@ -1,6 +1,7 @@
 //! The figures of the kernel, each beside a baseline of the same run.
 
 pub mod boot;
+pub mod failures;
 pub mod flood;
 pub mod idle;
 pub mod kernel;

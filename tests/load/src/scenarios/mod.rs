@@ -2,6 +2,7 @@
 
 pub mod cycles;
 pub mod kills;
+pub mod moments;
 pub mod mutations;
 pub mod recovery;
 pub mod sockets;

@@ -1,0 +1,64 @@
+//! Fifty sessions whose drivers crash and panic as soon as they are up: a neighbour on the same threads does not feel it.
+
+use super::flood::{Silent, neighbour};
+use super::kernel::{Bench, Stores};
+use crate::report::progress;
+use hdrhistogram::Histogram;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wardroom_actors::domain::exit::ExitReason;
+use wardroom_actors::domain::ids::{TenantId, UserId};
+use wardroom_actors::testing::{Memory, Script};
+
+/// Sessions in trouble.
+const VICTIMS: usize = 50;
+
+/// What it cost.
+pub struct Failures {
+    /// Drivers that failed.
+    pub failed: usize,
+    /// Round trips of the neighbour in microseconds, before and meanwhile.
+    pub neighbour: (Histogram<u64>, Histogram<u64>),
+}
+
+/// Fails for so long.
+pub fn run(time: Duration) -> Failures {
+    let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let handle = io.handle().clone();
+    let result = actix_rt::System::new().block_on(async move {
+        let memory = Memory::default();
+        let stores = Stores {
+            sessions: Arc::new(memory.clone()),
+            outbox: Arc::new(memory.clone()),
+            agents: Arc::new(memory.clone()),
+        };
+        let owner = (TenantId::generate(), UserId::generate());
+        let bench = Bench::start(&handle, 2, stores, Arc::new(Silent), owner, |_, _| Arc::new(memory));
+        let beside = bench.session("neighbour").await.spec.name;
+        let mut victims = vec![];
+        for n in 0..VICTIMS {
+            victims.push(bench.session(&format!("victim{n}")).await.spec.id);
+        }
+        let calm = neighbour(&bench, &beside, Duration::from_secs(5)).await;
+        progress(&format!("failing for {time:?}"));
+        let (engine, begun) = (Arc::clone(&bench.engine), Instant::now());
+        let failing = handle.spawn(async move {
+            let mut failed = 0_usize;
+            while begun.elapsed() < time {
+                for victim in &victims {
+                    let script = match failed % 2 {
+                        0 => Script::Panic("a driver's panic"),
+                        _ => Script::Exit(ExitReason::Crashed { detail: "killed".to_owned() }),
+                    };
+                    failed += usize::from(engine.tell(*victim, script));
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            failed
+        });
+        let stormy = neighbour(&bench, &beside, time).await;
+        Failures { failed: failing.await.unwrap(), neighbour: (calm, stormy) }
+    });
+    io.shutdown_background();
+    result
+}
