@@ -76,6 +76,9 @@ pub struct Options {
     pub max_connections: u32,
 }
 
+/// Prepared statements that a connection to SQLite keeps.
+const STATEMENTS: usize = 24;
+
 /// Who opens a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -131,6 +134,8 @@ impl Store {
         writer.sqlx_logging(false).acquire_timeout(Duration::from_secs(5));
         writer.map_sqlx_sqlite_opts(|sqlite| {
             let wal = sqlite.create_if_missing(true).pragma("journal_mode", "WAL").pragma("synchronous", "FULL");
+            // Statements of many rows are large and of many lengths: each connection would keep a hundred of them.
+            let wal = wal.statement_cache_capacity(STATEMENTS);
             wal.pragma("busy_timeout", "5000").pragma("foreign_keys", "ON").pragma("secure_delete", "ON")
         });
         // A transaction that SQLite ends by itself (disk full) leaves the driver's count of open ones wrong; the connection
@@ -146,8 +151,13 @@ impl Store {
         let mut reader = writer.clone();
         writer.max_connections(if sqlite { 1 } else { options.max_connections });
         reader.max_connections(options.max_connections);
-        if memory {
-            writer.min_connections(1).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+        if sqlite {
+            // All are there from the start and stay: memory does not creep up, and what is in memory is not lost.
+            reader.min_connections(options.max_connections);
+            for pool in [&mut writer, &mut reader] {
+                pool.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+            }
+            writer.min_connections(1);
         }
         let writer = Box::pin(Database::connect(writer)).await?;
         let reader = if sqlite && !memory { Box::pin(Database::connect(reader)).await? } else { writer.clone() };
