@@ -43,6 +43,7 @@ bench: kit
 chaos: kit
 	target/release/wardroom-load chaos $(ARGS)
 
-# Half load for half an hour.
+# Half load for half an hour, then every kill.
 soak: kit
 	target/release/wardroom-load soak $(ARGS)
+	target/release/wardroom-load chaos --only kills
