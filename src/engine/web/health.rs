@@ -44,20 +44,32 @@ pub(super) async fn patiently<T>(live: &Live, answer: impl Future<Output = T>) -
     }
 }
 
+/// Does something, and says as well whether the worker had no CPU for it. What takes less than a second is not looked at: looking
+/// costs a walk over all processes.
+pub(super) async fn observed<T>(live: &Live, work: impl Future<Output = T>) -> (T, bool) {
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(LOOK, &mut work).await {
+        return (done, false);
+    }
+    let look = Look::begin(live);
+    let done = work.await;
+    (done, look.starved(live))
+}
+
 /// A stretch of time in which a worker may have had no CPU.
-pub(super) struct Look {
+struct Look {
     at: u64,
     turns: HashMap<u32, Turns>,
 }
 
 impl Look {
-    pub fn begin(live: &Live) -> Self {
+    fn begin(live: &Live) -> Self {
         let pids = live.worker.pid().map(members).unwrap_or_default();
         Self { at: live.shared.clock.now(), turns: turns(&pids) }
     }
 
     /// Whether one of the processes had no CPU for much of the time since then.
-    pub fn starved(&self, live: &Live) -> bool {
+    fn starved(&self, live: &Live) -> bool {
         let elapsed = live.shared.clock.now().saturating_sub(self.at).max(1);
         let pids: Vec<_> = self.turns.keys().copied().collect();
         let percent = |now: u64, before: u64| now.saturating_sub(before) / 10_000 / elapsed;
@@ -82,10 +94,9 @@ pub(super) async fn probe(live: Arc<Live>) -> ExitReason {
         if silences == 0 {
             tokio::time::sleep(every).await;
         }
-        let look = Look::begin(&live);
         let call = format!("__wardroom.probe({})", PROBE.as_millis());
-        let answered = live.page.call::<bool>(&call, PROBE * 2).await;
-        if matches!(answered, Ok(true)) || !live.is_ready() || look.starved(&live) {
+        let (answered, starved) = observed(&live, live.page.call::<bool>(&call, PROBE * 2)).await;
+        if matches!(answered, Ok(true)) || !live.is_ready() || starved {
             silences = 0;
             continue;
         }

@@ -55,14 +55,15 @@ pub(super) fn reap(mut child: Child) -> io::Result<watch::Receiver<Option<String
 
 /// When a process was started, in clock ticks since boot: with its pid it names one process for ever.
 pub(super) fn start_time(pid: u32) -> Option<u64> {
-    stat(pid).and_then(|fields| fields.get(19)?.parse().ok())
+    stat(pid)?.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// Fields of /proc/pid/stat after the command's name.
-fn stat(pid: u32) -> Option<Vec<String>> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let rest = text.rsplit_once(')')?.1;
-    Some(rest.split_whitespace().map(str::to_owned).collect())
+fn stat(pid: u32) -> Option<String> {
+    let mut text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let name = text.rfind(')')?;
+    text.drain(..=name);
+    Some(text)
 }
 
 /// Processes that are not zombies, with their groups.
@@ -70,9 +71,10 @@ fn everybody() -> impl Iterator<Item = (u32, u32)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter_map(|pid| {
-        let fields = stat(pid)?;
-        let alive = fields.first().is_some_and(|state| state != "Z" && state != "X");
-        let group = fields.get(2)?.parse().ok()?;
+        let text = stat(pid)?;
+        let mut fields = text.split_whitespace();
+        let alive = fields.next().is_some_and(|state| state != "Z" && state != "X");
+        let group = fields.nth(1)?.parse().ok()?;
         alive.then_some((pid, group))
     })
 }
@@ -90,8 +92,9 @@ pub(super) fn used(pids: &[u32]) -> (u64, u64) {
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
     };
     let ticks = |pid: &u32| {
-        let fields = stat(*pid)?;
-        Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+        let text = stat(*pid)?;
+        let mut fields = text.split_whitespace();
+        Some(fields.nth(11)?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
     };
     (pids.iter().filter_map(memory).sum(), pids.iter().filter_map(ticks).sum())
 }

@@ -3,7 +3,7 @@
 
 use super::convert::PageEvent;
 use super::driver::Live;
-use super::health::Look;
+use super::health::observed;
 use super::page::js;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -44,12 +44,14 @@ pub(super) async fn run(live: Arc<Live>) -> ExitReason {
             continue;
         }
         for text in waiting {
-            let (id, look) = (text.id, Look::begin(&live));
-            if live.is_ready() && send(&live, text).await {
+            let id = text.id;
+            let attempt = async { live.is_ready() && send(&live, text).await };
+            let (sent, starved) = observed(&live, attempt).await;
+            if sent {
                 continue;
             }
             // A machine without CPU for the page is no fault of the text's.
-            let counts = !look.starved(&live) && live.stands().await;
+            let counts = !starved && live.stands().await;
             failing = if failing.0 == id { (id, failing.1 + u32::from(counts)) } else { (id, 0) };
             if failing.1 >= MOST_FAILURES {
                 tracing::warn!(session = %live.spec().id, "a text is given up");
