@@ -60,9 +60,14 @@ pub(super) fn simulator(options: SimulatorCommand) -> anyhow::Result<()> {
 /// Breaks the server at a named moment, for tests and in development only. `WARDROOM_FAILPOINT=kill:page.taken@3` ends the process
 /// at the third passage of that moment, as kill -9 does; `panic:page.taken@3` panics there; `jump:page.taken@-3600000` moves the wall
 /// clock by so many milliseconds at the first passage; `slow:page.taken@300` takes so many milliseconds at every passage.
+/// Commas part several.
 fn arm_failpoint(config: &Config, clock: &Arc<SystemClock>) -> anyhow::Result<()> {
     let Ok(text) = std::env::var("WARDROOM_FAILPOINT") else { return Ok(()) };
     anyhow::ensure!(config.environment == Environment::Development, "WARDROOM_FAILPOINT is for development only");
+    text.split(',').try_for_each(|one| arm(one, clock))
+}
+
+fn arm(text: &str, clock: &Arc<SystemClock>) -> anyhow::Result<()> {
     let parts = text.split_once(':').and_then(|(what, rest)| Some((what, rest.split_once('@')?)));
     let (what, (moment, number)) = parts.context("WARDROOM_FAILPOINT is kill, panic, jump or slow:MOMENT@N")?;
     let number: i64 = number.parse().context("WARDROOM_FAILPOINT: N is a number")?;

@@ -1,6 +1,6 @@
 //! Bad input gets a clear error and changes nothing.
 
-use crate::login::rows;
+use crate::login::{rows, worker_files};
 use serde_json::json;
 use std::io::{Read, Write};
 use wardroom_load::house::{House, KEY};
@@ -9,10 +9,7 @@ const TABLES: [&str; 8] = ["tenants", "users", "api_keys", "sessions", "chats", 
 
 fn counts(house: &House) -> (Vec<i64>, usize, usize) {
     let rows = TABLES.map(|table| rows(house, table)).to_vec();
-    let files = std::fs::read_dir(house.data().join("workers")).unwrap().flatten();
-    // A snapshot that is being made has a directory for a moment.
-    let files = files.filter(|file| file.path().extension().is_none_or(|end| end != "stage"));
-    (rows, house.browsers().len(), files.count())
+    (rows, house.browsers().len(), worker_files(house))
 }
 
 /// A request that no client library would send; answers its status.
