@@ -3,6 +3,7 @@
 use crate::house::House;
 use crate::report::progress;
 use serde_json::json;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// What is there.
@@ -16,7 +17,7 @@ pub struct Belongings {
     pub zombies: usize,
     /// Browsers.
     pub browsers: usize,
-    /// Listening sockets of the whole machine.
+    /// Listening sockets of the server and its browsers.
     pub ports: usize,
     /// Files and directories beside the profiles.
     pub files: usize,
@@ -37,15 +38,22 @@ pub fn belongings(house: &House) -> Belongings {
     };
     let pids =
         std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let browsers = house.browsers();
+    let held = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let name = |path: std::path::PathBuf| std::fs::read_link(path).ok()?.to_str().map(str::to_owned);
+    let open = browsers.iter().copied().chain([house.pid()]).flat_map(held).filter_map(|file| name(file.path()));
+    let open: HashSet<String> = open.collect();
     let listening = |file: &str| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        text.lines().filter(|line| line.split_whitespace().nth(3) == Some("0A")).count()
+        let fields = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let ours = |fields: &Vec<&str>| fields[3] == "0A" && open.contains(&format!("socket:[{}]", fields[9]));
+        fields.filter(ours).count()
     };
     Belongings {
         descriptors: count(&proc.join("fd")),
         threads: count(&proc.join("task")),
         zombies: pids.filter(|pid| children(*pid)).count(),
-        browsers: house.browsers().len(),
+        browsers: browsers.len(),
         ports: listening("/proc/net/tcp") + listening("/proc/net/tcp6"),
         files: count(&house.data().join("workers")),
     }
