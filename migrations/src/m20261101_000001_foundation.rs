@@ -182,7 +182,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("journal_message", "journal", &["tenant_id", "session_id", "message_id"], false),
         index("journal_at", "journal", &["at"], false),
         index("outbox_dedupe", "outbox", &["tenant_id", "session_id", "dedupe"], true),
-        index("outbox_waiting", "outbox", &["tenant_id", "session_id", "state", "id"], false),
+        index("outbox_waiting", "outbox", &["tenant_id", "session_id", "kind", "state", "id"], false),
     ]
 }
 
