@@ -195,7 +195,7 @@ impl Parts<'_> {
         let threads: Vec<_> = (0..cores).map(|_| Arbiter::new().handle()).collect();
         let first = threads.first().cloned().unwrap_or_else(Arbiter::current);
         let pool_table = Arc::new(PoolTable::new(config.pool.workers_per_node));
-        let pool = start_pool(&first, supervision.clone(), self.pool(&pool_table));
+        let pool = start_pool(&first, Arc::clone(&supervision), self.pool(&pool_table));
         let bell = Arc::new(ChatBell::default());
         let sink: Arc<dyn EventSink> =
             Arc::new(Fan { metrics: Arc::clone(&self.metrics), sockets: Arc::clone(&self.sockets) });
@@ -276,16 +276,16 @@ impl Parts<'_> {
         WebEngine::new(options, Arc::clone(&self.clock), Arc::clone(&self.launcher), snapshots)
     }
 
-    fn supervision(&self) -> Supervision {
+    fn supervision(&self) -> Arc<Supervision> {
         let metrics = Arc::clone(&self.metrics);
-        Supervision {
+        Arc::new(Supervision {
             clock: Arc::clone(&self.clock),
             delays: Delays::default(),
             on_exit: Arc::new(move |actor, exit, next| {
                 metrics.actor_exit(actor, exit);
                 tracing::debug!(actor, ?exit, ?next, "actor exit");
             }),
-        }
+        })
     }
 
     /// Names a thread of actors that does not turn, and finishes what was left over.

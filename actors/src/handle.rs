@@ -97,7 +97,7 @@ impl Kernel {
     pub fn start(self, arbiter: &ArbiterHandle) -> Handle {
         let deps = self.registry.clone();
         let clock = Arc::clone(&deps.session.clock);
-        let supervision = deps.supervision.clone();
+        let supervision = Arc::clone(&deps.supervision);
         let addr = supervise::start(arbiter, "registry", supervision, move |_| RegistryActor::new(deps.clone()));
         Handle {
             living: Arc::clone(&self.registry.living),
@@ -112,7 +112,7 @@ impl Kernel {
 #[must_use]
 pub fn start_pool(
     arbiter: &ArbiterHandle,
-    supervision: supervise::Supervision,
+    supervision: Arc<supervise::Supervision>,
     deps: browser_pool::Deps,
 ) -> Addr<BrowserPoolActor> {
     supervise::start(arbiter, "browser_pool", supervision, move |_| BrowserPoolActor::new(deps.clone()))

@@ -61,8 +61,7 @@ impl Lifeline {
 /// Hears of every exit; the number is the delay until the restart, `None` at the end.
 pub type OnExit = Arc<dyn Fn(&'static str, &Exit, Option<u64>) + Send + Sync>;
 
-/// What a supervised actor runs under.
-#[derive(Clone)]
+/// What supervised actors run under.
 pub struct Supervision {
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -77,7 +76,7 @@ pub struct Supervision {
 pub fn start<A>(
     arbiter: &ArbiterHandle,
     kind: &'static str,
-    supervision: Supervision,
+    supervision: Arc<Supervision>,
     factory: impl FnMut(Lifeline) -> A + Send + 'static,
 ) -> Addr<A>
 where
@@ -123,7 +122,7 @@ enum Stage<A: Actor<Context = Context<A>>> {
 struct Run<A: Actor<Context = Context<A>>> {
     stage: Stage<A>,
     kind: &'static str,
-    supervision: Supervision,
+    supervision: Arc<Supervision>,
     lifeline: Lifeline,
     step: Step,
     /// Exits in a row.

@@ -1,6 +1,8 @@
 //! Fakes that keep their promises: they pass the same conformance suite as the real stores.
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a fake that is broken ends the test")]
 
+pub mod kernel;
+
 use crate::domain::chat::ChatId;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::exit::ExitReason;

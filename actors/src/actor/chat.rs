@@ -18,7 +18,6 @@ use actix::WeakAddr;
 use actix::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -68,7 +67,6 @@ pub struct ChatActor {
     agent: Arc<dyn Agent>,
     /// State and mark, once loaded.
     memory: Option<(AgentState, i64)>,
-    queue: VecDeque<Pending>,
     /// A pull or a commit is under way.
     busy: bool,
     /// A nudge came meanwhile.
@@ -81,8 +79,8 @@ impl ChatActor {
     #[must_use]
     pub fn new(key: ChatKey, deps: Arc<Deps>, entry: Arc<ChatEntry>, lifeline: Lifeline) -> Self {
         let agent = deps.agents.agent(key);
-        let (memory, queue, fairness) = (None, VecDeque::new(), Fairness::default());
-        Self { key, deps, entry, lifeline, agent, memory, queue, busy: false, again: false, fairness }
+        let (memory, fairness) = (None, Fairness::default());
+        Self { key, deps, entry, lifeline, agent, memory, busy: false, again: false, fairness }
     }
 }
 
@@ -102,7 +100,6 @@ impl Supervised for ChatActor {
         failpoint::pass("chat.restarting");
         self.entry.poison.panicked();
         (self.memory, self.busy, self.again) = (None, false, false);
-        self.queue.clear();
     }
 }
 
@@ -145,8 +142,7 @@ impl Handler<Pulled> for ChatActor {
                     self.memory = batch.state;
                 }
                 self.again |= u64::try_from(batch.signals.len()).is_ok_and(|taken| taken == BATCH);
-                self.queue = batch.signals.into();
-                self.next(ctx);
+                self.work(batch.signals, ctx);
             }
             Err(error) => self.retry(error, ctx),
         }
@@ -163,7 +159,7 @@ impl Handler<Committed> for ChatActor {
         match result {
             Ok(memory) => {
                 self.memory = Some(memory);
-                self.next(ctx);
+                self.rest(ctx);
             }
             Err(error) => self.retry(error, ctx),
         }
@@ -191,18 +187,22 @@ impl ChatActor {
         }));
     }
 
-    /// Hands what waits to the agent, in order, and commits all that it answered at once; memory changes after the commit.
-    fn next(&mut self, ctx: &mut Context<Self>) {
+    /// Nothing is under way: looks again if there was a nudge.
+    fn rest(&mut self, ctx: &mut Context<Self>) {
+        if self.again {
+            self.pull(ctx);
+        }
+    }
+
+    /// Hands signals to the agent, in order, and commits all that it answered at once; memory changes after the commit.
+    fn work(&mut self, signals: Vec<Pending>, ctx: &mut Context<Self>) {
         let Some((mut state, expected)) = self.memory.clone() else { return };
-        if self.queue.is_empty() {
-            if self.again {
-                self.pull(ctx);
-            }
-            return;
+        if signals.is_empty() {
+            return self.rest(ctx);
         }
         self.busy = true;
         let (mut steps, mut poison) = (vec![], vec![]);
-        for pending in self.queue.drain(..) {
+        for pending in signals {
             if self.entry.poison.is(pending.seq, self.deps.poison_limit) {
                 tracing::warn!(chat = %self.key.chat, seq = pending.seq, "a signal panicked too often and is set aside");
                 poison.push(pending.seq);
@@ -232,7 +232,6 @@ impl ChatActor {
     fn retry(&mut self, error: PortError, ctx: &mut Context<Self>) {
         tracing::debug!(chat = %self.key.chat, %error, "the chat reads its state again");
         (self.memory, self.busy) = (None, true);
-        self.queue.clear();
         let sleep = self.deps.clock.sleep_until(self.deps.clock.now().saturating_add(RETRY_MS));
         ctx.spawn(sleep.into_actor(self).map(|(), actor, ctx| {
             actor.busy = false;

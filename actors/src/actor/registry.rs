@@ -125,7 +125,7 @@ pub struct Deps {
     /// Threads of actors.
     pub arbiters: Arc<Arbiters>,
     /// How actors are restarted.
-    pub supervision: Supervision,
+    pub supervision: Arc<Supervision>,
     /// Numbers.
     pub policy: Policy,
 }
@@ -189,7 +189,7 @@ impl RegistryActor {
 }
 
 /// The session's actor tells of its panics itself, once it runs again.
-fn remembering_panics(supervision: &Supervision, entry: &Arc<SessionEntry>) -> Supervision {
+fn remembering_panics(supervision: &Supervision, entry: &Arc<SessionEntry>) -> Arc<Supervision> {
     let (listener, entry) = (Arc::clone(&supervision.on_exit), Arc::downgrade(entry));
     let on_exit = move |kind, exit: &Exit, delay| {
         if let (Exit::Panicked(text), Some(entry)) = (exit, entry.upgrade()) {
@@ -197,7 +197,8 @@ fn remembering_panics(supervision: &Supervision, entry: &Arc<SessionEntry>) -> S
         }
         listener(kind, exit, delay);
     };
-    Supervision { on_exit: Arc::new(on_exit), ..supervision.clone() }
+    let clock = Arc::clone(&supervision.clock);
+    Arc::new(Supervision { clock, delays: supervision.delays, on_exit: Arc::new(on_exit) })
 }
 
 impl Actor for RegistryActor {
@@ -419,7 +420,7 @@ impl Handler<WakeChat> for RegistryActor {
         // From now on a nudge asks again: what it is about may come after the actor's first look.
         self.deps.living.waking.remove(&key);
         let shell = Arc::clone(&entry);
-        let addr = supervise::start(&self.arbiter(), "chat", self.deps.supervision.clone(), move |lifeline| {
+        let addr = supervise::start(&self.arbiter(), "chat", Arc::clone(&self.deps.supervision), move |lifeline| {
             ChatActor::new(key, Arc::clone(&deps), Arc::clone(&shell), lifeline)
         });
         entry.bell.connect(addr);

@@ -5,10 +5,6 @@ use rand::RngCore;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wardroom_actors::actor::arbiters::Arbiters;
-use wardroom_actors::actor::browser_pool::{self, PoolDoor, PoolTable};
-use wardroom_actors::actor::living::Living;
-use wardroom_actors::actor::{registry, session};
 use wardroom_actors::agent::{Agent, AgentFactory};
 use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::ids::{ChatKey, SessionName, TenantId, UserId};
@@ -17,15 +13,13 @@ use wardroom_actors::domain::message::{Ack, Message};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::domain::spec::{EngineName, Network};
-use wardroom_actors::handle::{ChatBell, Handle, Kernel, Refusal, Seen, start_pool};
-use wardroom_actors::policy::backoff::BackoffPolicy;
-use wardroom_actors::policy::breaker::BreakerPolicy;
-use wardroom_actors::policy::restart::RestartPolicy;
+use wardroom_actors::handle::{Handle, Refusal, Seen};
 use wardroom_actors::ports::engine::Report;
 use wardroom_actors::ports::journal::{Entry, Journal};
 use wardroom_actors::ports::store::NewSession;
 use wardroom_actors::supervise::{Delays, Exit, Supervision};
-use wardroom_actors::testing::{FakeEngine, FakeLauncher, Memory, RecordingSink, Script, SharedClock};
+use wardroom_actors::testing::kernel::{Ground, Limits, Stores};
+use wardroom_actors::testing::{FakeEngine, Memory, RecordingSink, Script, SharedClock};
 
 /// An agent that panics at the text `poison` and answers everything else.
 struct Picky;
@@ -58,13 +52,13 @@ pub struct House {
     pub user: UserId,
 }
 
-pub fn supervision(clock: &SharedClock, exits: &Arc<Mutex<Vec<Exit>>>) -> Supervision {
+pub fn supervision(clock: &SharedClock, exits: &Arc<Mutex<Vec<Exit>>>) -> Arc<Supervision> {
     let exits = Arc::clone(exits);
-    Supervision {
+    Arc::new(Supervision {
         clock: Arc::new(clock.clone()),
         delays: Delays::default(),
         on_exit: Arc::new(move |_, exit, _| exits.lock().unwrap().push(exit.clone())),
-    }
+    })
 }
 
 impl House {
@@ -79,57 +73,28 @@ impl House {
         let (engine, sink) = (Arc::new(FakeEngine::default()), Arc::new(RecordingSink::default()));
         let arbiter = Arbiter::new().handle();
         let supervision = supervision(&clock, &Arc::default());
-        let table = Arc::new(PoolTable::new(3));
         let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let pool = browser_pool::Deps {
-            clock: Arc::new(clock.clone()),
-            launcher: Arc::new(FakeLauncher),
-            table: Arc::clone(&table),
+        let ground = Ground {
             io: io.handle().clone(),
-            policy: browser_pool::Policy { user_limit: 5, warm_spares: 0, launching_at_once: 2, starts_per_second: 20 },
-        };
-        let pool = start_pool(&arbiter, supervision.clone(), pool);
-        let bell = Arc::new(ChatBell::default());
-        let _ = memory.sink.set(Arc::clone(&sink) as _);
-        let _ = memory.nudge.set(Arc::clone(&bell) as _);
-        let kernel = Kernel {
-            registry: registry::Deps {
-                living: Arc::new(Living::default()),
-                session: session::Deps {
-                    clock: Arc::new(clock.clone()),
-                    engine: Arc::clone(&engine) as _,
-                    journal: Arc::new(memory.clone()),
-                    sink: Arc::clone(&sink) as _,
-                    sessions: Arc::new(memory.clone()),
-                    outbox: Arc::new(memory.clone()),
-                    pool: Arc::new(PoolDoor(pool.clone())),
-                    pool_actor: pool,
-                    pool_table: table,
-                    io: io.handle().clone(),
-                    stop_timeout: Duration::from_secs(20),
-                },
-                agent_store: Arc::new(memory.clone()),
-                agents: Arc::new(Pickies),
-                arbiters: Arc::new(Arbiters::new(vec![arbiter.clone()])),
-                supervision,
-                policy: registry::Policy {
-                    restart: RestartPolicy {
-                        backoff: BackoffPolicy { base_ms: 1000, cap_ms: 300_000, reset_after_ms: 60_000 },
-                        max_failures: 5,
-                        window_ms: 60_000,
-                        breaker: BreakerPolicy { open_ms: 60_000, open_cap_ms: 900_000, probe_timeout_ms: 90_000 },
-                    },
-                    session_inbox: 8,
-                    chat_idle_ms: 300_000,
-                    poison_limit: 3,
-                },
+            arbiters: vec![arbiter],
+            supervision,
+            engine: Arc::clone(&engine),
+            sink: Arc::clone(&sink),
+            stores: Stores::from(&memory),
+            agents: Arc::new(Pickies),
+            limits: Limits {
+                sessions: 4,
+                workers: (5, 3),
+                starts: (2, 20),
+                outbox: 10,
+                session_inbox: 8,
+                registry_inbox: 8,
             },
-            user_limit: 4,
-            outbox_limit: 10,
-            registry_inbox: 8,
         };
-        let handle = kernel.start(&arbiter);
-        bell.connect(&handle);
+        let (handle, _) = ground.open(|sink, nudge| {
+            let _ = (memory.sink.set(sink), memory.nudge.set(nudge));
+            Arc::new(memory.clone())
+        });
         // Ends with the test's process; dropping it inside a runtime is not allowed.
         std::mem::forget(io);
         Self { handle, engine, clock, memory, sink, tenant: TenantId::generate(), user: UserId::generate() }

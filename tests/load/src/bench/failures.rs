@@ -1,14 +1,13 @@
 //! Fifty sessions whose drivers crash and panic as soon as they are up: a neighbour on the same threads does not feel it.
 
-use super::flood::{Silent, neighbour};
-use super::kernel::{Bench, Stores};
+use super::flood::neighbour;
+use super::kernel::in_memory;
 use crate::report::progress;
 use hdrhistogram::Histogram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wardroom_actors::domain::exit::ExitReason;
-use wardroom_actors::domain::ids::{TenantId, UserId};
-use wardroom_actors::testing::{Memory, Script};
+use wardroom_actors::testing::Script;
 
 /// Sessions in trouble.
 const VICTIMS: usize = 50;
@@ -23,17 +22,7 @@ pub struct Failures {
 
 /// Fails for so long.
 pub fn run(time: Duration) -> Failures {
-    let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let handle = io.handle().clone();
-    let result = actix_rt::System::new().block_on(async move {
-        let memory = Memory::default();
-        let stores = Stores {
-            sessions: Arc::new(memory.clone()),
-            outbox: Arc::new(memory.clone()),
-            agents: Arc::new(memory.clone()),
-        };
-        let owner = (TenantId::generate(), UserId::generate());
-        let bench = Bench::start(&handle, 2, stores, Arc::new(Silent), owner, |_, _| Arc::new(memory));
+    in_memory(async |bench, handle| {
         let beside = bench.session("neighbour").await.spec.name;
         let mut victims = vec![];
         for n in 0..VICTIMS {
@@ -58,7 +47,5 @@ pub fn run(time: Duration) -> Failures {
         });
         let stormy = neighbour(&bench, &beside, time).await;
         Failures { failed: failing.await.unwrap(), neighbour: (calm, stormy) }
-    });
-    io.shutdown_background();
-    result
+    })
 }

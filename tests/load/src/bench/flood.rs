@@ -1,7 +1,7 @@
 //! A flood of one session at a hundred times its capacity: memory stays flat, every request is either done or refused, and a
 //! neighbour on the same threads does not feel it.
 
-use super::kernel::{Bench, Stores};
+use super::kernel::{Bench, in_memory};
 use super::resident;
 use crate::report::progress;
 use crate::traffic::histogram;
@@ -9,32 +9,13 @@ use hdrhistogram::Histogram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use wardroom_actors::agent::{Agent, AgentFactory};
 use wardroom_actors::domain::chat::ChatId;
-use wardroom_actors::domain::ids::SessionName;
-use wardroom_actors::domain::ids::{ChatKey, TenantId, UserId};
-use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
+use wardroom_actors::domain::ids::{SessionName, TenantId};
 use wardroom_actors::handle::{Handle, Refusal};
 use wardroom_actors::ports::engine::{Command, CommandError};
-use wardroom_actors::testing::Memory;
 
 /// Commands per second that the flooded session's driver can do.
 pub const CAPACITY: f64 = 1000.0;
-
-/// Says nothing.
-pub(super) struct Silent;
-
-impl Agent for Silent {
-    fn handle(&self, state: &AgentState, _: &Signal, _: i64, _: &mut dyn rand::RngCore) -> (AgentState, Vec<Effect>) {
-        (state.clone(), vec![])
-    }
-}
-
-impl AgentFactory for Silent {
-    fn agent(&self, _: ChatKey) -> Arc<dyn Agent> {
-        Arc::new(Self)
-    }
-}
 
 /// What a flood did.
 pub struct Flooded {
@@ -71,17 +52,7 @@ pub(super) async fn neighbour(bench: &Bench, name: &SessionName, time: Duration)
 
 /// Floods for so long.
 pub fn run(time: Duration) -> Flooded {
-    let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let handle = io.handle().clone();
-    let result = actix_rt::System::new().block_on(async move {
-        let memory = Memory::default();
-        let stores = Stores {
-            sessions: Arc::new(memory.clone()),
-            outbox: Arc::new(memory.clone()),
-            agents: Arc::new(memory.clone()),
-        };
-        let owner = (TenantId::generate(), UserId::generate());
-        let bench = Bench::start(&handle, 2, stores, Arc::new(Silent), owner, |_, _| Arc::new(memory));
+    in_memory(async |bench, handle| {
         let flooded = bench.session("flooded").await.spec.name;
         let beside = bench.session("neighbour").await.spec.name;
         bench.engine.pace(&flooded, Duration::from_secs_f64(1.0 / CAPACITY));
@@ -146,7 +117,5 @@ pub fn run(time: Duration) -> Flooded {
             neighbour: (calm, stormy),
             times_capacity: f64::from(u32::try_from(sent).unwrap()) / elapsed.as_secs_f64() / CAPACITY,
         }
-    });
-    io.shutdown_background();
-    result
+    })
 }

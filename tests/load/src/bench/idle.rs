@@ -1,7 +1,7 @@
 //! Bytes of an idle chat: the kernel with 100,000 chats awake and idle, and as many tokio tasks with a channel each. Each kind in a
 //! process of its own, because memory that is given back does not show.
 
-use super::kernel::{Bench, Stores};
+use super::kernel::Bench;
 use super::resident;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Entry, Pending};
 use wardroom_actors::ports::{BoxFuture, PortError};
 use wardroom_actors::testing::Memory;
+use wardroom_actors::testing::kernel::Stores;
 
 const CHATS: u32 = 100_000;
 
@@ -33,7 +34,7 @@ impl AgentFactory for Stateless {
     }
 }
 
-/// A store that keeps nothing, so that only the chats are measured.
+/// A store that keeps nothing, so that only the chats are measured. Each chat finds one message, and then none.
 struct Empty;
 
 impl AgentStore for Empty {
@@ -41,8 +42,9 @@ impl AgentStore for Empty {
         Box::pin(std::future::ready(Ok((AgentState::default(), 0))))
     }
 
-    fn pending(&self, _: ChatKey, _: i64, _: u64) -> BoxFuture<'static, Result<Vec<Pending>, PortError>> {
-        Box::pin(std::future::ready(Ok(vec![])))
+    fn pending(&self, _: ChatKey, handled: i64, _: u64) -> BoxFuture<'static, Result<Vec<Pending>, PortError>> {
+        let first = (handled == 0).then(|| Pending { seq: 1, signal: Signal::Message(message("1@c.us", "1")) });
+        Box::pin(std::future::ready(Ok(first.into_iter().collect())))
     }
 
     fn behind(&self) -> BoxFuture<'static, Result<Vec<ChatKey>, PortError>> {

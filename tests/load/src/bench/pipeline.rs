@@ -2,7 +2,7 @@
 //! rate, each message's latency from the moment it was due until the effect of its agent is committed.
 
 use super::idle::entry;
-use super::kernel::{Bench, Stores};
+use super::kernel::Bench;
 use crate::traffic::histogram;
 use hdrhistogram::Histogram;
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ use wardroom_actors::domain::ids::{ChatKey, NodeId};
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Pending};
 use wardroom_actors::ports::{BoxFuture, PortError};
+use wardroom_actors::testing::kernel::Stores;
 
 /// Chats that the messages go round.
 const CHATS: u32 = 500;

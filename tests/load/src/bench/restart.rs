@@ -48,11 +48,11 @@ pub fn run(times: usize) -> (Histogram<u64>, Histogram<u64>) {
         let ours = Arc::new(Mutex::new(histogram()));
         for _ in 0..times {
             let (panicked, times) = (Arc::default(), Arc::clone(&ours));
-            let supervision = Supervision {
+            let supervision = Arc::new(Supervision {
                 clock: Arc::new(SystemClock::start()),
                 delays: Delays::default(),
                 on_exit: Arc::new(|_, _, _| {}),
-            };
+            });
             let make = move |_| Fragile { panicked: Arc::clone(&panicked), times: Arc::clone(&times) };
             // One restart each, so that none waits for its backoff.
             let addr = supervise::start(&Arbiter::current(), "fragile", supervision, make);

@@ -15,7 +15,6 @@ use wardroom_actors::actor::fairness::Fairness;
 use wardroom_actors::actor::inbox::{Doorbell, Nudge};
 use wardroom_actors::actor::living::Table;
 use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionId, TenantId};
-use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::supervise::{self, Delays, Supervision};
 
 const CHATS: usize = 10_000;
@@ -76,9 +75,8 @@ fn key() -> ChatKey {
 /// The kernel's way: a concurrent map, a doorbell, a supervised actor.
 fn kernel(threads: usize, messages: u64) -> f64 {
     actix_rt::System::new().block_on(async move {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let supervision =
-            Supervision { clock: Arc::clone(&clock), delays: Delays::default(), on_exit: Arc::new(|_, _, _| {}) };
+        let clock = Arc::new(SystemClock::start());
+        let supervision = Arc::new(Supervision { clock, delays: Delays::default(), on_exit: Arc::new(|_, _, _| {}) });
         // On two threads the sender has one and the chats have the other, as drivers and actors have in the server.
         let arbiter = if threads == 1 { Arbiter::current() } else { Arbiter::new().handle() };
         let handled = Handled::default();
@@ -89,7 +87,7 @@ fn kernel(threads: usize, messages: u64) -> f64 {
             let its = Arc::clone(&entry);
             let make =
                 move |_| Chat { handled: Arc::clone(&mine), entry: Arc::clone(&its), fairness: Fairness::default() };
-            entry.bell.connect(supervise::start(&arbiter, "chat", supervision.clone(), make));
+            entry.bell.connect(supervise::start(&arbiter, "chat", Arc::clone(&supervision), make));
             table.insert(*key, entry);
         }
         send(messages, &handled, |chat| {
