@@ -136,6 +136,6 @@ async fn poison_is_set_aside_listed_and_handled_again_when_somebody_says_so() {
 async fn a_stalled_socket_is_cut_off_and_a_patient_one_misses_nothing() {
     let seen = sockets::run(20_000).await;
     assert_eq!(seen.heard, 20_000);
-    assert!(seen.evicted, "the stalled client was not cut off");
-    assert!(seen.growth < 4 << 20, "it cost {} bytes", seen.growth);
+    assert!(seen.evicted, "a stalled client was not cut off");
+    assert!(seen.growth < 4 << 20, "each cost {} bytes", seen.growth);
 }

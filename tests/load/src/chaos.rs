@@ -52,7 +52,7 @@ pub fn run(runtime: &Runtime, seed: u64, only: Option<&str>) {
     if wanted("sockets") {
         let seen = runtime.block_on(sockets::run(100_000));
         println!(
-            "100,000 events: {} heard over {} connections with since; stalled client cut off: {}, memory grew by {:.1} MB",
+            "100,000 events: {} heard over {} connections with since; stalled clients cut off: {}, memory grew by {:.1} MB for each",
             seen.heard,
             seen.connections,
             seen.evicted,

@@ -31,22 +31,24 @@ pub async fn run(minutes: u64) {
     // A third is warm-up: caches fill, allocators find their size.
     let (begun, warm) = (Instant::now(), Duration::from_secs(minutes * 60 / 3));
     let (mut memory, mut first) = (vec![], None);
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
     while begun.elapsed() < Duration::from_secs(minutes * 60) {
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        if begun.elapsed() < warm {
-            continue;
-        }
-        let now = belongings(&house);
+        seconds.tick().await;
         memory.push((begun.elapsed().as_secs_f64() / 3600.0, resident(house.pid()) as f64));
-        if memory.len() % 30 == 1 {
-            progress(&format!("{:?}: {} MB, {now:?}", begun.elapsed(), resident(house.pid()) >> 20));
+        if memory.len() % 60 == 0 {
+            let minute = memory[memory.len() - 60..].iter().map(|one| one.1 / f64::from(1 << 20));
+            let (low, high) = (minute.clone().fold(f64::MAX, f64::min), minute.fold(0.0, f64::max));
+            let now = belongings(&house);
+            progress(&format!("{} min: {low:.1} to {high:.1} MB, {now:?}", memory.len() / 60));
+            if begun.elapsed() > warm {
+                first.get_or_insert(now);
+            }
         }
-        first.get_or_insert(now);
     }
     let (first, last) = (first.unwrap(), belongings(&house));
     let outcome = traffic.stop().await;
     let verdict = judge(&house, &players, &outcome.sent, Duration::from_secs(60)).await;
-    let slope = slope(&memory);
+    let slope = slope(memory.split_at(memory.partition_point(|one| one.0 * 3600.0 < warm.as_secs_f64())).1);
     let times = latency(&outcome.all_inbound());
     table(
         &["soak", "value"],

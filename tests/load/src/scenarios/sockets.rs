@@ -1,5 +1,5 @@
-//! Many events for clients that do not keep up: one is cut off again and again and comes back with `since`, one does not read
-//! at all and is cut off by the server.
+//! Many events for clients that do not keep up: one is cut off again and again and comes back with `since`, others do not read
+//! at all and are cut off by the server.
 
 use super::link;
 use crate::bench::idle::entry;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use wardroom::clock::SystemClock;
 use wardroom::store::repo::journal::JournalWriter;
@@ -27,9 +28,9 @@ pub struct Seen {
     pub heard: usize,
     /// Connections that it took.
     pub connections: usize,
-    /// The stalled client was cut off.
+    /// Every stalled client was cut off.
     pub evicted: bool,
-    /// Bytes that the server's resident memory grew by for the stalled client.
+    /// Bytes that the server's resident memory grew by, for each stalled client.
     pub growth: u64,
 }
 
@@ -42,6 +43,9 @@ impl EventSink for Nobody {
 impl NudgeSink for Nobody {
     fn nudge(&self, _: ChatKey) {}
 }
+
+/// Clients that stall at the same time: what one of them costs stands out from what resident memory does by itself.
+const STALLED: usize = 8;
 
 /// Runs one after the other against so many recorded messages.
 pub async fn run(events: usize) -> Seen {
@@ -72,18 +76,16 @@ pub async fn run(events: usize) -> Seen {
             }
         }
     }
-    // By now the database's caches are full: what comes on top is the stalled client's.
+    // By now the database's caches are full: what comes on top is the stalled clients'.
     let before = resident(house.pid());
     let mut peak = before;
-    let mut stalled = tokio::task::spawn_blocking(move || stall(http));
-    let evicted = loop {
+    let stalled: Vec<_> = (0..STALLED).map(|_| tokio::task::spawn_blocking(move || stall(http))).collect();
+    while !stalled.iter().all(JoinHandle::is_finished) {
         peak = peak.max(resident(house.pid()));
-        match tokio::time::timeout(Duration::from_millis(200), &mut stalled).await {
-            Ok(evicted) => break evicted.unwrap(),
-            Err(_) => continue,
-        }
-    };
-    Seen { heard, connections, evicted, growth: peak - before }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let evicted = futures_util::future::join_all(stalled).await.into_iter().all(Result::unwrap);
+    Seen { heard, connections, evicted, growth: (peak - before) / STALLED as u64 }
 }
 
 /// Writes messages into the journal of the first session, as its server did before it was stopped.
