@@ -1,10 +1,11 @@
 //! The composition root: the only file that knows every adapter.
 
 use crate::api::{self, Api};
-use crate::config::{Config, Environment};
+use crate::config::{self, Config, Environment};
 use crate::dashboard::files;
 use crate::dashboard::gate::Conn;
 use crate::dashboard::socket::{self, Sockets};
+use crate::egress::Egress;
 use crate::engine::web::{self, ChromiumLauncher, Snapshots, WebEngine};
 use crate::error::{ApiError, Code, REQUEST_ID};
 use crate::health::Health;
@@ -14,6 +15,8 @@ use crate::store::repo::journal::JournalWriter;
 use crate::store::repo::retention::Retention;
 use crate::store::{Role, Store};
 use crate::vault::{Kek, Vault};
+use crate::webhook::Dispatcher;
+use crate::webhook::post::Poster;
 use crate::{ground, simulator};
 use actix_rt::Arbiter;
 use actix_web::body::{BoxBody, MessageBody};
@@ -35,6 +38,7 @@ use wardroom_actors::actor::{registry, session};
 use wardroom_actors::agent::relay::Relays;
 use wardroom_actors::domain::event::Event;
 use wardroom_actors::domain::login::QrRotation;
+use wardroom_actors::domain::webhook::{Header, Hmac, Hook, Hooks, Retries};
 use wardroom_actors::handle::{ChatBell, Handle, Kernel, start_pool};
 use wardroom_actors::policy::backoff::BackoffPolicy;
 use wardroom_actors::policy::breaker::BreakerPolicy;
@@ -55,16 +59,18 @@ pub struct Running {
     _lock: File,
 }
 
-/// Where events go: metrics and sockets.
+/// Where events go: metrics, sockets and webhooks.
 struct Fan {
     metrics: Arc<Metrics>,
     sockets: Arc<Sockets>,
+    webhooks: Dispatcher,
 }
 
 impl EventSink for Fan {
     fn publish(&self, event: Event) {
         tracing::debug!(session = %event.key.session, seq = event.seq, kind = ?std::mem::discriminant(&event.kind), "event");
         self.metrics.publish(event.clone());
+        self.webhooks.publish(event.clone());
         self.sockets.publish(event);
     }
 }
@@ -88,7 +94,11 @@ pub async fn start(config: Config, io: tokio::runtime::Handle, clock: Arc<dyn Cl
     let launcher = Arc::new(ChromiumLauncher::new(ground::launching(&config, &dir)?).map_err(anyhow::Error::msg)?);
     let metrics = Arc::new(Metrics::new()?);
     let sockets = Arc::new(Sockets::new(Arc::clone(&clock), Arc::clone(&metrics), config.limits.sockets_per_tenant));
-    let parts = Parts { config: &config, store: &store, vault, clock, launcher, metrics, sockets, io, simulator };
+    let egress = Arc::new(Egress::new(&config.egress.allow, config.egress.allow_private));
+    let poster = Poster::new(egress, Duration::from_secs(config.webhooks.timeout_s.max(1)))?;
+    let webhooks = Dispatcher::new(store.clone(), poster, Arc::clone(&clock), Arc::clone(&metrics), io.clone());
+    let parts =
+        Parts { config: &config, store: &store, vault, clock, launcher, metrics, sockets, webhooks, io, simulator };
     let health = Arc::new(parts.kernel(&dir).await?);
     let handle = health.handle.clone();
     parts.sockets.connect(handle.clone());
@@ -101,6 +111,7 @@ pub async fn start(config: Config, io: tokio::runtime::Handle, clock: Arc<dyn Cl
         rt::spawn(server);
     }
     handle.boot().await?;
+    parts.webhooks.connect(handle.clone());
     ready.store(true, Ordering::Release);
     tracing::info!(http = config.http.listen, ops = config.ops.listen, "ready");
     Ok(Running { handle, store, ready, servers, _lock: lock })
@@ -145,6 +156,32 @@ async fn bootstrap(config: &Config, store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The webhook of the server's own config, if it names one.
+fn global_hooks(config: &config::Webhooks) -> anyhow::Result<Hooks> {
+    let mut hooks = Hooks::default();
+    if config.url.is_empty() {
+        return Ok(hooks);
+    }
+    let header = |text: &String| {
+        let (name, value) =
+            text.split_once(':').with_context(|| format!("webhooks.custom_headers: {text:?} has no colon"))?;
+        Ok(Header { name: name.trim().to_owned(), value: value.trim().to_owned() })
+    };
+    let key = config.hmac_key.expose_secret();
+    hooks.add(Hook {
+        url: config.url.clone(),
+        events: Some(config.events.clone()),
+        hmac: (!key.is_empty()).then(|| Hmac { key: Some(key.to_owned()) }),
+        retries: Retries {
+            policy: config.retries_policy,
+            delay_seconds: config.retries_delay_s,
+            attempts: config.retries_attempts,
+        },
+        custom_headers: config.custom_headers.iter().map(header).collect::<anyhow::Result<_>>()?,
+    });
+    Ok(hooks)
+}
+
 /// The simulated network: inside this server, elsewhere, or none.
 fn simulator(
     config: &Config,
@@ -179,6 +216,7 @@ struct Parts<'a> {
     launcher: Arc<ChromiumLauncher>,
     metrics: Arc<Metrics>,
     sockets: Arc<Sockets>,
+    webhooks: Dispatcher,
     io: tokio::runtime::Handle,
     simulator: Option<String>,
 }
@@ -189,7 +227,7 @@ impl Parts<'_> {
         let config = self.config;
         let kept: Vec<_> = self.store.all().await?.iter().filter_map(|spec| spec.worker).collect();
         self.launcher.reap_orphans(&kept).await;
-        let living = Arc::new(Living::default());
+        let living = Arc::new(Living { hooks: Arc::new(global_hooks(&config.webhooks)?), ..Living::default() });
         let supervision = self.supervision();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let threads: Vec<_> = (0..cores).map(|_| Arbiter::new().handle()).collect();
@@ -197,8 +235,11 @@ impl Parts<'_> {
         let pool_table = Arc::new(PoolTable::new(config.pool.workers_per_node));
         let pool = start_pool(&first, Arc::clone(&supervision), self.pool(&pool_table));
         let bell = Arc::new(ChatBell::default());
-        let sink: Arc<dyn EventSink> =
-            Arc::new(Fan { metrics: Arc::clone(&self.metrics), sockets: Arc::clone(&self.sockets) });
+        let sink: Arc<dyn EventSink> = Arc::new(Fan {
+            metrics: Arc::clone(&self.metrics),
+            sockets: Arc::clone(&self.sockets),
+            webhooks: self.webhooks.clone(),
+        });
         let bell_port: Arc<dyn wardroom_actors::ports::journal::NudgeSink> = Arc::clone(&bell) as _;
         let journal = Arc::new(JournalWriter::start(self.store.clone(), Arc::clone(&sink), bell_port));
         let lag = journal.lag();

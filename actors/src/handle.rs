@@ -9,10 +9,11 @@ use crate::actor::registry::{self, Adopt, Create, RegistryActor, Remove, WakeCha
 use crate::actor::session::{Ask, Control, Wish};
 use crate::domain::chat::ChatId;
 use crate::domain::event::Step;
-use crate::domain::ids::{ChatKey, SessionName, TenantId, UserId};
+use crate::domain::ids::{ChatKey, SessionKey, SessionName, TenantId, UserId};
 use crate::domain::message::Message;
 use crate::domain::session::{Phase, Status};
 use crate::domain::spec::{Network, SessionSpec};
+use crate::domain::webhook::Hooks;
 use crate::failpoint;
 use crate::policy::admission::Refused;
 use crate::policy::breaker;
@@ -191,6 +192,19 @@ impl Handle {
             keys.into_iter().filter_map(|key| self.living.session(key)).map(|entry| seen(&entry)).collect();
         all.sort_by(|one, two| one.spec.name.cmp(&two.spec.name));
         all
+    }
+
+    /// Whom a session's events are told.
+    #[must_use]
+    pub fn hooks(&self, key: SessionKey) -> Option<Arc<Hooks>> {
+        Some(self.living.session(key)?.hooks())
+    }
+
+    /// A session by key, and whom its events are told.
+    #[must_use]
+    pub fn hooked(&self, key: SessionKey) -> Option<(Seen, Arc<Hooks>)> {
+        let entry = self.living.session(key)?;
+        Some((seen(&entry), entry.hooks()))
     }
 
     /// How many sessions of all tenants are in each status.

@@ -154,6 +154,10 @@ fn records() -> Vec<TableCreateStatement> {
             .col(small_integer("state"))
             .col(string_null("code"))
             .col(integer("attempts"))
+            // For webhooks: which one, the event in the journal, and the name under which it is told.
+            .col(string_null("hook"))
+            .col(big_integer_null("seq"))
+            .col(string_null("name"))
             .col(big_integer("created_at"))
             .col(big_integer("updated_at"))
             .primary_key(&mut key(&["tenant_id", "id"]))
@@ -186,6 +190,14 @@ fn indexes() -> Vec<IndexCreateStatement> {
     ]
 }
 
+/// The query builder knows no partial index.
+const PARTIAL: [&str; 2] = [
+    // A name is free again as soon as its session is buried.
+    "CREATE UNIQUE INDEX sessions_name ON sessions (tenant_id, name) WHERE deleted_at IS NULL",
+    // What webhooks have still to be told is found without walking what they were told.
+    "CREATE INDEX outbox_lane ON outbox (tenant_id, session_id, hook, chat_id, id) WHERE hook IS NOT NULL AND state = 0",
+];
+
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -195,9 +207,9 @@ impl MigrationTrait for Migration {
         for index in indexes() {
             manager.create_index(index).await?;
         }
-        // A name is free again as soon as its session is buried; the query builder knows no partial index.
-        let names = "CREATE UNIQUE INDEX sessions_name ON sessions (tenant_id, name) WHERE deleted_at IS NULL";
-        manager.get_connection().execute_unprepared(names).await?;
+        for partial in PARTIAL {
+            manager.get_connection().execute_unprepared(partial).await?;
+        }
         Ok(())
     }
 }

@@ -66,6 +66,7 @@ pub async fn replay(caller: Caller, api: web::Data<Api>, id: web::Path<i64>) -> 
         epoch: seen.spec.link_epoch,
         dedupe: format!("replay:{}", letter.id),
         kind: EventKind::Replay { of: letter.id, chat: letter.chat },
+        told: vec![],
     };
     api.handle.record(entry).await?;
     api.store.bury_letter(caller.0.tenant, letter.id).await?;

@@ -1,6 +1,6 @@
 //! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
 
-use super::{auth, chats, chatting, dead_letters, health, screenshot, server, sessions, supervision};
+use super::{auth, chats, chatting, dead_letters, health, screenshot, server, sessions, supervision, webhooks};
 use std::collections::HashSet;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -17,6 +17,7 @@ use utoipa::{Modify, OpenApi};
         chatting::send_text, chatting::send_seen, chatting::start_typing, chatting::stop_typing,
         chats::list, chats::messages, server::ping, server::version, server::status,
         supervision::tree, health::detailed, dead_letters::list, dead_letters::replay,
+        webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many,
     ),
     modifiers(&Key),
     security(("api_key" = [])),

@@ -14,6 +14,7 @@ pub mod server;
 pub mod sessions;
 pub mod shape;
 pub mod supervision;
+pub mod webhooks;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -141,6 +142,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/health/detailed", [("GET", get().to(health::detailed))]))
         .service(resource("/api/dead-letters", [("GET", get().to(dead_letters::list))]))
         .service(resource("/api/dead-letters/{id}/replay", [("POST", post().to(dead_letters::replay))]))
+        .service(resource("/api/webhooks/dead-letters", [("GET", get().to(webhooks::list))]))
+        .service(resource("/api/webhooks/dead-letters/replay", [("POST", post().to(webhooks::replay_many))]))
+        .service(resource("/api/webhooks/dead-letters/{id}", [("GET", get().to(webhooks::get))]))
+        .service(resource("/api/webhooks/dead-letters/{id}/replay", [("POST", post().to(webhooks::replay))]))
         .service(resource("/api/version", [("GET", get().to(server::version))]))
         .service(resource("/ping", [("GET", get().to(server::ping))]))
         .service(resource(

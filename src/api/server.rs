@@ -2,7 +2,7 @@
 
 use super::Api;
 use crate::auth::Caller;
-use crate::dashboard::frames::environment;
+use crate::frames::environment;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 

@@ -1,10 +1,12 @@
 //! Bodies that several handlers and the socket share, in WAHA's words.
 
 use crate::error::ApiError;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use wardroom_actors::domain::login::Account;
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::spec::Network;
+use wardroom_actors::domain::webhook::Hooks;
 use wardroom_actors::handle::Seen;
 
 /// Milliseconds as JSON.
@@ -93,11 +95,21 @@ pub fn read_config(config: &Value) -> Result<Network, ApiError> {
         Some(engine) if engine == "web" => {}
         Some(_) => return Err(ApiError::invalid("config.engine must be \"web\"")),
     }
-    if let Some(webhooks) = object.get("webhooks").filter(|value| !value.is_null()) {
-        let shaped =
-            webhooks.as_array().is_some_and(|all| all.iter().all(|one| one.get("url").is_some_and(Value::is_string)));
-        if !shaped {
-            return Err(ApiError::invalid("config.webhooks must be a list of objects with a url"));
+    for (_, hook) in Hooks::of_config(config).map_err(ApiError::invalid)?.iter() {
+        let url = reqwest::Url::parse(&hook.url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if url.is_none() {
+            return Err(ApiError::invalid(format!("config.webhooks: {:?} is not an http or https URL", hook.url)));
+        }
+        for header in &hook.custom_headers {
+            let name = HeaderName::from_bytes(header.name.as_bytes()).is_ok();
+            if !name || HeaderValue::from_str(&header.value).is_err() {
+                return Err(ApiError::invalid(format!(
+                    "config.webhooks: {:?} cannot be sent as a header",
+                    header.name
+                )));
+            }
         }
     }
     match object.get("network") {

@@ -1,6 +1,6 @@
 //! Commands that ask a running server.
 
-use super::{EventsCommand, SendCommand, Server, SessionsVerb};
+use super::{DeadLettersVerb, EventsCommand, SendCommand, Server, SessionsVerb};
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt;
 use qrcode::render::unicode::Dense1x2;
@@ -116,6 +116,32 @@ pub(super) fn send(server: &Server, what: &SendCommand) -> anyhow::Result<()> {
         let body = json!({"session": what.session, "chatId": what.chat, "text": what.text});
         let message = server.ask(Method::POST, "/api/sendText", Some(body)).await?;
         println!("{} {}", text(&message, "/id"), text(&message, "/ackName"));
+        Ok(())
+    })
+}
+
+pub(super) fn dead_letters(server: &Server, verb: DeadLettersVerb) -> anyhow::Result<()> {
+    blocking(async {
+        match verb {
+            DeadLettersVerb::List { session } => {
+                let of = session.map(|session| format!("?session={session}")).unwrap_or_default();
+                let letters = server.ask(Method::GET, &format!("/api/webhooks/dead-letters{of}"), None).await?;
+                for letter in letters.as_array().into_iter().flatten() {
+                    let [session, event, code, url] =
+                        ["/session", "/event", "/code", "/url"].map(|key| text(letter, key));
+                    println!(
+                        "{:<10} {session:<24} {event:<16} {code:<16} {url}",
+                        letter.get("id").map(Value::to_string).unwrap_or_default()
+                    );
+                }
+            }
+            DeadLettersVerb::Replay { ids, session, from, to } => {
+                let ids = (!ids.is_empty()).then_some(ids);
+                let body = json!({"ids": ids, "session": session, "from": from, "to": to});
+                let done = server.ask(Method::POST, "/api/webhooks/dead-letters/replay", Some(body)).await?;
+                println!("{} will be told again.", done.get("replayed").map(Value::to_string).unwrap_or_default());
+            }
+        }
         Ok(())
     })
 }

@@ -46,6 +46,8 @@ enum Command {
     Send(Asked<SendCommand>),
     /// Print events, one JSON object a line.
     Events(Asked<EventsCommand>),
+    /// Events that webhooks were not told.
+    Deadletters(Asked<DeadLettersCommand>),
     /// Look whether everything is there that a server needs.
     Doctor,
     /// Run the simulated WhatsApp by itself.
@@ -184,6 +186,36 @@ struct EventsCommand {
 }
 
 #[derive(Args)]
+struct DeadLettersCommand {
+    #[command(subcommand)]
+    verb: DeadLettersVerb,
+}
+
+#[derive(Subcommand)]
+enum DeadLettersVerb {
+    /// Show them, the newest first.
+    List {
+        /// One session only.
+        #[arg(long)]
+        session: Option<String>,
+    },
+    /// Tell them again: some by id, or all of a session, or all of a time.
+    Replay {
+        /// Their ids.
+        ids: Vec<i64>,
+        /// Of one session.
+        #[arg(long)]
+        session: Option<String>,
+        /// Recorded at or after, Unix milliseconds.
+        #[arg(long)]
+        from: Option<i64>,
+        /// Recorded before, Unix milliseconds.
+        #[arg(long)]
+        to: Option<i64>,
+    },
+}
+
+#[derive(Args)]
 struct SimulatorCommand {
     /// Its address.
     #[arg(long, default_value = "127.0.0.1:3002")]
@@ -206,6 +238,7 @@ struct SimulatorCommand {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    crate::egress::provide_tls();
     let config = || crate::config::load(cli.config.as_deref()).map_err(anyhow::Error::from);
     let done = match cli.command {
         Command::Serve => config().and_then(serve::run),
@@ -226,6 +259,7 @@ pub fn main() -> ExitCode {
         Command::Login(asked) => client::login(&asked.server, &asked.session),
         Command::Send(asked) => client::send(&asked.server, &asked.what),
         Command::Events(asked) => client::events(&asked.server, &asked.what),
+        Command::Deadletters(asked) => client::dead_letters(&asked.server, asked.what.verb),
         Command::Doctor => config().and_then(doctor::run),
         Command::Simulator(options) => serve::simulator(options),
     };

@@ -112,6 +112,10 @@ fn set(table: &mut Table, variable: &str, path: &str, text: String) -> Result<()
     *slot = match slot {
         Value::String(_) => Value::String(text),
         Value::Integer(_) => Value::Integer(text.trim().parse().map_err(|_| bad("a whole number"))?),
+        Value::Array(_) => {
+            let listed = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+            Value::Array(listed.map(|one| Value::String(one.to_owned())).collect())
+        }
         Value::Boolean(_) => Value::Boolean(text.trim().to_lowercase().parse().map_err(|_| bad("true or false"))?),
         _ => return Err(unknown()),
     };

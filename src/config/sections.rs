@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::path::PathBuf;
+use wardroom_actors::domain::webhook::Growth;
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +35,10 @@ pub struct Config {
     pub limits: Limits,
     /// `[retention]`
     pub retention: Retention,
+    /// `[webhooks]`
+    pub webhooks: Webhooks,
+    /// `[egress]`
+    pub egress: Egress,
     /// `[simulator]`
     pub simulator: Simulator,
     /// `[log]`
@@ -202,6 +207,38 @@ pub struct Retention {
     pub outbox_days: u64,
     /// Days that dead letters are kept.
     pub dead_letter_days: u64,
+}
+
+/// `[webhooks]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// A webhook that is told of all sessions, beside those of their configs. Empty: none.
+    pub url: String,
+    /// Names of its events; `*` = all.
+    pub events: Vec<String>,
+    /// Signs what it is told. Empty: not signed.
+    pub hmac_key: SecretString,
+    /// How delays between tries grow.
+    pub retries_policy: Growth,
+    /// The first delay, in seconds.
+    pub retries_delay_s: u32,
+    /// Tries after the first.
+    pub retries_attempts: u32,
+    /// Texts like "Name: value" that it is sent along.
+    pub custom_headers: Vec<String>,
+    /// How long any webhook's receiver has to answer, in seconds.
+    pub timeout_s: u64,
+}
+
+/// `[egress]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Egress {
+    /// Hosts, addresses and networks inside the operator's network that users' URLs may lead to.
+    pub allow: Vec<String>,
+    /// All of them, for development and tests.
+    pub allow_private: bool,
 }
 
 /// `[simulator]`

@@ -34,7 +34,7 @@ impl Filter {
     /// Whether an event of this name is wanted.
     #[must_use]
     pub fn wants(&self, session: &SessionName, name: &str) -> bool {
-        let secret = name == super::frames::QR || name == "engine.event";
+        let secret = name == crate::frames::QR || name == "engine.event";
         let session = self.session.as_ref().is_none_or(|one| one == session);
         session && self.names.as_ref().map_or(!secret, |names| names.contains(name))
     }

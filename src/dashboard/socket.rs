@@ -1,10 +1,10 @@
 //! `/ws`: events as they happen, with filters and resumption. Built with actix-web-actors; the watchdog is in [`super::gate`].
 
-use super::frames::{self, Face};
 use super::gate::{Conn, Filter, Frame, Gate};
 use crate::api::shape::{metadata_of, qr_png};
 use crate::auth::QueryCaller;
 use crate::error::ApiError;
+use crate::frames::{self, Face};
 use crate::metrics::Metrics;
 use crate::store::Store;
 use actix::prelude::*;

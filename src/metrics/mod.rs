@@ -8,6 +8,7 @@ use prometheus::{
 };
 use std::time::Duration;
 use wardroom_actors::domain::event::{Event, EventKind, Step};
+use wardroom_actors::policy::breaker::State;
 use wardroom_actors::ports::journal::EventSink;
 use wardroom_actors::supervise::Exit;
 
@@ -33,6 +34,8 @@ pub struct Metrics {
     chats: IntGauge,
     journal_lag: Gauge,
     arbiter_delay: GaugeVec,
+    webhooks: IntCounterVec,
+    webhook_breakers: IntGauge,
 }
 
 /// Buckets of the recovery time, in seconds: from one quick restart to the longest open breaker.
@@ -59,6 +62,7 @@ impl Metrics {
         let restarts = counters("wardroom_restarts_total", "Drivers started after a failure.", &["cause"])?;
         let breaker = counters("wardroom_breaker_transitions_total", "Changes of breakers.", &["to"])?;
         let refusals = counters("wardroom_refusals_total", "Requests refused for lack of room.", &["code"])?;
+        let webhooks = counters("wardroom_webhook_deliveries_total", "Tries to tell webhooks.", &["outcome"])?;
         let recovery = HistogramVec::new(
             HistogramOpts::new("wardroom_recovery_seconds", "From a lost connection to WORKING.")
                 .buckets(RECOVERY.to_vec()),
@@ -85,6 +89,7 @@ impl Metrics {
         let sockets = gauge("wardroom_sockets", "Open event sockets.")?;
         let worker_memory = gauge("wardroom_worker_memory_bytes", "Memory that all workers use.")?;
         let worker_processes = gauge("wardroom_worker_processes", "Processes of all workers.")?;
+        let webhook_breakers = gauge("wardroom_webhook_breakers_open", "Webhook receivers that do not answer.")?;
         let chats = gauge("wardroom_chats_awake", "Chats whose actors are awake.")?;
         Ok(Self {
             registry,
@@ -107,6 +112,8 @@ impl Metrics {
             chats,
             journal_lag,
             arbiter_delay,
+            webhooks,
+            webhook_breakers,
         })
     }
 
@@ -130,6 +137,17 @@ impl Metrics {
         let mut text = vec![];
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
+    }
+
+    /// A webhook was tried: `taken`, `refused`, `away`, `dead` or `left_out`.
+    pub fn webhook(&self, outcome: &'static str) {
+        self.webhooks.with_label_values(&[outcome]).inc();
+    }
+
+    /// A webhook's breaker changed.
+    pub fn webhook_breaker(&self, before: State, after: State) {
+        let open = |state| i64::from(state != State::Closed);
+        self.webhook_breakers.add(open(after) - open(before));
     }
 
     /// A supervised actor ended.

@@ -6,6 +6,7 @@ use crate::vault::{Kek, Vault};
 use std::sync::{Arc, Mutex};
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::event::{EventKind, StatusChange};
+use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::ids::{ChatKey, NodeId, SessionKey, SessionName, TenantId, UserId, WorkerId};
 use wardroom_actors::domain::login::Account;
 use wardroom_actors::domain::message::{Ack, AckChange, Message};
@@ -108,6 +109,7 @@ impl Ground {
             epoch: spec.link_epoch,
             dedupe: dedupe.into(),
             kind,
+            told: vec![],
         }
     }
 
@@ -238,7 +240,7 @@ async fn agents_commit_once_and_in_order(ground: &Ground) {
     let commit = |expected, handled, state: u8| AgentCommit {
         chat,
         expected,
-        steps: vec![(handled, vec![Effect::Webhook { event: "message".into(), payload: "{}".into() }])],
+        steps: vec![(handled, vec![Effect::Webhook { hook: "7".parse().unwrap(), name: "message" }])],
         poison: vec![],
         state: AgentState(vec![state]),
     };
@@ -248,6 +250,14 @@ async fn agents_commit_once_and_in_order(ground: &Ground) {
     assert_eq!(ground.agents.pending(chat, seq(&first), 10).await.unwrap().len(), 1);
     ground.agents.commit(commit(seq(&first), seq(&second), 2)).await.unwrap();
     assert!(ground.agents.behind().await.unwrap().is_empty());
+    // More at once than one statement takes.
+    let last = seq(&second) + 3000;
+    let many = AgentCommit {
+        steps: (seq(&second) + 1..=last).flat_map(|seq| commit(0, seq, 0).steps).collect(),
+        ..commit(seq(&second), last, 3)
+    };
+    ground.agents.commit(many).await.unwrap();
+    assert_eq!(ground.agents.load(chat).await.unwrap(), (AgentState(vec![3]), last));
     ground.sessions.purge(one.key()).await.unwrap();
 }
 
@@ -304,6 +314,60 @@ async fn reading_shows_what_was_recorded(ground: &Ground) {
     ground.sessions.purge(one.key()).await.unwrap();
 }
 
+/// What only a real store has: deliveries.
+async fn what_webhooks_are_told_waits_in_lanes(ground: &Ground) {
+    let Some(store) = &ground.store else { return };
+    use super::repo::deliveries::{Dead, Lane, Outcome};
+    let (one, hook) = (ground.session("w1").await, "7".parse().unwrap());
+    let heard = [
+        ground.record(&one, "a", "10@c.us", None, 1).await,
+        ground.record(&one, "b", "10@c.us", None, 2).await,
+        ground.record(&one, "c", "10@c.us", None, 3).await,
+    ];
+    let chat = chat(&heard[0]);
+    let steps = heard.iter().map(|one| (seq(one), vec![Effect::Webhook { hook, name: "message" }])).collect();
+    let state = AgentState::default();
+    ground.agents.commit(AgentCommit { chat, expected: 0, steps, poison: vec![], state }).await.unwrap();
+    let failed = EventKind::ConnectionFailed { exit: ExitReason::Hung, retry_at_ms: 1 };
+    let told = Entry { told: vec![(hook, "session.connection_failed")], ..ground.entry(&one, "failed", failed) };
+    ground.journal.append(vec![told.clone(), told]).await.unwrap();
+    let lane = Lane { key: one.key(), hook, chat: chat.chat };
+    let own = Lane { chat: Lane::SESSION, ..lane };
+    let mut lanes = store.waiting_lanes().await.unwrap();
+    lanes.retain(|lane| lane.key == one.key());
+    lanes.sort_unstable();
+    let mut both = [lane, own];
+    both.sort_unstable();
+    assert_eq!(lanes, both);
+    assert_eq!(store.deliveries(own).await.unwrap().len(), 1, "a repeat is not told");
+    let waiting = store.deliveries(lane).await.unwrap();
+    let texts = waiting.iter().map(|one| match one.event.as_ref().map(|told| &told.kind) {
+        Some(EventKind::Message(message)) => message.body.clone(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(texts.collect::<Vec<_>>(), ["body a", "body b", "body c"]);
+    let outcomes = [Outcome::Done, Outcome::Again("http_500".into()), Outcome::Dead("http_410".into())];
+    let ids = waiting.iter().map(|one| one.id);
+    store.settle(ground.tenant, ids.zip(outcomes).collect()).await.unwrap();
+    let left = store.deliveries(lane).await.unwrap();
+    assert_eq!(left.iter().map(|one| (one.id, one.attempts)).collect::<Vec<_>>(), [(waiting[1].id, 1)]);
+    let of_session = Dead { session: Some(one.id), ..Dead::default() };
+    let dead = store.dead_deliveries(ground.tenant, of_session.clone(), 10).await.unwrap();
+    assert_eq!(
+        dead.iter().map(|one| (one.delivery.id, one.code.as_str())).collect::<Vec<_>>(),
+        [(waiting[2].id, "http_410")]
+    );
+    let stranger = Dead { user: Some(UserId::generate()), ..of_session.clone() };
+    assert_eq!(store.revive(ground.tenant, stranger).await.unwrap(), 0);
+    let late = Dead { from_ms: Some(dead[0].recorded_ms + 1), ..of_session.clone() };
+    assert_eq!(store.revive(ground.tenant, late).await.unwrap(), 0);
+    assert_eq!(store.revive(TenantId::generate(), of_session.clone()).await.unwrap(), 0);
+    assert_eq!(store.revive(ground.tenant, of_session).await.unwrap(), 1);
+    assert_eq!(store.deliveries(lane).await.unwrap().len(), 2);
+    ground.sessions.purge(one.key()).await.unwrap();
+    assert!(store.deliveries(lane).await.unwrap().is_empty());
+}
+
 async fn suite(ground: &Ground) {
     sessions_are_named_once_counted_and_forgotten(ground).await;
     the_journal_keeps_order_and_drops_repeats(ground).await;
@@ -311,6 +375,7 @@ async fn suite(ground: &Ground) {
     agents_commit_once_and_in_order(ground).await;
     the_outbox_is_bounded_and_ordered(ground).await;
     reading_shows_what_was_recorded(ground).await;
+    what_webhooks_are_told_waits_in_lanes(ground).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,8 +16,8 @@ use dashmap::DashMap;
 use repo::gather::Gather;
 use sea_orm::{ActiveValue::Set, ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, EntityTrait};
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use wardroom_actors::domain::ids::{NodeId, SessionKey, TenantId, UserId};
 use wardroom_actors::ports::clock::Clock;
@@ -109,6 +109,12 @@ pub struct Inner {
     readers: Gather<repo::agents::Reading>,
     /// Who writes their steps.
     agents: Gather<repo::agents::Writing>,
+    /// Who reads for webhooks.
+    lanes: Gather<repo::deliveries::Reading>,
+    /// Who writes what became of their events.
+    settling: Gather<repo::deliveries::Settling>,
+    /// Who is told that webhooks have something to be told.
+    bell: OnceLock<Arc<dyn repo::deliveries::LaneBell>>,
 }
 
 /// The store. Cheap to clone.
@@ -209,6 +215,9 @@ impl Store {
             owners: DashMap::new(),
             readers: Gather::new(),
             agents: Gather::new(),
+            lanes: Gather::new(),
+            settling: Gather::new(),
+            bell: OnceLock::new(),
         };
         let mut store = Self(Arc::new(inner));
         store.check_kek().await?;

@@ -31,6 +31,8 @@ pub enum Reason {
     GroupCommit,
     /// Chats of many tenants that read together what they have still to see.
     GroupRead,
+    /// Webhooks of many tenants that read together what they have still to be told.
+    Webhooks,
     /// Looking whether the database answers.
     Health,
     /// An operator's command line.

@@ -19,3 +19,4 @@ mod login;
 mod rude;
 mod secrets;
 mod supervision;
+mod webhooks;

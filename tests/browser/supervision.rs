@@ -1,6 +1,5 @@
 //! What supervision shows, and what it does in quiet.
 
-use crate::login::rows;
 use serde_json::json;
 use std::time::Duration;
 use wardroom_load::faults::{Fault, course, strike};
@@ -108,7 +107,7 @@ async fn a_worker_that_uses_too_much_is_replaced_in_a_quiet_moment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_is_set_aside_listed_and_handled_again_when_somebody_says_so() {
     let mut house = House::start().await;
-    house.webhooks = true;
+    house.listen().await;
     let players = link(&house, 1).await;
     house.close().await;
     house.failpoint = Some(["panic:chat.handle@1"; 3].join(","));
@@ -121,12 +120,13 @@ async fn poison_is_set_aside_listed_and_handled_again_when_somebody_says_so() {
             .await;
     assert_eq!((&letter["session"], &letter["kind"]), (&json!("s0"), &json!("message")));
     assert_eq!(letter["signal"]["body"], "poison");
-    until("the chat goes on", SOON, || async { (rows(&house, "outbox") == 1).then_some(()) }).await;
+    let told = |house: &House| house.receiver.as_ref().map_or(0, |receiver| receiver.told().len());
+    until("the chat goes on", SOON, || async { (told(&house) == 1).then_some(()) }).await;
     let replay = format!("/api/dead-letters/{}/replay", letter["id"]);
     let other = house.tenant("other");
     assert_eq!(house.ask_as(&other, "POST", &replay, None).await.refused(404), "not_found");
     assert_eq!(house.ask("POST", &replay, None).await.status, 202);
-    until("it is handled", SOON, || async { (rows(&house, "outbox") == 2).then_some(()) }).await;
+    until("it is handled", SOON, || async { (told(&house) == 2).then_some(()) }).await;
     assert_eq!(house.get("/api/dead-letters").await, json!([]));
     assert_eq!(house.ask("POST", &replay, None).await.refused(404), "not_found");
     assert_eq!(house.ask("GET", "/api/dead-letters?limit=0", None).await.refused(400), "bad_request");

@@ -10,6 +10,7 @@ use crate::domain::ids::{ChatKey, Incarnation, SessionKey, SessionName, TenantId
 use crate::domain::login::{Account, QrCode};
 use crate::domain::session::{Session, Status, StopMode};
 use crate::domain::spec::SessionSpec;
+use crate::domain::webhook::Hooks;
 use crate::policy::restart::Restart;
 use crate::ports::engine::{Command, Reported};
 use crate::ports::worker::Usage;
@@ -76,7 +77,11 @@ pub struct SessionEntry {
     /// Its door, set right after the entry was made.
     pub inbox: OnceLock<Inbox<SessionActor>>,
     /// What is stored of it; replaced when it changes.
-    pub spec: Mutex<SessionSpec>,
+    pub(super) spec: Mutex<SessionSpec>,
+    /// Whom its events are told.
+    pub(super) hooks: Mutex<Arc<Hooks>>,
+    /// Whom all sessions' events are told.
+    pub(super) global: Arc<Hooks>,
     /// What is seen of it.
     pub view: watch::Sender<View>,
     /// Its driver, while one lives.
@@ -110,6 +115,21 @@ impl SessionEntry {
         lock(&self.spec).clone()
     }
 
+    /// Replaces what is stored of it.
+    pub fn set_spec(&self, spec: SessionSpec) {
+        let mut old = lock(&self.spec);
+        if old.config != spec.config {
+            *lock(&self.hooks) = hooks_of(&spec, &self.global);
+        }
+        *old = spec;
+    }
+
+    /// Whom its events are told.
+    #[must_use]
+    pub fn hooks(&self) -> Arc<Hooks> {
+        Arc::clone(&lock(&self.hooks))
+    }
+
     /// Adds a step to the timeline.
     pub fn remember(&self, at_ms: i64, step: Step) {
         let mut timeline = lock(&self.timeline);
@@ -118,6 +138,16 @@ impl SessionEntry {
             timeline.pop_front();
         }
     }
+}
+
+/// A session's own webhooks, then everybody's. What cannot be read was refused when it came.
+pub(super) fn hooks_of(spec: &SessionSpec, global: &Hooks) -> Arc<Hooks> {
+    let config = serde_json::from_str(&spec.config).unwrap_or_default();
+    let mut hooks = Hooks::of_config(&config).unwrap_or_default();
+    for (_, hook) in global.iter() {
+        hooks.add(hook.clone());
+    }
+    Arc::new(hooks)
 }
 
 /// One chat in the routing table.
@@ -189,6 +219,8 @@ pub struct Living {
     pub chats: Table<ChatKey, Arc<ChatEntry>>,
     /// Chats that the registry was asked to wake.
     pub waking: DashSet<ChatKey, Hasher>,
+    /// Whom all sessions' events are told, beside the session's own webhooks.
+    pub hooks: Arc<Hooks>,
 }
 
 impl Living {

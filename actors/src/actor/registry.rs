@@ -174,7 +174,7 @@ impl RegistryActor {
             return entry;
         }
         let name = (spec.tenant, spec.name.clone());
-        let entry = Arc::new(new_entry(spec, self.deps.policy.restart));
+        let entry = Arc::new(new_entry(spec, self.deps.policy.restart, Arc::clone(&self.deps.living.hooks)));
         let (deps, shell) = (self.deps.session.clone(), Arc::clone(&entry));
         let supervision = remembering_panics(&self.deps.supervision, &entry);
         let addr = supervise::start(&self.arbiter(), "session", supervision, move |lifeline| {
@@ -473,5 +473,5 @@ impl RegistryActor {
 
 /// Replaces what the table knows of a session's stored spec.
 pub fn refresh(entry: &SessionEntry, spec: SessionSpec) {
-    *lock(&entry.spec) = spec;
+    entry.set_spec(spec);
 }

@@ -569,7 +569,7 @@ impl SessionActor {
                 tracing::error!(session = %spec.id, "the login could not be removed completely");
             }
             if let Ok(Some(stored)) = deps.sessions.get(spec.key()).await {
-                *lock(&entry.spec) = stored;
+                entry.set_spec(stored);
             }
             addr.do_send(Forgotten);
         });
@@ -623,10 +623,13 @@ pub fn first_view(spec: &crate::domain::spec::SessionSpec) -> View {
 pub fn new_entry(
     spec: crate::domain::spec::SessionSpec,
     restart: crate::policy::restart::RestartPolicy,
+    global: Arc<crate::domain::webhook::Hooks>,
 ) -> SessionEntry {
     SessionEntry {
         inbox: std::sync::OnceLock::new(),
         view: watch::Sender::new(first_view(&spec)),
+        hooks: Mutex::new(super::living::hooks_of(&spec, &global)),
+        global,
         spec: Mutex::new(spec),
         driver: Mutex::default(),
         ended: Mutex::default(),

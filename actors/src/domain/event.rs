@@ -122,6 +122,20 @@ impl Step {
 }
 
 impl EventKind {
+    /// The names under which clients know it.
+    #[must_use]
+    pub fn names(&self) -> &'static [&'static str] {
+        match self {
+            Self::Status(_) => &["session.status"],
+            Self::Message(message) => message.names(),
+            Self::Ack(ack) => ack.names(),
+            Self::Presence { .. } => &["presence.update"],
+            Self::ConnectionFailed { .. } => &["session.connection_failed"],
+            Self::Supervised(_) => &["session.supervision"],
+            Self::Replay { .. } => &[],
+        }
+    }
+
     /// Whether it is written to the journal.
     #[must_use]
     pub fn durable(&self) -> bool {

@@ -95,6 +95,14 @@ pub struct Message {
     pub via_api: bool,
 }
 
+impl Message {
+    /// The names of the events that tell of it. A client that asks for both gets both, as in WAHA.
+    #[must_use]
+    pub fn names(&self) -> &'static [&'static str] {
+        if self.from_me { &["message.any"] } else { &["message", "message.any"] }
+    }
+}
+
 impl std::fmt::Debug for Message {
     /// Neither text nor names: a message may end up in a log line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -116,4 +124,12 @@ pub struct AckChange {
     /// Who read it, in a group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participant: Option<String>,
+}
+
+impl AckChange {
+    /// The name of the event that tells of it.
+    #[must_use]
+    pub fn names(&self) -> &'static [&'static str] {
+        if self.chat.ends_with("@g.us") { &["message.ack.group"] } else { &["message.ack"] }
+    }
 }

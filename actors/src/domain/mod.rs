@@ -9,3 +9,4 @@ pub mod message;
 pub mod session;
 pub mod signal;
 pub mod spec;
+pub mod webhook;

@@ -1,7 +1,7 @@
 //! The contract between a chat and its agent.
 
 use super::message::{AckChange, Message};
-use serde::{Deserialize, Serialize};
+use super::webhook::HookId;
 
 /// What reaches a chat.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,21 +12,31 @@ pub enum Signal {
     Ack(AckChange),
 }
 
+impl Signal {
+    /// The names under which clients know it.
+    #[must_use]
+    pub fn names(&self) -> &'static [&'static str] {
+        match self {
+            Self::Message(message) => message.names(),
+            Self::Ack(ack) => ack.names(),
+        }
+    }
+}
+
 /// What an agent wants done. It names no other chat: an effect belongs to the chat that its signal came from.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "effect", rename_all = "snake_case")]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Answer in this chat.
     Send {
         /// The text.
         text: String,
     },
-    /// Tell the tenant's webhook.
+    /// Tell a webhook of the signal.
     Webhook {
-        /// The event's name.
-        event: String,
-        /// The payload, JSON text.
-        payload: String,
+        /// Which.
+        hook: HookId,
+        /// Under this name.
+        name: &'static str,
     },
 }
 

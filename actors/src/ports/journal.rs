@@ -4,6 +4,7 @@ use super::{BoxFuture, PortError};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::ids::{ChatKey, LinkEpoch, SessionKey, SessionName, UserId};
 use crate::domain::signal::{AgentState, Effect, Signal};
+use crate::domain::webhook::HookId;
 
 /// What is to be recorded.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Entry {
     pub dedupe: String,
     /// What happened.
     pub kind: EventKind,
+    /// Webhooks that have to be told of it, each under a name. Of a signal they hear through its chat's agent.
+    pub told: Vec<(HookId, &'static str)>,
 }
 
 /// What became of an [`Entry`].

@@ -153,6 +153,7 @@ impl House {
             epoch: seen.spec.link_epoch,
             dedupe: format!("msg:{text}"),
             kind: EventKind::Message(message),
+            told: vec![],
         };
         self.memory.append(vec![entry]).await.unwrap();
     }

@@ -132,6 +132,7 @@ impl Live {
             epoch: spec.link_epoch,
             dedupe: heard.dedupe,
             kind: heard.kind,
+            told: vec![],
         }
     }
 

@@ -19,6 +19,9 @@ pub struct Model {
     pub state: i16,
     pub code: Option<String>,
     pub attempts: i32,
+    pub hook: Option<String>,
+    pub seq: Option<i64>,
+    pub name: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
 }

@@ -1,5 +1,6 @@
 //! What agents remember, and what they still have to see.
 
+use super::deliveries::Lane;
 use super::gather::Answering;
 use crate::store::entity::{agent_state, chat_aliases, dead_letters, journal, outbox, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
@@ -20,7 +21,7 @@ use wardroom_actors::ports::{BoxFuture, PortError};
 
 impl Store {
     /// The user whose data key seals what belongs to the session. A session never changes hands.
-    async fn owner(&self, tx: &Tx, key: SessionKey) -> Result<UserId, Failure> {
+    pub(super) async fn owner(&self, tx: &Tx, key: SessionKey) -> Result<UserId, Failure> {
         if let Some(user) = self.owners.get(&key) {
             return Ok(*user);
         }
@@ -106,7 +107,7 @@ impl Store {
         failpoint::pass("agent.commit");
         let tx = Tx::system(self, Reason::GroupCommit, Mode::Write).await?;
         let moved = self.move_marks(&tx, commits).await?;
-        let mut rows = vec![];
+        let (mut rows, mut lanes) = (vec![], HashSet::new());
         for commit in commits.iter().filter(|commit| moved.contains(&commit.chat)) {
             let owned = (commit.chat, self.owner(&tx, commit.chat.session_key()).await?);
             for seq in &commit.poison {
@@ -114,17 +115,22 @@ impl Store {
             }
             for (seq, effects) in &commit.steps {
                 for (index, effect) in effects.iter().enumerate() {
+                    if let Effect::Webhook { hook, .. } = effect {
+                        lanes.insert(Lane { key: commit.chat.session_key(), hook: *hook, chat: commit.chat.chat });
+                    }
                     rows.push(self.effect(&tx, aliases, owned, (*seq, index), effect).await?);
                 }
             }
         }
-        if !rows.is_empty() {
+        while !rows.is_empty() {
             use outbox::Column::{Dedupe, SessionId, TenantId};
-            let insert = outbox::Entity::insert_many(rows).on_conflict_do_nothing_on([TenantId, SessionId, Dedupe]);
+            let some = rows.drain(..rows.len().min(ROWS));
+            let insert = outbox::Entity::insert_many(some).on_conflict_do_nothing_on([TenantId, SessionId, Dedupe]);
             insert.exec_without_returning(&*tx).await?;
         }
         tx.commit().await?;
         failpoint::pass("agent.committed");
+        self.ring(lanes);
         Ok(moved)
     }
 
@@ -200,25 +206,32 @@ impl Store {
         (seq, index): (i64, usize),
         effect: &Effect,
     ) -> Result<outbox::ActiveModel, Failure> {
-        let id = self.next_outbox_id();
-        let (kind, alias, plain) = match effect {
-            Effect::Send { text } => ("send", self.alias(tx, aliases, chat).await?, text.clone().into_bytes()),
-            Effect::Webhook { .. } => ("webhook", None, serde_json::to_vec(effect).map_err(|_| Failure::Strange)?),
+        let dedupe = format!("effect:{seq}:{index}");
+        let text = match effect {
+            Effect::Send { text } => text,
+            Effect::Webhook { hook, name } => {
+                let lane = Lane { key: chat.session_key(), hook: *hook, chat: chat.chat };
+                return Ok(self.delivery(lane, seq, name, dedupe));
+            }
         };
+        let (id, alias) = (self.next_outbox_id(), self.alias(tx, aliases, chat).await?);
         let label = Self::label(chat.tenant, user, Kind::Outbox, id);
         Ok(outbox::ActiveModel {
             tenant_id: Set(chat.tenant.0),
             id: Set(id),
             session_id: Set(chat.session.0),
             chat_id: Set(Some(chat.chat.0)),
-            kind: Set(kind.to_owned()),
-            dedupe: Set(format!("effect:{seq}:{index}")),
+            kind: Set("send".to_owned()),
+            dedupe: Set(dedupe),
             message_id: Set(alias.as_ref().map(|_| super::outbox::new_message_id())),
             alias: Set(alias),
-            payload: Set(self.vault.seal(&label, &plain)?),
+            payload: Set(self.vault.seal(&label, text.as_bytes())?),
             state: Set(super::outbox::WAITING),
             code: Set(None),
             attempts: Set(0),
+            hook: Set(None),
+            seq: Set(None),
+            name: Set(None),
             created_at: Set(self.now()),
             updated_at: Set(self.now()),
         })
@@ -269,6 +282,9 @@ type Names = HashMap<ChatKey, String>;
 const NAMES: usize = 100_000;
 /// Sessions whose owners are remembered; above that all are forgotten.
 const OWNERS: usize = 100_000;
+/// Rows that one statement inserts: SQLite takes 32,766 parameters, and a chat that was behind for long brings many.
+pub(in crate::store) const ROWS: usize = 1000;
+
 /// Rows of numbered parameters, as a VALUES list takes them.
 pub(in crate::store) fn places(first: usize, columns: usize, rows: usize) -> String {
     let row = |row: usize| {

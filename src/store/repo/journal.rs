@@ -219,7 +219,7 @@ async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) ->
     for entry in batches.into_iter().flatten() {
         group.record(entry).await?;
     }
-    let Grouped { recorded, events, fresh, seq } = group.end().await?;
+    let Grouped { recorded, events, fresh, seq, lanes } = group.end().await?;
     let mut reserved = store.journal_reserved.load(Ordering::Acquire);
     if seq > reserved {
         reserved = super::node::reserve_places(&tx, seq).await?;
@@ -229,6 +229,7 @@ async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) ->
     store.journal_seq.store(seq, Ordering::Release);
     store.journal_reserved.store(reserved, Ordering::Release);
     known.learn(fresh);
+    store.ring(lanes);
     let mut recorded = recorded.into_iter();
     Ok((sizes.into_iter().map(|size| recorded.by_ref().take(size).collect()).collect(), events))
 }

@@ -60,6 +60,9 @@ impl Store {
             state: Set(WAITING),
             code: Set(None),
             attempts: Set(0),
+            hook: Set(None),
+            seq: Set(None),
+            name: Set(None),
             created_at: Set(self.now()),
             updated_at: Set(self.now()),
         };

@@ -73,13 +73,12 @@ impl Store {
             meta::Entity::insert(row).exec_without_returning(&*tx).await?;
         }
         let journal = journal::Entity::delete_many().filter(journal::Column::Seq.is_in(old)).exec(&*tx).await?;
-        // Work for webhooks that nobody fetches is given up as well; texts wait until they are sent.
-        let finished = outbox::Column::State.ne(super::outbox::WAITING).or(outbox::Column::Kind.eq("webhook"));
-        let outbox = outbox::Entity::delete_many()
-            .filter(finished)
-            .filter(outbox::Column::UpdatedAt.lt(now - retention.outbox_ms))
-            .exec(&*tx)
-            .await?;
+        // Texts wait until they are sent; what webhooks were not told is kept as long as other dead letters.
+        let texts = outbox::Column::Kind.eq("send").and(outbox::Column::State.ne(super::outbox::WAITING));
+        let texts = texts.and(outbox::Column::UpdatedAt.lt(now - retention.outbox_ms));
+        let untold = outbox::Column::Kind.eq("webhook");
+        let untold = untold.and(outbox::Column::UpdatedAt.lt(now - retention.dead_letters_ms));
+        let outbox = outbox::Entity::delete_many().filter(texts.or(untold)).exec(&*tx).await?;
         let dead = dead_letters::Entity::delete_many()
             .filter(dead_letters::Column::At.lt(now - retention.dead_letters_ms))
             .exec(&*tx)

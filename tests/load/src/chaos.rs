@@ -9,7 +9,7 @@ use wardroom_load::report::{latency, table};
 use wardroom_load::scenarios::kills::{Kills, Phase};
 use wardroom_load::scenarios::moments::{Moments, PANICS};
 use wardroom_load::scenarios::recovery::{self, Size};
-use wardroom_load::scenarios::{cycles, mutations, sockets, starvation, store};
+use wardroom_load::scenarios::{cycles, mutations, sockets, starvation, store, webhooks};
 
 pub fn run(runtime: &Runtime, seed: u64, only: Option<&str>) {
     println!("seed {seed}");
@@ -59,6 +59,12 @@ pub fn run(runtime: &Runtime, seed: u64, only: Option<&str>) {
             seen.growth as f64 / f64::from(1 << 20)
         );
         assert!(seen.heard == 100_000 && seen.evicted && seen.growth < 4 << 20);
+    }
+    if wanted("webhooks") {
+        let flow = runtime.block_on(webhooks::run(seed, 20_000, 100));
+        println!("webhooks: {flow:?}");
+        assert!(flow.kills == 100 && flow.taken == 20_000 && flow.disordered == 0 && flow.doubled == 0);
+        assert!(flow.growth < 32 << 20, "memory grew by {} MB", flow.growth >> 20);
     }
     if wanted("mutations") {
         for (name, caught) in mutations::run() {

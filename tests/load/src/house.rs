@@ -1,5 +1,6 @@
 //! A house for tests: the release binary with a data directory of its own, and a simulator in a process of its own.
 
+use crate::receiver::Receiver;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -164,8 +165,10 @@ pub struct House {
     pub http: u16,
     pub ops: u16,
     settings: Vec<(String, String)>,
-    /// New sessions have a webhook.
-    pub webhooks: bool,
+    /// Hears the messages of new sessions, once it is there.
+    pub receiver: Option<Receiver>,
+    /// What else their config has.
+    pub config: Value,
     /// For the next start: `kill:MOMENT@N`.
     pub failpoint: Option<String>,
 }
@@ -179,6 +182,7 @@ impl House {
     /// With settings, and arguments for the simulator.
     pub async fn with(settings: &[(&str, &str)], simulator: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        wardroom::egress::provide_tls();
         // Browsers of a root server have an account of their own and have to get through.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let network = Network::start(dir.path(), free_port(), simulator).await;
@@ -190,11 +194,17 @@ impl House {
             http: free_port(),
             ops: free_port(),
             settings,
-            webhooks: false,
+            receiver: None,
+            config: json!({}),
             failpoint: None,
         };
         house.open().await;
         house
+    }
+
+    /// From now on new sessions tell a webhook of their messages.
+    pub async fn listen(&mut self) {
+        self.receiver = Some(Receiver::open(0).await);
     }
 
     pub fn command(&self) -> Command {
@@ -207,6 +217,7 @@ impl House {
             .env("WARDROOM__OPS__LISTEN", format!("127.0.0.1:{}", self.ops))
             .env("WARDROOM__SIMULATOR__URL", format!("http://127.0.0.1:{}/", self.network.port))
             .env("WARDROOM__BOOTSTRAP__API_KEY", KEY)
+            .env("WARDROOM__EGRESS__ALLOW_PRIVATE", "true")
             .envs(self.settings.iter().map(|(key, value)| (key.clone(), value.clone())));
         if let Some(failpoint) = &self.failpoint {
             command.env("WARDROOM_FAILPOINT", failpoint);
@@ -334,9 +345,11 @@ impl House {
     }
 
     pub async fn create_as(&self, key: &str, name: &str) {
-        let mut config = json!({"network": "simulator"});
-        if self.webhooks {
-            config["webhooks"] = json!([{"url": "http://127.0.0.1:1/", "events": ["message.any"]}]);
+        let mut config = self.config.clone();
+        config["network"] = json!("simulator");
+        if let Some(receiver) = &self.receiver {
+            let retries = json!({"delaySeconds": 1, "attempts": 1000});
+            config["webhooks"] = json!([{"url": receiver.url(), "events": ["message.any"], "retries": retries}]);
         }
         let body = json!({"name": name, "config": config});
         self.ask_as(key, "POST", "/api/sessions", Some(body)).await.ok();

@@ -19,6 +19,7 @@ pub mod bench;
 pub mod faults;
 pub mod house;
 pub mod postgres;
+pub mod receiver;
 pub mod referee;
 pub mod report;
 pub mod scenarios;

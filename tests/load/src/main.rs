@@ -46,7 +46,7 @@ enum What {
         /// Draws the moments.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// One part only: faults (or the name of one), kills, moments, store, starvation, cycles, flood, failures, sockets, mutations.
+        /// One part only: faults (or the name of one), kills, moments, store, starvation, cycles, flood, failures, sockets, webhooks, mutations.
         #[arg(long)]
         only: Option<String>,
     },
@@ -84,7 +84,7 @@ fn main() {
 async fn load(sessions: usize, rate: f64, seconds: u64) {
     let settings = [("WARDROOM__POOL__SESSIONS_PER_USER", "1000"), ("WARDROOM__POOL__WARM_SPARES", "0")];
     let mut house = House::with(&settings, &[]).await;
-    house.webhooks = true;
+    house.listen().await;
     progress(&format!("linking {sessions} sessions"));
     let players = link(&house, sessions).await;
     let traffic = Traffic::start(&house, Plan { players: players.clone(), per_second: rate, name: "load".to_owned() });

@@ -26,7 +26,7 @@ impl SessionActor {
         self.deps.io.spawn(async move {
             let mut spec = entry.spec();
             if let Ok(Some(stored)) = deps.sessions.get(spec.key()).await {
-                *lock(&entry.spec) = stored.clone();
+                entry.set_spec(stored.clone());
                 spec = stored;
             }
             let context = DriverContext {
@@ -43,7 +43,7 @@ impl SessionActor {
             };
             let reason = watch_driver(&deps, &spec, context, stop_rx).await;
             if let Ok(Some(stored)) = deps.sessions.get(spec.key()).await {
-                *lock(&entry.spec) = stored;
+                entry.set_spec(stored);
             }
             // What it said last is heard before its end, unless a straggler of it keeps the line open.
             tokio::select! {

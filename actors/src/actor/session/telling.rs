@@ -77,6 +77,7 @@ impl SessionActor {
             session: spec.name,
             epoch: spec.link_epoch,
             dedupe: event_id(),
+            told: self.entry.hooks().told(kind.names()),
             kind,
         };
         // It takes its place in the journal now, so that events keep their order.

@@ -1,8 +1,9 @@
 //! One commit's entries. Messages become rows in one statement, as long as nothing comes in between that has to see them.
 
-use crate::store::entity::{chats, journal, sessions};
-use crate::store::repo::agents::places;
+use crate::store::entity::{chats, journal, outbox, sessions};
+use crate::store::repo::agents::{ROWS, places};
 use crate::store::repo::chats::resolve;
+use crate::store::repo::deliveries::Lane;
 use crate::store::{Failure, Store, Tx};
 use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
@@ -56,6 +57,8 @@ pub(super) struct Grouped {
     pub fresh: Fresh,
     /// The last place given out.
     pub seq: i64,
+    /// What webhooks have to be told, to be rung for after the commit.
+    pub lanes: HashSet<Lane>,
 }
 
 /// An entry whose row is not written yet.
@@ -80,7 +83,7 @@ pub(super) struct Group<'a> {
 
 impl<'a> Group<'a> {
     pub fn begin(store: &'a Store, tx: &'a Tx, known: &'a Aliases, seq: i64) -> Self {
-        let grouped = Grouped { recorded: vec![], events: vec![], fresh: Fresh::default(), seq };
+        let grouped = Grouped { recorded: vec![], events: vec![], fresh: Fresh::default(), seq, lanes: HashSet::new() };
         Self { store, tx, known, alive: HashMap::new(), rows: vec![], waiting: vec![], grouped }
     }
 
@@ -110,7 +113,7 @@ impl<'a> Group<'a> {
         let waiting = Waiting { entry, chat, seq: self.grouped.seq, id, at };
         self.rows.push(self.row(&waiting)?);
         self.waiting.push(waiting);
-        Ok(())
+        if self.rows.len() >= ROWS { self.flush().await } else { Ok(()) }
     }
 
     /// Writes what is left.
@@ -185,6 +188,7 @@ impl<'a> Group<'a> {
         }
         let last: Vec<_> = touched.into_iter().filter_map(|(chat, place)| Some((chat, waiting.get(place)?))).collect();
         self.touch_chats(&last).await?;
+        self.tell(waiting.iter().filter(|one| written.contains(&one.seq))).await?;
         for Waiting { entry, chat, seq, id, at } in waiting {
             if !written.contains(&seq) {
                 self.grouped.recorded.push(Recorded::Duplicate);
@@ -195,6 +199,23 @@ impl<'a> Group<'a> {
             self.grouped.recorded.push(Recorded::New { seq, chat });
             let Entry { key, session, kind, .. } = entry;
             self.grouped.events.push(Event { seq: Some(seq), id, key, session, at_ms: at, kind });
+        }
+        Ok(())
+    }
+
+    /// Rows for the webhooks that an entry names.
+    async fn tell(&mut self, entries: impl Iterator<Item = &Waiting>) -> Result<(), Failure> {
+        let mut rows: Vec<outbox::ActiveModel> = vec![];
+        for Waiting { entry, chat, seq, .. } in entries {
+            for (hook, name) in &entry.told {
+                let lane = Lane { key: entry.key, hook: *hook, chat: chat.unwrap_or(Lane::SESSION) };
+                rows.push(self.store.delivery(lane, *seq, name, format!("event:{seq}:{hook}:{name}")));
+                self.grouped.lanes.insert(lane);
+            }
+        }
+        while !rows.is_empty() {
+            let some = rows.drain(..rows.len().min(ROWS));
+            outbox::Entity::insert_many(some).exec_without_returning(&**self.tx).await?;
         }
         Ok(())
     }

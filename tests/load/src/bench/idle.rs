@@ -135,5 +135,6 @@ pub fn entry(spec: &wardroom_actors::domain::spec::SessionSpec, chat: &str, id: 
         epoch: spec.link_epoch,
         dedupe: format!("msg:{id}"),
         kind: EventKind::Message(message(chat, id)),
+        told: vec![],
     }
 }

@@ -81,7 +81,7 @@ impl Kills {
             ("WARDROOM__BROWSER__SNAPSHOT_EVERY_S", "5"),
         ];
         let mut house = House::with(&settings, &[]).await;
-        house.webhooks = true;
+        house.listen().await;
         let players = link(&house, 2).await;
         Self { house, players, sent: vec![], rng: StdRng::seed_from_u64(seed), done: 0, scanned_again: 0 }
     }

@@ -8,6 +8,7 @@ pub mod recovery;
 pub mod sockets;
 pub mod starvation;
 pub mod store;
+pub mod webhooks;
 
 use crate::house::{House, KEY};
 use crate::referee::Player;

@@ -8,7 +8,7 @@ use crate::traffic::{Plan, Traffic};
 use std::time::Duration;
 
 /// Moments at which anything may panic, with the number of drivers that this may end.
-pub const PANICS: [(&str, u64); 17] = [
+pub const PANICS: [(&str, u64); 21] = [
     ("registry.wake", 0),
     ("session.report", 0),
     ("session.spawn", 0),
@@ -26,6 +26,10 @@ pub const PANICS: [(&str, u64); 17] = [
     ("page.taken", 1),
     ("outbox.to_page", 1),
     ("outbox.to_mark", 1),
+    ("webhook.heard", 0),
+    ("webhook.turn", 0),
+    ("webhook.posted", 0),
+    ("webhook.settle", 0),
 ];
 
 /// Two linked sessions whose server is broken again and again.
@@ -40,7 +44,7 @@ impl Moments {
     pub async fn begin() -> Self {
         let settings = [("WARDROOM__POOL__SESSIONS_PER_USER", "20"), ("WARDROOM__POOL__WARM_SPARES", "0")];
         let mut house = House::with(&settings, &[]).await;
-        house.webhooks = true;
+        house.listen().await;
         let players = link(&house, 2).await;
         Self { house, players, sent: vec![], rounds: 0 }
     }

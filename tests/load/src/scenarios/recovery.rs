@@ -49,7 +49,7 @@ pub async fn run(fault: Fault, size: &Size) -> Struck {
     }
     let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let mut house = House::with(&settings, &[]).await;
-    house.webhooks = true;
+    house.listen().await;
     let players = link(&house, size.sessions + 1).await;
     let (untouched, struck) = players.split_first().unwrap();
     let before = house.branch(&untouched.key, &untouched.session).await["incarnation"].as_u64().unwrap();

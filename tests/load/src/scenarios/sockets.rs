@@ -53,7 +53,7 @@ pub async fn run(events: usize) -> Seen {
     link(&house, 1).await;
     house.close().await;
     progress(&format!("recording {events} events"));
-    record(&house, events).await;
+    record(&house, events, 1).await;
     house.open().await;
     house.is("s0", "WORKING").await;
     let http = house.http;
@@ -88,8 +88,8 @@ pub async fn run(events: usize) -> Seen {
     Seen { heard, connections, evicted, growth: (peak - before) / STALLED as u64 }
 }
 
-/// Writes messages into the journal of the first session, as its server did before it was stopped.
-async fn record(house: &House, events: usize) {
+/// Writes messages of so many chats into the journal of the first session, as its server did before it was stopped.
+pub(super) async fn record(house: &House, events: usize, chats: usize) {
     let kek = std::fs::read_to_string(house.data().join("kek.hex")).unwrap();
     let vault = Arc::new(Vault::new(Kek::parse(kek.trim(), "kek.hex").unwrap()));
     let url = format!("sqlite://{}", house.data().join("wardroom.db").display());
@@ -101,7 +101,7 @@ async fn record(house: &House, events: usize) {
     let journal = JournalWriter::start(store.clone(), Arc::new(Nobody), Arc::new(Nobody));
     let numbers: Vec<_> = (0..events).collect();
     for chunk in numbers.chunks(200) {
-        let entries = chunk.iter().map(|n| entry(&spec, "49@c.us", &n.to_string())).collect();
+        let entries = chunk.iter().map(|n| entry(&spec, &format!("49{}@c.us", n % chats), &n.to_string())).collect();
         journal.append(entries).await.unwrap();
     }
     store.close().await;

@@ -42,7 +42,7 @@ pub async fn run(time: Duration) -> (u64, Verdict) {
         ("WARDROOM__BROWSER__PROBE_EVERY_S", "5"),
     ];
     let mut house = House::with(&settings, &[]).await;
-    house.webhooks = true;
+    house.listen().await;
     let players = link(&house, 5).await;
     let incarnations = async || {
         let mut sum = 0;

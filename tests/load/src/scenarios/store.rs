@@ -67,7 +67,7 @@ pub async fn postgres_restarts() -> Outage {
     let mut postgres = Postgres::start().await;
     let url = postgres.url();
     let mut house = House::with(&[SETTINGS[0], ("WARDROOM__DATABASE__URL", &url)], &[]).await;
-    house.webhooks = true;
+    house.listen().await;
     let players = link(&house, 2).await;
     progress("PostgreSQL is stopped for three seconds");
     under_traffic(&house, &players, 20.0, || async {
@@ -83,7 +83,7 @@ pub async fn postgres_restarts() -> Outage {
 pub async fn sqlite_is_locked() -> Outage {
     use sea_orm::{ConnectionTrait, Database};
     let mut house = House::with(&SETTINGS, &[]).await;
-    house.webhooks = true;
+    house.listen().await;
     let players = link(&house, 2).await;
     progress("SQLite is locked by another process for eight seconds");
     under_traffic(&house, &players, 20.0, || async {
@@ -106,7 +106,7 @@ pub async fn disk_is_full() -> Option<Outage> {
     let mount = Mount::tmpfs("96m")?;
     let database = format!("sqlite://{}", mount.path.join("wardroom.db").display());
     let mut house = House::with(&[SETTINGS[0], ("WARDROOM__DATABASE__URL", &database)], &[]).await;
-    house.webhooks = true;
+    house.listen().await;
     let players = link(&house, 2).await;
     progress("the database's disk is full for three seconds");
     let result = under_traffic(&house, &players, 60.0, || async {

@@ -59,7 +59,18 @@ pub struct Face<'a> {
 /// The frames of one event: usually one, two for an incoming message.
 #[must_use]
 pub fn frames(event: &Event, face: &Face<'_>) -> Vec<(&'static str, String)> {
-    let payloads: Vec<(&'static str, Value)> = match &event.kind {
+    let payload = payload(event, face);
+    event.kind.names().iter().map(|name| (*name, envelope(event, face, name, payload.clone()))).collect()
+}
+
+/// The frame of an event under one of its names.
+#[must_use]
+pub fn frame(event: &Event, face: &Face<'_>, name: &str) -> Option<String> {
+    event.kind.names().contains(&name).then(|| envelope(event, face, name, payload(event, face)))
+}
+
+fn payload(event: &Event, face: &Face<'_>) -> Value {
+    match &event.kind {
         EventKind::Status(change) => {
             let statuses: Vec<_> =
                 change.history.iter().map(|(status, at)| json!({"status": status.as_str(), "timestamp": at})).collect();
@@ -70,34 +81,25 @@ pub fn frames(event: &Event, face: &Face<'_>) -> Vec<(&'static str, String)> {
                 object.insert("reason".into(), json!(exit.code()));
                 object.insert("userAction".into(), json!(exit.user_action()));
             }
-            vec![("session.status", payload)]
+            payload
         }
-        EventKind::Message(message) => {
-            let body = message_body(message, face.account);
-            let any = ("message.any", body.clone());
-            if message.from_me { vec![any] } else { vec![("message", body), any] }
-        }
+        EventKind::Message(message) => message_body(message, face.account),
         EventKind::Ack(ack) => {
             let own = face.account.map(|account| account.id.as_str());
             let (from, to) = if ack.from_me { (Some(ack.chat.as_str()), own) } else { (own, Some(ack.chat.as_str())) };
-            let payload = json!({
+            json!({
                 "id": ack.message_id, "from": from, "to": to, "participant": ack.participant, "fromMe": ack.from_me,
                 "ack": i8::from(ack.ack), "ackName": ack.ack.name(),
-            });
-            let name = if ack.chat.ends_with("@g.us") { "message.ack.group" } else { "message.ack" };
-            vec![(name, payload)]
+            })
         }
         EventKind::Presence { chat, presence } => {
             let one = json!({"participant": chat, "lastKnownPresence": presence, "lastSeen": null});
-            vec![("presence.update", json!({"id": chat, "presences": [one]}))]
+            json!({"id": chat, "presences": [one]})
         }
-        EventKind::ConnectionFailed { exit, retry_at_ms } => {
-            vec![("session.connection_failed", json!({"reason": exit.code(), "retryAt": retry_at_ms}))]
-        }
-        EventKind::Supervised(step) => vec![("session.supervision", step_body(event.at_ms, step))],
-        EventKind::Replay { .. } => vec![],
-    };
-    payloads.into_iter().map(|(name, payload)| (name, envelope(event, face, name, payload))).collect()
+        EventKind::ConnectionFailed { exit, retry_at_ms } => json!({"reason": exit.code(), "retryAt": retry_at_ms}),
+        EventKind::Supervised(step) => step_body(event.at_ms, step),
+        EventKind::Replay { .. } => Value::Null,
+    }
 }
 
 /// The frame of a QR code, for those who asked for it by name.

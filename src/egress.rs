@@ -1,0 +1,208 @@
+//! Where the server may connect to on behalf of its users: the public internet, and what the operator lists. Otherwise whoever
+//! may name a URL could look around inside the operator's network.
+
+use ipnet::IpNet;
+use reqwest::Url;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+/// Chooses who encrypts what this process sends, once; to be called before anything is asked over the network.
+pub fn provide_tls() {
+    // Whoever came first decides.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// The rules.
+#[derive(Clone, Debug, Default)]
+pub struct Egress {
+    /// Nothing is refused.
+    pub all: bool,
+    /// Hosts by name.
+    pub hosts: Vec<String>,
+    /// Networks.
+    pub networks: Vec<IpNet>,
+}
+
+/// Why a connection was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Not a URL, or none that can be fetched.
+    #[error("{0:?} is not an http or https URL")]
+    NotHttp(String),
+    /// An address inside the operator's network.
+    #[error("{0} is a private address: the operator has to list it in egress.allow")]
+    Private(String),
+}
+
+impl Egress {
+    /// Hosts and networks as the config lists them.
+    #[must_use]
+    pub fn new(allow: &[String], all: bool) -> Self {
+        let mut rules = Self { all, ..Self::default() };
+        for one in allow {
+            match one.parse::<IpNet>().or_else(|_| one.parse::<IpAddr>().map(IpNet::from)) {
+                Ok(network) => rules.networks.push(network),
+                Err(_) => rules.hosts.push(one.to_ascii_lowercase()),
+            }
+        }
+        rules
+    }
+
+    /// Reads a URL and refuses what cannot be allowed whatever its name resolves to.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn url(&self, text: &str) -> Result<Url, Refused> {
+        let not_http = || Refused::NotHttp(text.to_owned());
+        let url = Url::parse(text).map_err(|_| not_http())?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(not_http());
+        }
+        let host = url.host_str().ok_or_else(not_http)?;
+        // An address in the place of a name is connected to without asking a resolver.
+        match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            Ok(address) if !self.allows(address) => Err(Refused::Private(host.to_owned())),
+            _ => Ok(url),
+        }
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        self.all || !is_private(address) || self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    fn allows_host(&self, host: &str) -> bool {
+        self.hosts.iter().any(|one| one.eq_ignore_ascii_case(host))
+    }
+}
+
+/// Not reachable from everywhere, or not for one receiver.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_private_v4(address),
+        IpAddr::V6(address) => is_private_v6(address),
+    }
+}
+
+fn is_private_v4(address: Ipv4Addr) -> bool {
+    let [first, second, third, _] = address.octets();
+    address.is_loopback()
+        || address.is_private()
+        || address.is_link_local()
+        || address.is_multicast()
+        || address.is_documentation()
+        // This network, carrier-grade NAT, protocol assignments, benchmarks, reserved.
+        || first == 0
+        || (first == 100 && second & 0xc0 == 64)
+        || (first, second, third) == (192, 0, 0)
+        || (first == 198 && second & 0xfe == 18)
+        || first >= 240
+}
+
+fn is_private_v6(address: Ipv6Addr) -> bool {
+    let [first, second, ..] = address.segments();
+    // An IPv4 address in IPv6 clothes: mapped, NAT64, 6to4.
+    let dressed = match (address.to_ipv4_mapped(), first, second) {
+        (Some(plain), ..) => Some(plain),
+        (None, 0x64, 0xff9b) => Some(last_v4(address)),
+        (None, 0x2002, _) => {
+            let [_, _, a, b, c, d, ..] = address.octets();
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => None,
+    };
+    dressed.is_some_and(is_private_v4)
+        || address.is_loopback()
+        || address.is_unspecified()
+        || address.is_multicast()
+        // Unique local, link-local, site-local, documentation, discard, Teredo.
+        || first & 0xfe00 == 0xfc00
+        || first & 0xffc0 == 0xfe80
+        || first & 0xffc0 == 0xfec0
+        || (first, second) == (0x2001, 0xdb8)
+        || first == 0x100
+        || (first, second) == (0x2001, 0)
+        // Addresses that carry an IPv4 address in their last 32 bits without saying so.
+        || (first == 0 && address.to_ipv4().is_some())
+}
+
+fn last_v4(address: Ipv6Addr) -> Ipv4Addr {
+    let [.., a, b, c, d] = address.octets();
+    Ipv4Addr::new(a, b, c, d)
+}
+
+/// Resolves names to addresses that are allowed: the connection goes to what was looked at, not to a second answer.
+pub struct Resolver(pub Arc<Egress>);
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let rules = Arc::clone(&self.0);
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            let listed = rules.allows_host(&host);
+            let allowed: Vec<SocketAddr> = found.filter(|address| listed || rules.allows(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(Refused::Private(host).into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_refused_in_any_clothes() {
+        let rules = Egress::default();
+        for private in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "[::1]",
+            "[::]",
+            "[fd00::1]",
+            "[fe80::1]",
+            "[::ffff:10.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "[2002:7f00:1::]",
+            "[::7f00:1]",
+            "2130706433",
+            "0x7f.1",
+            "017700000001",
+        ] {
+            let refused = rules.url(&format!("http://{private}:8080/hook"));
+            assert!(matches!(refused, Err(Refused::Private(_))), "{private}: {refused:?}");
+        }
+        for public in ["8.8.8.8", "[2606:4700::1]", "example.com", "n8n"] {
+            assert!(rules.url(&format!("https://{public}/hook")).is_ok(), "{public}");
+        }
+        for odd in ["ftp://example.com", "file:///etc/passwd", "example.com/hook", "http://", ""] {
+            assert!(matches!(rules.url(odd), Err(Refused::NotHttp(_))), "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_operator_opens_what_is_needed() {
+        let rules = Egress::new(&["10.0.0.0/8".into(), "192.168.1.7".into(), "N8N".into()], false);
+        assert!(rules.url("http://10.9.9.9/").is_ok() && rules.url("http://192.168.1.7/").is_ok());
+        assert!(rules.url("http://192.168.1.8/").is_err());
+        assert!(rules.allows_host("n8n") && !rules.allows_host("db"));
+        assert!(Egress::new(&[], true).url("http://127.0.0.1/").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_refused() {
+        let ask = |rules: Egress| Resolver(Arc::new(rules)).resolve("localhost".parse().unwrap());
+        assert!(ask(Egress::default()).await.is_err());
+        assert!(ask(Egress::new(&["localhost".into()], false)).await.is_ok_and(|mut found| found.next().is_some()));
+    }
+}

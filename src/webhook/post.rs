@@ -1,0 +1,168 @@
+//! One event on its way to one webhook: what is posted, how it is signed, what the answer means.
+
+use crate::egress::{Egress, Refused, Resolver};
+use hmac::{Hmac, Mac};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, redirect};
+use sha2::{Sha256, Sha512};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use wardroom_actors::domain::webhook::Hook;
+
+/// So much of an answer is read, so that its connection can be used again; a longer one costs the connection.
+const ANSWER_BYTES: usize = 64 << 10;
+
+/// What a receiver said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// 2xx.
+    Taken,
+    /// Anything else; it may say how many milliseconds to wait.
+    Refused(String, u64),
+    /// Nothing: it could not be reached, or did not answer in time.
+    Away(&'static str),
+}
+
+/// Posts.
+pub struct Poster {
+    http: Client,
+    egress: Arc<Egress>,
+}
+
+impl Poster {
+    /// One that waits so long for an answer.
+    ///
+    /// # Errors
+    /// When the system has no certificates to trust.
+    pub fn new(egress: Arc<Egress>, timeout: Duration) -> reqwest::Result<Self> {
+        let http = Client::builder()
+            .user_agent(concat!("Wardroom/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::new(Resolver(Arc::clone(&egress))))
+            .connect_timeout(timeout.min(Duration::from_secs(5)))
+            .timeout(timeout)
+            .build()?;
+        Ok(Self { http, egress })
+    }
+
+    /// Posts once.
+    pub async fn post(&self, hook: &Hook, body: String, unix_ms: i64) -> Answer {
+        let url = match self.egress.url(&hook.url) {
+            Ok(url) => url,
+            Err(refused) => return refusal(&refused),
+        };
+        let request = self.http.post(url).headers(headers(hook, &body, unix_ms)).body(body);
+        match request.send().await {
+            Ok(response) => said(response).await,
+            Err(error) => away(&error),
+        }
+    }
+}
+
+/// The config's own headers first: they replace none of ours.
+fn headers(hook: &Hook, body: &str, unix_ms: i64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for header in &hook.custom_headers {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(header.name.as_bytes()), HeaderValue::from_str(&header.value))
+        {
+            headers.append(name, value);
+        }
+    }
+    let mut set = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("content-type", "application/json".to_owned());
+    set("x-webhook-request-id", uuid::Uuid::now_v7().simple().to_string());
+    set("x-webhook-timestamp", unix_ms.to_string());
+    if let Some(key) = hook.hmac.as_ref().and_then(|hmac| hmac.key.as_deref()) {
+        set("x-webhook-hmac", waha_signature(key, body));
+        set("x-webhook-hmac-algorithm", "sha512".to_owned());
+        set("x-wardroom-signature", dated_signature(key, body, unix_ms));
+    }
+    headers
+}
+
+/// WAHA's: hex of the HMAC-SHA512 of the body. It does not cover the time, so it does not tell a replay.
+#[must_use]
+pub fn waha_signature(key: &str, body: &str) -> String {
+    // An HMAC takes a key of any length.
+    Hmac::<Sha512>::new_from_slice(key.as_bytes())
+        .map(|mac| hex::encode(mac.chain_update(body).finalize().into_bytes()))
+        .unwrap_or_default()
+}
+
+/// Wardroom's: `t=<milliseconds>,v1=<hex of the HMAC-SHA256 of "<milliseconds>.<body>">`. A receiver that refuses old times
+/// cannot be played an old event again.
+#[must_use]
+pub fn dated_signature(key: &str, body: &str, unix_ms: i64) -> String {
+    let signed = Hmac::<Sha256>::new_from_slice(key.as_bytes())
+        .map(|mac| mac.chain_update(format!("{unix_ms}.")).chain_update(body).finalize().into_bytes())
+        .map(hex::encode);
+    format!("t={unix_ms},v1={}", signed.unwrap_or_default())
+}
+
+async fn said(mut response: Response) -> Answer {
+    let status = response.status();
+    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let mut read = 0;
+    while read < ANSWER_BYTES
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        read += chunk.len();
+    }
+    if status.is_success() {
+        return Answer::Taken;
+    }
+    Answer::Refused(format!("http_{}", status.as_u16()), seconds.unwrap_or_default().min(3600) * 1000)
+}
+
+fn refusal(refused: &Refused) -> Answer {
+    let code = match refused {
+        Refused::NotHttp(_) => "bad_url",
+        Refused::Private(_) => "egress_refused",
+    };
+    Answer::Refused(code.to_owned(), 0)
+}
+
+fn away(error: &reqwest::Error) -> Answer {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(inner) = cause {
+        if let Some(refused) = inner.downcast_ref::<Refused>() {
+            return refusal(refused);
+        }
+        cause = inner.source();
+    }
+    Answer::Away(if error.is_timeout() { "timeout" } else { "unreachable" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_those_that_receivers_compute() {
+        let body = r#"{"event":"message","session":"default","engine":"WEBJS"}"#;
+        assert_eq!(
+            waha_signature("my-secret-key", body),
+            "208f8a55dde9e05519e898b10b89bf0d0b3b0fdf11fdbf09b6b90476301b98d8\
+             097c462b2b17a6ce93b6b47a136cf2e78a33a63f6752c2c1631777076153fa89"
+        );
+        // openssl dgst -sha256 -hmac my-secret-key over "1700000000000." and the body.
+        let dated = dated_signature("my-secret-key", body, 1_700_000_000_000);
+        assert_eq!(dated, "t=1700000000000,v1=406c47546facf6d3dc96a17bc95cea299ec123d16170922335fee92428b3e890");
+    }
+
+    #[test]
+    fn a_config_cannot_replace_our_headers() {
+        let hook = serde_json::json!({"url": "http://x/", "hmac": {"key": "k"}, "customHeaders": [
+            {"name": "X-Webhook-Hmac", "value": "forged"}, {"name": "X-Mine", "value": "yes"}, {"name": "no good", "value": "x"}]});
+        let headers = headers(&serde_json::from_value(hook).unwrap(), "{}", 1);
+        assert_eq!((headers["x-webhook-hmac"].len(), headers.get_all("x-webhook-hmac").iter().count()), (128, 1));
+        assert!(headers["x-mine"] == "yes" && headers["content-type"] == "application/json");
+    }
+}

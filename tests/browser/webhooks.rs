@@ -1,0 +1,218 @@
+//! What webhooks are told: everything, in order, signed, and whatever happens.
+
+use serde_json::{Value, json};
+use std::time::Duration;
+use wardroom::webhook::post::{dated_signature, waha_signature};
+use wardroom_load::house::{House, KEY, SOON, free_port, until};
+use wardroom_load::receiver::{Manners, Receiver};
+use wardroom_load::referee::Player;
+use wardroom_load::scenarios::link;
+
+const COLD: &[(&str, &str)] = &[("WARDROOM__POOL__WARM_SPARES", "0")];
+
+/// A house with one linked session that tells these webhooks.
+async fn house(settings: &[(&str, &str)], webhooks: Value) -> (House, Player) {
+    let mut house = House::with(settings, &[]).await;
+    house.config = json!({"metadata": {"user.id": "7"}, "webhooks": webhooks});
+    let player = link(&house, 1).await.remove(0);
+    (house, player)
+}
+
+async fn hears(house: &House, player: &Player, texts: &[&str]) {
+    for text in texts {
+        house.network.send(&player.other, &player.number, text).await;
+    }
+}
+
+fn texts(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["payload"]["body"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_told_what_it_asked_for_in_waha_s_words() {
+    let (all, few) = (Receiver::open(0).await, Receiver::open(0).await);
+    let hooks = json!([
+        {"url": all.url(), "hmac": {"key": "secret"}, "customHeaders": [{"name": "X-Mine", "value": "yes"}]},
+        {"url": few.url(), "events": ["message"]},
+    ]);
+    let settings =
+        [COLD, &[("WARDROOM__WEBHOOKS__URL", "http://127.0.0.1:1/"), ("WARDROOM__WEBHOOKS__EVENTS", "")]].concat();
+    let (house, player) = house(&settings, hooks).await;
+    hears(&house, &player, &["one", "two"]).await;
+    until("both are there", SOON, || async { (few.taken("message").len() == 2).then_some(()) }).await;
+    house.post("/api/sendText", json!({"session": "s0", "chatId": player.other, "text": "three"})).await;
+    until("both are told", SOON, || async {
+        (few.taken("message").len() == 2 && all.taken("message.any").len() == 3).then_some(())
+    })
+    .await;
+    assert_eq!(texts(&few.taken("message")), ["one", "two"]);
+    assert_eq!(few.count(), 2, "it asked for nothing else");
+    assert_eq!(texts(&all.taken("message.any")), ["one", "two", "three"]);
+    let statuses: Vec<_> = all.taken("session.status").iter().map(|one| one["payload"]["status"].clone()).collect();
+    assert_eq!(statuses.last(), Some(&json!("WORKING")));
+    assert!(statuses.contains(&json!("SCAN_QR_CODE")), "{statuses:?}");
+    let heard = all.heard().into_iter().find(|one| one.json()["event"] == "message").unwrap();
+    let envelope = heard.json();
+    assert_eq!((&envelope["session"], &envelope["metadata"]), (&json!("s0"), &json!({"user.id": "7"})));
+    assert_eq!(
+        (&envelope["engine"], &envelope["me"]["id"]),
+        (&json!("WEBJS"), &json!(format!("{}@c.us", player.number)))
+    );
+    assert!(envelope["id"].as_str().unwrap().starts_with("evt_") && envelope["timestamp"].is_i64());
+    assert_eq!(envelope["payload"]["from"], json!(format!("{}@c.us", player.other)));
+    let header = |name: &str| heard.headers.get(name).map(String::as_str).unwrap_or_default();
+    assert_eq!(header("x-webhook-hmac"), waha_signature("secret", &heard.body));
+    assert_eq!((header("x-webhook-hmac-algorithm"), header("x-mine")), ("sha512", "yes"));
+    let at = header("x-webhook-timestamp").parse().unwrap();
+    assert_eq!(header("x-wardroom-signature"), dated_signature("secret", &heard.body, at));
+    assert_eq!(few.heard()[0].headers.get("x-webhook-hmac"), None);
+    let ids: Vec<_> = all.heard().iter().map(|one| one.headers["x-webhook-request-id"].clone()).collect();
+    assert_eq!(
+        ids.iter().collect::<std::collections::HashSet<_>>().len(),
+        ids.len(),
+        "each request has an id of its own"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_away_gets_everything_in_order_when_it_returns() {
+    let port = free_port();
+    let hook =
+        json!([{"url": format!("http://127.0.0.1:{port}/hook"), "events": ["message"], "retries": {"attempts": 0}}]);
+    let (mut house, player) = house(COLD, hook).await;
+    hears(&house, &player, &["one", "two", "three"]).await;
+    until("its breaker is open", SOON, || async {
+        (house.metric("wardroom_webhook_breakers_open").await == 1.0).then_some(())
+    })
+    .await;
+    house.close().await;
+    house.open().await;
+    house.is("s0", "WORKING").await;
+    hears(&house, &player, &["four"]).await;
+    assert_eq!(house.get("/api/webhooks/dead-letters").await, json!([]), "who does not answer costs no try");
+    let receiver = Receiver::open(port).await;
+    until("all are told", SOON, || async { (receiver.taken("message").len() >= 4).then_some(()) }).await;
+    assert_eq!(texts(&receiver.taken("message")), ["one", "two", "three", "four"]);
+    until("its breaker is closed", SOON, || async {
+        (house.metric("wardroom_webhook_breakers_open").await == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_taken_is_set_aside_and_told_again_when_somebody_says_so() {
+    let receiver = Receiver::open(0).await;
+    let retries = json!({"policy": "constant", "delaySeconds": 1, "attempts": 1});
+    let hook = json!([{"url": receiver.url(), "events": ["message"], "retries": retries}]);
+    let (house, player) = house(COLD, hook).await;
+    receiver.behave(Manners::Answer(503));
+    hears(&house, &player, &["lost one", "lost two"]).await;
+    let letters = until("both are set aside", SOON, || async {
+        let letters = house.get("/api/webhooks/dead-letters?session=s0").await;
+        (letters.as_array()?.len() == 2).then_some(letters)
+    })
+    .await;
+    assert_eq!(receiver.count(), 4, "each was tried twice");
+    let newest = &letters[0];
+    assert_eq!(
+        (&newest["code"], &newest["attempts"], &newest["event"]),
+        (&json!("http_503"), &json!(2), &json!("message"))
+    );
+    assert_eq!((&newest["session"], &newest["url"]), (&json!("s0"), &json!(receiver.url())));
+    let one = house.get(&format!("/api/webhooks/dead-letters/{}", newest["id"])).await;
+    assert_eq!(one["body"]["payload"]["body"], "lost two");
+    let other = house.tenant("other");
+    let replay = format!("/api/webhooks/dead-letters/{}/replay", newest["id"]);
+    assert_eq!(house.ask_as(&other, "POST", &replay, None).await.refused(404), "not_found");
+    assert_eq!(house.ask_as(&other, "GET", "/api/webhooks/dead-letters", None).await.ok(), json!([]));
+    receiver.behave(Manners::Kind);
+    let url = format!("http://127.0.0.1:{}", house.http);
+    let listed = house.run(&["deadletters", "list", "--session", "s0", "--url", &url, "--key", KEY]);
+    assert_eq!((listed.lines().count(), listed.contains("http_503")), (2, true), "{listed}");
+    house.ask("POST", &replay, None).await.ok();
+    until("one is told", SOON, || async { (receiver.taken("message").len() == 1).then_some(()) }).await;
+    assert_eq!(receiver.taken("message")[0]["id"], one["body"]["id"], "the same event, the same id");
+    assert_eq!(house.ask("POST", &replay, None).await.refused(404), "not_found");
+    let many = "/api/webhooks/dead-letters/replay";
+    assert_eq!(house.ask("POST", many, Some(json!({}))).await.refused(400), "bad_request");
+    let early = json!({"session": "s0", "to": letters[1]["recordedAt"]});
+    assert_eq!(house.post(many, early).await["replayed"], 0, "it was recorded then, not before");
+    let then = json!({"from": letters[1]["recordedAt"]});
+    let from = then["from"].to_string();
+    assert!(house.run(&["deadletters", "replay", "--from", &from, "--url", &url, "--key", KEY]).starts_with("1 will"));
+    until("both are told", SOON, || async { (receiver.taken("message").len() == 2).then_some(()) }).await;
+    assert_eq!(house.get("/api/webhooks/dead-letters").await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_chat_does_not_wait_for_another() {
+    let receiver = Receiver::open(0).await;
+    let (house, player) = house(COLD, json!([{"url": receiver.url(), "events": ["message"]}])).await;
+    house.network.phone("4917888", "Neighbour").await;
+    receiver.behave(Manners::AnswerBut(500, "4917888@c.us".to_owned()));
+    hears(&house, &player, &["stuck", "behind it"]).await;
+    until("it was tried", SOON, || async { (receiver.count() > 0).then_some(()) }).await;
+    house.network.send("4917888", &player.number, "free").await;
+    until("the neighbour is told", SOON, || async { (!receiver.taken("message").is_empty()).then_some(()) }).await;
+    assert_eq!(texts(&receiver.taken("message")), ["free"]);
+    receiver.behave(Manners::Kind);
+    until("all are told", SOON, || async { (receiver.taken("message").len() == 3).then_some(()) }).await;
+    assert_eq!(texts(&receiver.taken("message")), ["free", "stuck", "behind it"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_cannot_look_around_inside() {
+    let receiver = Receiver::open(0).await;
+    let retries = json!({"attempts": 0});
+    let name = format!("http://localhost:{}/", receiver.port);
+    let hooks = json!([
+        {"url": receiver.url(), "events": ["message"], "retries": retries},
+        {"url": name, "events": ["message"], "retries": retries},
+    ]);
+    let (house, player) = house(&[COLD, &[("WARDROOM__EGRESS__ALLOW_PRIVATE", "false")]].concat(), hooks).await;
+    hears(&house, &player, &["secret"]).await;
+    until("both are set aside", SOON, || async {
+        let letters = house.get("/api/webhooks/dead-letters").await;
+        let codes: Vec<_> = letters.as_array()?.iter().map(|one| one["code"].clone()).collect();
+        (codes == [json!("egress_refused"), json!("egress_refused")]).then_some(())
+    })
+    .await;
+    assert_eq!(receiver.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_and_a_moody_receiver_cost_no_event_and_no_order() {
+    let flow = wardroom_load::scenarios::webhooks::run(1, 2000, 10).await;
+    assert_eq!((flow.kills, flow.taken, flow.disordered, flow.doubled), (10, 2000, 0, 0), "{flow:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_moment_loses_no_event() {
+    let receiver = Receiver::open(0).await;
+    let (mut house, player) = house(COLD, json!([{"url": receiver.url(), "events": ["message"]}])).await;
+    let mut sent = vec![];
+    for moment in ["agent.committed", "webhook.heard", "webhook.turn", "webhook.posted", "webhook.settle"] {
+        house.kill();
+        house.failpoint = Some(format!("kill:{moment}@1"));
+        house.open().await;
+        let text = format!("at {moment}");
+        hears(&house, &player, &[&text]).await;
+        sent.push(text);
+        until("it happens", SOON, || std::future::ready(house.ended().then_some(()))).await;
+        house.failpoint = None;
+        house.open().await;
+        let wanted = sent.len();
+        until("it is told", SOON, || async {
+            let mut told = receiver.taken("message");
+            told.dedup_by(|one, other| one["id"] == other["id"]);
+            (told.len() == wanted).then_some(())
+        })
+        .await;
+    }
+    let mut told = receiver.taken("message");
+    told.dedup_by(|one, other| one["id"] == other["id"]);
+    assert_eq!(texts(&told), sent, "in order, and a repeat has the same id");
+    let waits = Duration::from_secs(2);
+    tokio::time::sleep(waits).await;
+    assert!(receiver.count() <= sent.len() + 2, "what was settled is not told again");
+}
