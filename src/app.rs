@@ -1,5 +1,6 @@
 //! The composition root: the only file that knows every adapter.
 
+use crate::api::shape::sound_hook;
 use crate::api::{self, Api};
 use crate::config::{self, Config, Environment};
 use crate::dashboard::files;
@@ -25,7 +26,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, Error, HttpResponse, HttpServer, rt, web as http};
 use anyhow::Context as _;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +71,9 @@ impl EventSink for Fan {
     fn publish(&self, event: Event) {
         tracing::debug!(session = %event.key.session, seq = event.seq, kind = ?std::mem::discriminant(&event.kind), "event");
         self.metrics.publish(event.clone());
-        self.webhooks.publish(event.clone());
+        if event.seq.is_none() {
+            self.webhooks.publish(event.clone());
+        }
         self.sockets.publish(event);
     }
 }
@@ -159,17 +162,19 @@ async fn bootstrap(config: &Config, store: &Store) -> anyhow::Result<()> {
 /// The webhook of the server's own config, if it names one.
 fn global_hooks(config: &config::Webhooks) -> anyhow::Result<Hooks> {
     let mut hooks = Hooks::default();
-    if config.url.is_empty() {
+    let url = config.url.expose_secret();
+    if url.is_empty() {
         return Ok(hooks);
     }
-    let header = |text: &String| {
-        let (name, value) =
-            text.split_once(':').with_context(|| format!("webhooks.custom_headers: {text:?} has no colon"))?;
+    let header = |(place, text): (usize, &SecretString)| {
+        let parts = text.expose_secret().split_once(':');
+        let (name, value) = parts.with_context(|| format!("webhooks.custom_headers[{place}] has no colon"))?;
         Ok(Header { name: name.trim().to_owned(), value: value.trim().to_owned() })
     };
     let key = config.hmac_key.expose_secret();
-    hooks.add(Hook {
-        url: config.url.clone(),
+    let hook = Hook {
+        url: url.to_owned(),
+        global: true,
         events: Some(config.events.clone()),
         hmac: (!key.is_empty()).then(|| Hmac { key: Some(key.to_owned()) }),
         retries: Retries {
@@ -177,8 +182,10 @@ fn global_hooks(config: &config::Webhooks) -> anyhow::Result<Hooks> {
             delay_seconds: config.retries_delay_s,
             attempts: config.retries_attempts,
         },
-        custom_headers: config.custom_headers.iter().map(header).collect::<anyhow::Result<_>>()?,
-    });
+        custom_headers: config.custom_headers.iter().enumerate().map(header).collect::<anyhow::Result<_>>()?,
+    };
+    sound_hook(&hook).map_err(|what| anyhow::anyhow!("[webhooks]: {what}"))?;
+    hooks.add(hook);
     Ok(hooks)
 }
 

@@ -100,35 +100,15 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_private_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
     // An IPv4 address in IPv6 clothes: mapped, NAT64, 6to4.
-    let dressed = match (address.to_ipv4_mapped(), first, second) {
-        (Some(plain), ..) => Some(plain),
-        (None, 0x64, 0xff9b) => Some(last_v4(address)),
-        (None, 0x2002, _) => {
-            let [_, _, a, b, c, d, ..] = address.octets();
-            Some(Ipv4Addr::new(a, b, c, d))
-        }
-        _ => None,
-    };
-    dressed.is_some_and(is_private_v4)
-        || address.is_loopback()
-        || address.is_unspecified()
-        || address.is_multicast()
-        // Unique local, link-local, site-local, documentation, discard, Teredo.
-        || first & 0xfe00 == 0xfc00
-        || first & 0xffc0 == 0xfe80
-        || first & 0xffc0 == 0xfec0
-        || (first, second) == (0x2001, 0xdb8)
-        || first == 0x100
-        || (first, second) == (0x2001, 0)
-        // Addresses that carry an IPv4 address in their last 32 bits without saying so.
-        || (first == 0 && address.to_ipv4().is_some())
-}
-
-fn last_v4(address: Ipv6Addr) -> Ipv4Addr {
-    let [.., a, b, c, d] = address.octets();
-    Ipv4Addr::new(a, b, c, d)
+    match (address.to_ipv4_mapped(), address.segments(), address.octets()) {
+        (Some(plain), ..) => is_private_v4(plain),
+        (None, [0x64, 0xff9b, 0, 0, 0, 0, ..], [.., a, b, c, d]) => is_private_v4(Ipv4Addr::new(a, b, c, d)),
+        (None, [0x2002, ..], [_, _, a, b, c, d, ..]) => is_private_v4(Ipv4Addr::new(a, b, c, d)),
+        // Teredo, documentation; and whatever is not in the block of global unicast addresses.
+        (None, [0x2001, 0 | 0xdb8, ..], _) => true,
+        (None, [first, ..], _) => first & 0xe000 != 0x2000,
+    }
 }
 
 /// Resolves names to addresses that are allowed: the connection goes to what was looked at, not to a second answer.
@@ -175,6 +155,8 @@ mod tests {
             "[64:ff9b::7f00:1]",
             "[2002:7f00:1::]",
             "[::7f00:1]",
+            "[::ffff:0:7f00:1]",
+            "[64:ff9b:1::a00:1]",
             "2130706433",
             "0x7f.1",
             "017700000001",

@@ -1,11 +1,12 @@
 //! Events as clients read them: WAHA's envelope and payloads, and what Wardroom adds (`cursor`, its own event names).
 
-use crate::api::shape::{message_body, time_ms};
+use crate::api::shape::{message_body, metadata_of, time_ms};
 use crate::api::supervision::step_body;
 use serde_json::{Value, json};
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::login::{Account, QrCode};
 use wardroom_actors::domain::session::Status;
+use wardroom_actors::handle::Seen;
 
 /// Events that a subscription to `*` does not bring: they are secrets.
 pub const QR: &str = "auth.qr";
@@ -49,11 +50,20 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// A session as frames need it.
+#[derive(Default)]
 pub struct Face<'a> {
     /// The linked account.
-    pub account: Option<&'a Account>,
+    account: Option<&'a Account>,
     /// The config's metadata.
-    pub metadata: Value,
+    metadata: Value,
+}
+
+impl<'a> Face<'a> {
+    /// Of a session.
+    #[must_use]
+    pub fn of(seen: &'a Seen) -> Self {
+        Self { account: seen.view.account.as_ref(), metadata: metadata_of(&seen.spec.config) }
+    }
 }
 
 /// The frames of one event: usually one, two for an incoming message.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wardroom_actors::domain::login::Account;
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::spec::Network;
-use wardroom_actors::domain::webhook::Hooks;
+use wardroom_actors::domain::webhook::{Header, Hook, Hooks};
 use wardroom_actors::handle::Seen;
 
 /// Milliseconds as JSON.
@@ -76,6 +76,37 @@ pub fn metadata_of(config: &str) -> Value {
     config.get("metadata").filter(|metadata| metadata.is_object()).cloned().unwrap_or_else(|| json!({}))
 }
 
+/// Webhooks of a session: each of its events is written once for each of them.
+const MOST_WEBHOOKS: usize = 20;
+
+/// Headers that a webhook may be sent along.
+const MOST_HEADERS: usize = 50;
+
+/// Whether a webhook can be posted to.
+///
+/// # Errors
+/// What is wrong with it; no secret is named.
+pub fn sound_hook(hook: &Hook) -> Result<(), String> {
+    let url = reqwest::Url::parse(&hook.url).ok();
+    if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        return Err("a url is not an http or https URL".to_owned());
+    }
+    if hook.custom_headers.len() > MOST_HEADERS {
+        return Err(format!("there may be {MOST_HEADERS} customHeaders"));
+    }
+    for Header { name, value } in &hook.custom_headers {
+        // These say to whom and how it is sent, which is not the user's to decide.
+        let ours = ["host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te", "trailer"];
+        let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+        let sendable =
+            parsed.is_some_and(|name| !ours.contains(&name.as_str())) && HeaderValue::from_str(value).is_ok();
+        if !sendable {
+            return Err(format!("{name:?} cannot be one of the customHeaders"));
+        }
+    }
+    Ok(())
+}
+
 /// What Wardroom itself reads out of a config.
 ///
 /// # Errors
@@ -95,22 +126,12 @@ pub fn read_config(config: &Value) -> Result<Network, ApiError> {
         Some(engine) if engine == "web" => {}
         Some(_) => return Err(ApiError::invalid("config.engine must be \"web\"")),
     }
-    for (_, hook) in Hooks::of_config(config).map_err(ApiError::invalid)?.iter() {
-        let url = reqwest::Url::parse(&hook.url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if url.is_none() {
-            return Err(ApiError::invalid(format!("config.webhooks: {:?} is not an http or https URL", hook.url)));
-        }
-        for header in &hook.custom_headers {
-            let name = HeaderName::from_bytes(header.name.as_bytes()).is_ok();
-            if !name || HeaderValue::from_str(&header.value).is_err() {
-                return Err(ApiError::invalid(format!(
-                    "config.webhooks: {:?} cannot be sent as a header",
-                    header.name
-                )));
-            }
-        }
+    let hooks = Hooks::of_config(config).map_err(ApiError::invalid)?;
+    if hooks.iter().count() > MOST_WEBHOOKS {
+        return Err(ApiError::invalid(format!("config.webhooks may have {MOST_WEBHOOKS} webhooks")));
+    }
+    for (_, hook) in hooks.iter() {
+        sound_hook(hook).map_err(|what| ApiError::invalid(format!("config.webhooks: {what}")))?;
     }
     match object.get("network") {
         None | Some(Value::Null) => Ok(Network::Whatsapp),

@@ -136,7 +136,8 @@ pub async fn replay_many(
 
 fn body(api: &Api, letter: DeadDelivery, whole: bool) -> Value {
     let hooked = api.handle.hooked(letter.lane.key);
-    let url = hooked.as_ref().and_then(|(_, hooks)| Some(hooks.get(letter.lane.hook)?.url.as_str()));
+    let hook = hooked.as_ref().and_then(|(_, hooks)| hooks.get(letter.lane.hook));
+    let url = hook.filter(|hook| !hook.global).map(|hook| hook.url.as_str());
     let seen = hooked.as_ref().map(|(seen, _)| seen);
     let delivery = letter.delivery;
     let mut body = json!({

@@ -214,7 +214,7 @@ pub struct Retention {
 #[serde(deny_unknown_fields)]
 pub struct Webhooks {
     /// A webhook that is told of all sessions, beside those of their configs. Empty: none.
-    pub url: String,
+    pub url: SecretString,
     /// Names of its events; `*` = all.
     pub events: Vec<String>,
     /// Signs what it is told. Empty: not signed.
@@ -226,7 +226,7 @@ pub struct Webhooks {
     /// Tries after the first.
     pub retries_attempts: u32,
     /// Texts like "Name: value" that it is sent along.
-    pub custom_headers: Vec<String>,
+    pub custom_headers: Vec<SecretString>,
     /// How long any webhook's receiver has to answer, in seconds.
     pub timeout_s: u64,
 }

@@ -1,7 +1,7 @@
 //! `/ws`: events as they happen, with filters and resumption. Built with actix-web-actors; the watchdog is in [`super::gate`].
 
 use super::gate::{Conn, Filter, Frame, Gate};
-use crate::api::shape::{metadata_of, qr_png};
+use crate::api::shape::qr_png;
 use crate::auth::QueryCaller;
 use crate::error::ApiError;
 use crate::frames::{self, Face};
@@ -74,10 +74,7 @@ impl Sockets {
         if gate.filter.user.is_some() && gate.filter.user != owner {
             return;
         }
-        let face = Face {
-            account: seen.as_ref().and_then(|seen| seen.view.account.as_ref()),
-            metadata: seen.as_ref().map(|seen| metadata_of(&seen.spec.config)).unwrap_or_default(),
-        };
+        let face = seen.as_ref().map(Face::of).unwrap_or_default();
         let mut out = frames::frames(event, &face);
         if frames::shows_qr(event)
             && gate.filter.wants(&event.session, frames::QR)

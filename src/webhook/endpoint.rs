@@ -1,14 +1,13 @@
 //! One URL of one tenant: its lanes take turns, a few at a time; while it cannot be reached, a breaker keeps all but one probe
 //! from trying. What a lane waits for stands in the store: here are only names of lanes.
 
-use super::post::Answer;
+use super::post::{Answer, Refusal};
 use super::{Key, Shared};
-use crate::api::shape::metadata_of;
 use crate::frames::{Face, frame};
 use crate::store::repo::deliveries::{Delivery, Lane, Outcome, Told};
 use futures_util::FutureExt;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -21,16 +20,30 @@ use wardroom_actors::policy::breaker::{Breaker, BreakerPolicy, State};
 
 /// Lanes that are told at the same time.
 const AT_ONCE: usize = 16;
-/// Tries in a row without an answer that open the breaker.
-const FAILURES: u32 = 5;
+/// Tries in a row without an answer, of more lanes than one, that open the breaker: it is not for a receiver that stumbles over one
+/// event.
+const FAILURES: u64 = 5;
 /// The breaker, in milliseconds. A probe has the time-out of its request.
 const BREAKER: BreakerPolicy = BreakerPolicy { open_ms: 2000, open_cap_ms: 60_000, probe_timeout_ms: u64::MAX };
-/// Before a lane tries again to reach a receiver, or the store, in milliseconds.
+/// Before a lane tries again to reach a receiver, or the store, in milliseconds; after more failures so much longer.
 const AGAIN_MS: u64 = 1000;
-/// An event that could not be delivered for so long is set aside, in milliseconds.
-const AWAY_MS: i64 = 24 * 3600 * 1000;
+/// Longest such pause, in milliseconds.
+const LONGEST_MS: u64 = 60_000;
+/// Before an event that was refused is tried again, whatever its config says, in milliseconds: each try is a commit.
+const REFUSED_MS: u64 = 100;
+/// An event that waits for so long, at a receiver that has not answered for so long, is set aside, in milliseconds.
+const AWAY_MS: u64 = 24 * 3600 * 1000;
+/// A turn that took so long ends after the event that it is at, in milliseconds.
+const TURN_MS: u64 = 2000;
 /// An endpoint without work for so long ends, in milliseconds.
 const IDLE_MS: u64 = 60_000;
+
+/// What came of a turn.
+struct Turn {
+    next: Next,
+    /// The receiver answered something.
+    answered: bool,
+}
 
 /// What a lane needs next.
 enum Next {
@@ -53,18 +66,23 @@ pub(super) struct Endpoint {
     ready: VecDeque<Lane>,
     /// Lanes that wait for a time, by the clock's milliseconds.
     due: BinaryHeap<Reverse<(u64, Lane)>>,
-    running: JoinSet<Next>,
+    running: JoinSet<Turn>,
     lanes: HashMap<Id, Lane>,
     breaker: Breaker,
     /// Tries in a row without an answer.
-    failures: u32,
+    failures: u64,
+    /// Whose they were.
+    failing: HashSet<Lane>,
+    /// Since when nothing was answered, by the clock's milliseconds.
+    silent_since: Option<u64>,
 }
 
 impl Endpoint {
     pub fn new(shared: Arc<Shared>, key: Key, inbox: mpsc::UnboundedReceiver<Lane>) -> Self {
         let (active, ready, due, lanes) = (HashMap::new(), VecDeque::new(), BinaryHeap::new(), HashMap::new());
         let (running, breaker) = (JoinSet::new(), Breaker::new(BREAKER));
-        Self { shared, key, inbox, active, ready, due, running, lanes, breaker, failures: 0 }
+        let (failing, silent_since) = (HashSet::new(), None);
+        Self { shared, key, inbox, active, ready, due, running, lanes, breaker, failures: 0, failing, silent_since }
     }
 
     /// Works until there is nothing to do for a while. A panic costs no lane.
@@ -74,6 +92,9 @@ impl Endpoint {
             self.running.shutdown().await;
             self.lanes.clear();
             self.due.clear();
+            // A probe that was under way will never answer.
+            self.shared.metrics.webhook_breaker(self.breaker.state(), State::Closed);
+            self.breaker.reset();
             self.ready = self.active.keys().copied().collect();
             // A lane that was being heard when it happened would stay on its way for ever.
             self.shared.queued.clear();
@@ -92,7 +113,9 @@ impl Endpoint {
             }
             while self.running.len() < AT_ONCE && !self.ready.is_empty() && self.allowed(now) {
                 let Some(lane) = self.ready.pop_front() else { break };
-                let task = self.running.spawn(tell(Arc::clone(&self.shared), lane));
+                let silent = self.silent_since.map_or(0, |since| now.saturating_sub(since));
+                let probe = matches!(self.breaker.state(), State::HalfOpen { .. });
+                let task = self.running.spawn(tell(Arc::clone(&self.shared), lane, silent, probe));
                 self.lanes.insert(task.id(), lane);
             }
             let until = match (self.due.peek(), self.breaker.state()) {
@@ -136,20 +159,29 @@ impl Endpoint {
         self.shared.queued.remove(&lane);
     }
 
-    fn ended(&mut self, ended: Result<(Id, Next), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Turn), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(lane) = self.lanes.remove(&id) else { return };
         // A panic says nothing of the receiver.
-        let next = ended.map_or(Next::Later(AGAIN_MS), |(_, next)| next);
+        let Turn { next, answered } =
+            ended.map_or(Turn { next: Next::Later(AGAIN_MS), answered: false }, |(_, turn)| turn);
         let (now, before) = (self.shared.clock.now(), self.breaker.state());
+        if answered {
+            (self.failures, self.silent_since) = (0, None);
+            self.failing.clear();
+            self.breaker.succeeded();
+        }
         if matches!(next, Next::Receiver) {
             self.failures += 1;
-            if matches!(before, State::HalfOpen { .. }) || (before == State::Closed && self.failures >= FAILURES) {
+            self.failing.insert(lane);
+            self.silent_since.get_or_insert(now);
+            if before == State::Closed && self.failures >= FAILURES && self.failing.len() > 1 {
                 self.breaker.trip(now);
             }
-        } else {
-            self.failures = 0;
-            self.breaker.succeeded();
+        }
+        // A probe that got no answer, whatever the reason, has told nothing good.
+        if matches!(self.breaker.state(), State::HalfOpen { .. }) {
+            self.breaker.trip(now);
         }
         self.shared.metrics.webhook_breaker(before, self.breaker.state());
         match next {
@@ -163,30 +195,34 @@ impl Endpoint {
             Next::Turn => self.ready.push_back(lane),
             Next::Later(ms) => self.due.push(Reverse((now.saturating_add(ms), lane))),
             Next::Receiver if self.breaker.state() == State::Closed => {
-                self.due.push(Reverse((now.saturating_add(AGAIN_MS), lane)));
+                let pause = AGAIN_MS.saturating_mul(self.failures).min(LONGEST_MS);
+                self.due.push(Reverse((now.saturating_add(pause), lane)));
             }
             Next::Receiver => self.ready.push_back(lane),
         }
     }
 }
 
-/// One turn of a lane: the next events in order, until one is not taken.
-async fn tell(shared: Arc<Shared>, lane: Lane) -> Next {
+/// One turn of a lane: the next events in order, until one is not taken; only one where it is a probe.
+async fn tell(shared: Arc<Shared>, lane: Lane, silent_ms: u64, probe: bool) -> Turn {
     failpoint::pass("webhook.turn");
-    let Ok(batch) = shared.store.deliveries(lane).await else { return Next::Later(AGAIN_MS) };
-    if batch.is_empty() {
-        return Next::Empty;
-    }
+    let unasked = |next| Turn { next, answered: false };
+    let Ok(batch) = shared.store.deliveries(lane).await else { return unasked(Next::Later(AGAIN_MS)) };
+    // A session that is not here is being removed, or another node's.
     let hooked = shared.handle.get().and_then(|handle| handle.hooked(lane.key));
-    let (mut next, mut settled) = (Next::Turn, vec![]);
+    let Some((seen, hooks)) = hooked.filter(|_| !batch.is_empty()) else { return unasked(Next::Empty) };
+    let begun = shared.clock.now();
+    let (mut next, mut settled, mut answered) = (Next::Turn, vec![], false);
     for delivery in batch {
         let id = delivery.id;
-        let hook = hooked.as_ref().and_then(|(seen, hooks)| Some((seen, hooks.get(lane.hook)?)));
-        let Some((outcome, then)) = try_one(&shared, hook, delivery).await else {
+        let Tried { outcome, then, heard } = try_one(&shared, &seen, hooks.get(lane.hook), delivery, silent_ms).await;
+        answered |= heard;
+        let Some(outcome) = outcome else {
             next = Next::Receiver;
             break;
         };
-        let goes_on = !matches!(outcome, Outcome::Again(_));
+        let over = probe || shared.clock.now().saturating_sub(begun) >= TURN_MS;
+        let goes_on = !over && !matches!(outcome, Outcome::Again(_));
         shared.metrics.webhook(match &outcome {
             Outcome::Done => "taken",
             Outcome::Again(_) => "refused",
@@ -202,28 +238,42 @@ async fn tell(shared: Arc<Shared>, lane: Lane) -> Next {
     while !settled.is_empty() && shared.store.settle(lane.key.tenant, settled.clone()).await.is_err() {
         shared.clock.sleep_until(shared.clock.now().saturating_add(AGAIN_MS)).await;
     }
-    next
+    Turn { next, answered }
 }
 
-/// One event. `None` when the receiver is away.
-async fn try_one(shared: &Shared, hook: Option<(&Seen, &Hook)>, delivery: Delivery) -> Option<(Outcome, Next)> {
-    let Some((seen, hook)) = hook else { return Some((Outcome::Dead("webhook_removed".to_owned()), Next::Turn)) };
+/// What came of one event.
+struct Tried {
+    /// `None` when the receiver is away.
+    outcome: Option<Outcome>,
+    then: Next,
+    /// The receiver answered something.
+    heard: bool,
+}
+
+async fn try_one(shared: &Shared, seen: &Seen, hook: Option<&Hook>, delivery: Delivery, silent_ms: u64) -> Tried {
+    let dead = |code: &str| Tried { outcome: Some(Outcome::Dead(code.to_owned())), then: Next::Turn, heard: false };
+    let Some(hook) = hook else { return dead("webhook_removed") };
     let body = delivery.event.and_then(|told| body(seen, told, &delivery.name));
-    let Some(body) = body else { return Some((Outcome::Dead("event_gone".to_owned()), Next::Turn)) };
+    let Some(body) = body else { return dead("event_gone") };
     let now = shared.clock.unix_ms();
+    let waits = u64::try_from(now.saturating_sub(delivery.since_ms)).unwrap_or_default();
     match shared.poster.post(hook, body, now).await {
-        Answer::Taken => Some((Outcome::Done, Next::Turn)),
-        Answer::Refused(code, wait) => match hook.retries.delay_ms(delivery.attempts.saturating_add(1), rand::random())
-        {
-            Some(delay) => Some((Outcome::Again(code), Next::Later(delay.max(wait)))),
-            None => Some((Outcome::Dead(code), Next::Turn)),
-        },
-        Answer::Away(code) if now.saturating_sub(delivery.since_ms) > AWAY_MS => {
-            Some((Outcome::Dead(code.to_owned()), Next::Turn))
+        Answer::Taken => Tried { outcome: Some(Outcome::Done), then: Next::Turn, heard: true },
+        Answer::Refused(Refusal { code, wait_ms, by_receiver }) => {
+            let failed = delivery.attempts.saturating_add(1);
+            match hook.retries.delay_ms(failed, rand::random()) {
+                Some(delay) => Tried {
+                    outcome: Some(Outcome::Again(code)),
+                    then: Next::Later(delay.max(wait_ms).max(REFUSED_MS)),
+                    heard: by_receiver,
+                },
+                None => Tried { heard: by_receiver, ..dead(&code) },
+            }
         }
+        Answer::Away(code) if waits.min(silent_ms) > AWAY_MS => dead(code),
         Answer::Away(_) => {
             shared.metrics.webhook("away");
-            None
+            Tried { outcome: None, then: Next::Receiver, heard: false }
         }
     }
 }
@@ -232,7 +282,6 @@ async fn try_one(shared: &Shared, hook: Option<(&Seen, &Hook)>, delivery: Delive
 #[must_use]
 pub fn body(seen: &Seen, told: Told, name: &str) -> Option<String> {
     let Told { seq, id, at_ms, kind } = told;
-    let event = Event { seq: Some(seq), id, key: seen.spec.key(), session: seen.spec.name.clone(), at_ms, kind };
-    let face = Face { account: seen.view.account.as_ref(), metadata: metadata_of(&seen.spec.config) };
-    frame(&event, &face, name)
+    let event = Event { seq, id, key: seen.spec.key(), session: seen.spec.name.clone(), at_ms, kind };
+    frame(&event, &Face::of(seen), name)
 }

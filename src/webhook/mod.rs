@@ -111,7 +111,8 @@ impl Shared {
 impl EventSink for Dispatcher {
     /// Tells of what is never stored, if there is room.
     fn publish(&self, event: Event) {
-        if event.seq.is_some() || !matches!(event.kind, EventKind::Status(_) | EventKind::Presence { .. }) {
+        let passing = matches!(event.kind, EventKind::Status(_) | EventKind::Presence { .. });
+        if event.seq.is_some() || !passing {
             return;
         }
         let names = event.kind.names();
@@ -125,7 +126,7 @@ impl EventSink for Dispatcher {
             self.0.io.spawn(async move {
                 let _place = place;
                 let seen = shared.handle.get().and_then(|handle| handle.hooked(event.key));
-                let told = Told { seq: 0, id: event.id, at_ms: event.at_ms, kind: event.kind };
+                let told = Told { seq: None, id: event.id, at_ms: event.at_ms, kind: event.kind };
                 let body = seen.and_then(|(seen, _)| endpoint::body(&seen, told, name));
                 if let (Some(hook), Some(body)) = (hooks.get(hook), body) {
                     let _ = shared.poster.post(hook, body, shared.clock.unix_ms()).await;

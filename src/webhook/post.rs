@@ -18,11 +18,25 @@ const ANSWER_BYTES: usize = 64 << 10;
 pub enum Answer {
     /// 2xx.
     Taken,
-    /// Anything else; it may say how many milliseconds to wait.
-    Refused(String, u64),
+    /// Anything else, or what must not be posted at all.
+    Refused(Refusal),
     /// Nothing: it could not be reached, or did not answer in time.
     Away(&'static str),
 }
+
+/// Why an event was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// A stable word.
+    pub code: String,
+    /// Milliseconds that the next try has to wait.
+    pub wait_ms: u64,
+    /// The receiver said so, and not our own rules.
+    pub by_receiver: bool,
+}
+
+/// Before a URL that our own rules refuse is looked at again, in milliseconds: nothing but the config can help.
+const RULES_MS: u64 = 2000;
 
 /// Posts.
 pub struct Poster {
@@ -118,7 +132,8 @@ async fn said(mut response: Response) -> Answer {
     if status.is_success() {
         return Answer::Taken;
     }
-    Answer::Refused(format!("http_{}", status.as_u16()), seconds.unwrap_or_default().min(3600) * 1000)
+    let wait_ms = seconds.unwrap_or_default().min(3600) * 1000;
+    Answer::Refused(Refusal { code: format!("http_{}", status.as_u16()), wait_ms, by_receiver: true })
 }
 
 fn refusal(refused: &Refused) -> Answer {
@@ -126,7 +141,7 @@ fn refusal(refused: &Refused) -> Answer {
         Refused::NotHttp(_) => "bad_url",
         Refused::Private(_) => "egress_refused",
     };
-    Answer::Refused(code.to_owned(), 0)
+    Answer::Refused(Refusal { code: code.to_owned(), wait_ms: RULES_MS, by_receiver: false })
 }
 
 fn away(error: &reqwest::Error) -> Answer {

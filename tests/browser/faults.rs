@@ -102,7 +102,7 @@ fn a_flood_of_one_session_is_refused_and_nobody_elses_trouble() {
 #[tokio::test(flavor = "multi_thread")]
 async fn panics_a_slow_journal_and_a_jumping_clock_cost_no_message() {
     let mut moments = Moments::begin().await;
-    for moment in ["journal.commit", "agent.commit", "driver.pulled"] {
+    for moment in ["journal.commit", "agent.commit", "driver.pulled", "webhook.heard"] {
         let (moment, drivers) = PANICS.into_iter().find(|(name, _)| *name == moment).unwrap();
         moments.panic(moment, drivers).await;
     }

@@ -4,14 +4,15 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// Names a webhook of a session: what was waiting for a URL stays with it when others are added or removed.
+/// Names a webhook of a session by its URL, so that what waits for it stays with it when others are added or removed. Only among
+/// webhooks of one URL the place counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HookId(u64);
 
 impl HookId {
     /// The `place`-th webhook of this URL. 64-bit FNV-1a, because the id is stored and must not change between releases.
     fn of(url: &str, place: usize) -> Self {
-        let bytes = url.bytes().chain(place.to_be_bytes());
+        let bytes = url.bytes().chain(u64::try_from(place).unwrap_or(u64::MAX).to_be_bytes());
         Self(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
     }
 }
@@ -46,6 +47,9 @@ pub struct Hook {
     /// Sent along.
     #[serde(default, deserialize_with = "or_default")]
     pub custom_headers: Vec<Header>,
+    /// It is the operator's, for all sessions: users are not shown where it leads.
+    #[serde(skip)]
+    pub global: bool,
 }
 
 impl Hook {

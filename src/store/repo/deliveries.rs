@@ -57,8 +57,8 @@ pub struct Delivery {
 /// An event without its session, which whoever tells it knows.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// Place in the journal.
-    pub seq: i64,
+    /// Place in the journal, if it has one.
+    pub seq: Option<i64>,
     /// `evt_…`
     pub id: String,
     /// Unix milliseconds.
@@ -286,7 +286,8 @@ impl Store {
     async fn told(&self, tx: &Tx, row: &journal::Model) -> Result<Told, Failure> {
         let (tenant, session) = (TenantId(row.tenant_id), SessionId(row.session_id));
         let user = self.owner(tx, SessionKey { tenant, session }).await?;
-        let told = |row: &journal::Model, kind| Told { seq: row.seq, id: row.event_id.clone(), at_ms: row.at, kind };
+        let told =
+            |row: &journal::Model, kind| Told { seq: Some(row.seq), id: row.event_id.clone(), at_ms: row.at, kind };
         match self.open_row(tenant, user, row)? {
             EventKind::Replay { of, .. } => {
                 let original = journal::Entity::find_by_id((tenant.0, of)).one(&**tx).await?.ok_or(Failure::Gone)?;

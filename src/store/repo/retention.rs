@@ -76,7 +76,7 @@ impl Store {
         // Texts wait until they are sent; what webhooks were not told is kept as long as other dead letters.
         let texts = outbox::Column::Kind.eq("send").and(outbox::Column::State.ne(super::outbox::WAITING));
         let texts = texts.and(outbox::Column::UpdatedAt.lt(now - retention.outbox_ms));
-        let untold = outbox::Column::Kind.eq("webhook");
+        let untold = outbox::Column::Kind.eq("webhook").and(outbox::Column::State.eq(super::deliveries::DEAD));
         let untold = untold.and(outbox::Column::UpdatedAt.lt(now - retention.dead_letters_ms));
         let outbox = outbox::Entity::delete_many().filter(texts.or(untold)).exec(&*tx).await?;
         let dead = dead_letters::Entity::delete_many()
