@@ -278,19 +278,35 @@ impl OutboxStore for Memory {
 
 impl Rows {
     /// The chat behind one or two aliases; two chats that turn out to be one become the older.
-    fn chat(&mut self, key: SessionKey, alias: &str, other: Option<&str>) -> ChatUuid {
+    fn chat(&mut self, key: SessionKey, alias: &str, other: Option<&str>) -> ChatKey {
         let names: Vec<_> = [Some(alias), other].into_iter().flatten().map(|name| (key, name.to_owned())).collect();
-        let known: Vec<_> = names.iter().filter_map(|name| self.aliases.get(name).copied()).collect();
-        let chat = known.iter().min().copied().unwrap_or_else(ChatUuid::generate);
-        for row in self.journal.iter_mut().filter(|row| row.key == key) {
-            row.chat =
-                row.chat.map(|old| ChatKey { chat: if known.contains(&old.chat) { chat } else { old.chat }, ..old });
+        let mut known: Vec<_> = names.iter().filter_map(|name| self.aliases.get(name).copied()).collect();
+        known.sort();
+        let chat = key.chat(known.first().copied().unwrap_or_else(ChatUuid::generate));
+        if let [_, younger] = known.as_slice()
+            && *younger != chat.chat
+        {
+            self.merge(chat, key.chat(*younger));
         }
-        for (_, old) in self.aliases.iter_mut().filter(|((owner, _), _)| *owner == key) {
-            *old = if known.contains(old) { chat } else { *old };
-        }
-        self.aliases.extend(names.into_iter().map(|name| (name, chat)));
+        self.aliases.extend(names.into_iter().map(|name| (name, chat.chat)));
+        self.agents.entry(chat).or_default();
         chat
+    }
+
+    /// What neither chat's agent has seen gets new places.
+    fn merge(&mut self, keep: ChatKey, drop: ChatKey) {
+        let dropped = self.agents.remove(&drop).unwrap().1;
+        let mark = std::mem::replace(&mut self.agents.get_mut(&keep).unwrap().1, self.seq);
+        for row in &mut self.journal {
+            let open = (row.chat == Some(keep) && row.seq > mark) || (row.chat == Some(drop) && row.seq > dropped);
+            if open {
+                self.seq += 1;
+                row.seq = self.seq;
+            }
+            row.chat = if row.chat == Some(drop) { Some(keep) } else { row.chat };
+        }
+        self.journal.sort_by_key(|row| row.seq);
+        self.aliases.values_mut().filter(|chat| **chat == drop.chat).for_each(|chat| *chat = keep.chat);
     }
 }
 
@@ -319,7 +335,6 @@ impl Journal for Memory {
                     _ => None,
                 };
                 let chat = chat.map(|(alias, other)| rows.chat(key, &alias, other.as_deref()));
-                let chat = chat.map(|chat| ChatKey { tenant: key.tenant, session: key.session, chat });
                 rows.seq += 1;
                 let seq = rows.seq;
                 rows.journal.push(Row { seq, key, chat, epoch: entry.epoch, kind: entry.kind.clone() });
@@ -362,7 +377,6 @@ impl AgentStore for Memory {
         let mut behind: Vec<_> = rows
             .journal
             .iter()
-            .filter(|row| matches!(row.kind, EventKind::Message(_)))
             .filter_map(|row| Some((row.chat?, row.seq)))
             .filter(|(chat, seq)| rows.agents.get(chat).map_or(0, |(_, handled)| *handled) < *seq)
             .map(|(chat, _)| chat)
@@ -374,8 +388,7 @@ impl AgentStore for Memory {
 
     fn commit(&self, commit: AgentCommit) -> BoxFuture<'static, Result<(), PortError>> {
         let mut rows = self.rows();
-        let handled = rows.agents.get(&commit.chat).map_or(0, |(_, handled)| *handled);
-        if handled != commit.expected {
+        if rows.agents.get(&commit.chat).is_none_or(|(_, handled)| *handled != commit.expected) {
             return done(Err(PortError::Conflict));
         }
         rows.agents.insert(commit.chat, (commit.state.clone(), commit.handled()));

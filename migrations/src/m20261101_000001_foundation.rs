@@ -138,7 +138,7 @@ fn records() -> Vec<TableCreateStatement> {
             .col(uuid("session_id"))
             .col(uuid("chat_id"))
             .col(big_integer("handled_seq"))
-            .col(binary("state"))
+            .col(binary_null("state"))
             .primary_key(&mut key(&["tenant_id", "session_id", "chat_id"]))
             .to_owned(),
         table("outbox")

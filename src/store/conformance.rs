@@ -1,5 +1,6 @@
 //! One suite for every store: SQLite in memory, SQLite in a file, PostgreSQL, and the fakes that the kernel is tested with.
 
+use super::repo::deliveries::{Dead, Lane, LaneBell, Outcome};
 use super::repo::journal::JournalWriter;
 use super::{Options, Role, Store};
 use crate::vault::{Kek, Vault};
@@ -13,8 +14,9 @@ use wardroom_actors::domain::message::{Ack, AckChange, Message};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::domain::spec::{EngineName, Network, SessionSpec};
+use wardroom_actors::domain::webhook::HookId;
 use wardroom_actors::ports::PortError;
-use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Entry, Journal, NudgeSink, Recorded};
+use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Entry, Journal, NudgeSink, Pending, Recorded};
 use wardroom_actors::ports::store::{AcceptError, CreateError, Delivery, NewSession, OutboxStore, SessionStore};
 use wardroom_actors::testing::{Memory, RecordingSink, SharedClock};
 use wardroom_load::postgres::Postgres;
@@ -30,6 +32,17 @@ struct Ground {
     user: UserId,
     /// The real store, for what only that has.
     store: Option<Store>,
+    /// Lanes that were rung for.
+    rung: Arc<Bells>,
+}
+
+#[derive(Default)]
+struct Bells(Mutex<Vec<Lane>>);
+
+impl LaneBell for Bells {
+    fn ring(&self, lane: Lane) {
+        self.0.lock().unwrap().push(lane);
+    }
 }
 
 struct Quiet;
@@ -51,7 +64,8 @@ async fn real(url: &str) -> Ground {
     let store = opened(url, vault(), NodeId::generate()).await;
     let tenant = store.create_tenant(&format!("t{}", uuid::Uuid::new_v4())).await.unwrap().unwrap();
     let user = store.user_named(tenant, "owner").await.unwrap();
-    let sink = Arc::new(RecordingSink::default());
+    let (sink, rung) = (Arc::new(RecordingSink::default()), Arc::new(Bells::default()));
+    store.hear_lanes(Arc::clone(&rung) as _);
     let journal = JournalWriter::start(store.clone(), Arc::clone(&sink) as _, Arc::new(Quiet));
     Ground {
         sessions: Arc::new(store.clone()),
@@ -62,6 +76,7 @@ async fn real(url: &str) -> Ground {
         tenant,
         user,
         store: Some(store),
+        rung,
     }
 }
 
@@ -77,6 +92,7 @@ fn fake() -> Ground {
         tenant: TenantId::generate(),
         user: UserId::generate(),
         store: None,
+        rung: Arc::default(),
     }
 }
 
@@ -193,11 +209,10 @@ async fn the_journal_keeps_order_and_drops_repeats(ground: &Ground) {
     assert_eq!(ground.sessions.watermark(one.key(), one.link_epoch).await.unwrap(), Some(30));
 
     let status = StatusChange { status: Status::Working, history: vec![], exit: None };
-    let code = StatusChange { status: Status::ScanQrCode, history: vec![], exit: None };
-    let entries =
-        vec![ground.entry(&one, "s1", EventKind::Status(code)), ground.entry(&one, "s2", EventKind::Status(status))];
+    let typing = EventKind::Presence { chat: "5@c.us".into(), presence: "typing".into() };
+    let entries = vec![ground.entry(&one, "s1", typing), ground.entry(&one, "s2", EventKind::Status(status))];
     let recorded = ground.journal.append(entries).await.unwrap();
-    assert_eq!(recorded[0], Recorded::Duplicate, "a code is never stored");
+    assert_eq!(recorded[0], Recorded::Duplicate, "who types is never stored");
     assert!(matches!(recorded[1], Recorded::New { chat: None, .. }));
     let told: Vec<_> = ground.sink.0.lock().unwrap().iter().map(|event| event.seq).collect();
     let stored: Vec<_> = told.iter().copied().flatten().collect();
@@ -217,7 +232,8 @@ async fn two_names_of_one_person_are_one_chat(ground: &Ground) {
     assert_ne!(chat(&by_number), chat(&by_hidden));
     let joined = chat(&ground.record(&one, "c", "66@lid", Some("6@c.us"), 3).await);
     assert_eq!(joined, chat(&by_number), "the older chat stays");
-    let all = ground.agents.pending(joined, 0, 10).await.unwrap();
+    let (_, mark) = ground.agents.load(joined).await.unwrap();
+    let all = ground.agents.pending(joined, mark, 10).await.unwrap();
     let bodies: Vec<_> = all
         .iter()
         .map(|pending| match &pending.signal {
@@ -227,6 +243,87 @@ async fn two_names_of_one_person_are_one_chat(ground: &Ground) {
         .collect();
     assert_eq!(bodies, ["body a", "body b", "body c"]);
     assert_eq!(chat(&ground.record(&one, "d", "6@c.us", None, 4).await), joined);
+    ground.sessions.purge(one.key()).await.unwrap();
+}
+
+/// Whatever two agents had handled when their chats became one: the rest is seen once, in order.
+async fn chats_that_become_one_lose_and_repeat_nothing(ground: &Ground) {
+    let turns = ["6@c.us", "66@lid", "66@lid", "6@c.us", "66@lid"];
+    for (by_older, by_younger) in [(0, 0), (0, 3), (2, 0), (1, 2), (2, 1), (2, 3)] {
+        let one = ground.session("m1").await;
+        let mut chats = [vec![], vec![]];
+        for (n, alias) in turns.into_iter().enumerate() {
+            let recorded = ground.record(&one, &n.to_string(), alias, None, 1).await;
+            chats[usize::from(alias == "66@lid")].push((chat(&recorded), seq(&recorded), format!("body {n}")));
+        }
+        let hook: HookId = "7".parse().unwrap();
+        let mut open = vec![];
+        let mut late = vec![];
+        for (signals, handled) in chats.iter().zip([by_older, by_younger]) {
+            let steps = |signals: &[(ChatKey, i64, String)]| -> Vec<_> {
+                let effects = || vec![Effect::Webhook { hook, name: "message" }];
+                signals.iter().map(|(_, seq, _)| (*seq, effects())).collect()
+            };
+            let (done, rest) = signals.split_at(handled);
+            let commit = |expected, steps| AgentCommit {
+                chat: signals[0].0,
+                expected,
+                steps,
+                poison: vec![],
+                state: AgentState(vec![1]),
+            };
+            if !done.is_empty() {
+                ground.agents.commit(commit(0, steps(done))).await.unwrap();
+            }
+            if !rest.is_empty() {
+                late.push(commit(done.last().map_or(0, |(_, seq, _)| *seq), steps(rest)));
+            }
+            open.extend(rest.iter().map(|(_, seq, body)| (*seq, body.clone())));
+        }
+        open.sort();
+        ground.rung.0.lock().unwrap().clear();
+        let joined = chat(&ground.record(&one, "c", "66@lid", Some("6@c.us"), 3).await);
+        assert_eq!(joined, chats[0][0].0, "the older chat stays");
+        for commit in late {
+            assert_eq!(
+                ground.agents.commit(commit).await,
+                Err(PortError::Conflict),
+                "what was under way is taken back"
+            );
+        }
+        assert_eq!(ground.agents.behind().await.unwrap(), [joined]);
+        let (_, mark) = ground.agents.load(joined).await.unwrap();
+        let seen = ground.agents.pending(joined, mark, 10).await.unwrap();
+        let bodies = seen.iter().map(|pending| match &pending.signal {
+            Signal::Message(message) => message.body.as_str(),
+            Signal::Ack(_) => "",
+        });
+        let expected = open.iter().map(|(_, body)| body.as_str()).chain(["body c"]);
+        assert_eq!(bodies.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{by_older}, {by_younger}");
+        if let Some(store) = &ground.store {
+            let lane = Lane { key: one.key(), hook, chat: joined.chat };
+            let told = store.deliveries(lane).await.unwrap();
+            assert_eq!(told.len(), by_older + by_younger, "what webhooks have to be told goes along");
+            assert_eq!(ground.rung.0.lock().unwrap().contains(&lane), !told.is_empty());
+        }
+        ground.sessions.purge(one.key()).await.unwrap();
+    }
+}
+
+async fn what_is_replayed_twice_is_seen_twice(ground: &Ground) {
+    if ground.store.is_none() {
+        return;
+    }
+    let one = ground.session("r1").await;
+    let first = ground.record(&one, "a", "6@c.us", None, 1).await;
+    let (chat, mut of) = (chat(&first), seq(&first));
+    for n in ["r1", "r2"] {
+        let again = ground.entry(&one, n, EventKind::Replay { of, chat: chat.chat });
+        of = seq(&ground.journal.append(vec![again]).await.unwrap()[0]);
+    }
+    let seen = ground.agents.pending(chat, 0, 10).await.unwrap();
+    let of_message = |pending: &Pending| matches!(&pending.signal, Signal::Message(one) if one.body == "body a");
+    assert!(seen.len() == 3 && seen.iter().all(of_message), "{seen:?}");
     ground.sessions.purge(one.key()).await.unwrap();
 }
 
@@ -317,7 +414,6 @@ async fn reading_shows_what_was_recorded(ground: &Ground) {
 /// What only a real store has: deliveries.
 async fn what_webhooks_are_told_waits_in_lanes(ground: &Ground) {
     let Some(store) = &ground.store else { return };
-    use super::repo::deliveries::{Dead, Lane, Outcome};
     let (one, hook) = (ground.session("w1").await, "7".parse().unwrap());
     let heard = [
         ground.record(&one, "a", "10@c.us", None, 1).await,
@@ -372,6 +468,8 @@ async fn suite(ground: &Ground) {
     sessions_are_named_once_counted_and_forgotten(ground).await;
     the_journal_keeps_order_and_drops_repeats(ground).await;
     two_names_of_one_person_are_one_chat(ground).await;
+    chats_that_become_one_lose_and_repeat_nothing(ground).await;
+    what_is_replayed_twice_is_seen_twice(ground).await;
     agents_commit_once_and_in_order(ground).await;
     the_outbox_is_bounded_and_ordered(ground).await;
     reading_shows_what_was_recorded(ground).await;

@@ -25,9 +25,9 @@ use wardroom_actors::handle::Handle;
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::journal::EventSink;
 
-/// Lanes that nobody rang for are looked for so often: those of chats that became one, for example.
+/// Lanes that nobody rang for are looked for so often: those whose ring a panic swallowed.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// Events that are never stored (QR codes, typing) are told once; so many at the same time, more are left out.
+/// Events that are never stored (who types) are told once; so many at the same time, more are left out.
 const PASSING: usize = 32;
 
 /// A tenant's URL.
@@ -111,8 +111,7 @@ impl Shared {
 impl EventSink for Dispatcher {
     /// Tells of what is never stored, if there is room.
     fn publish(&self, event: Event) {
-        let passing = matches!(event.kind, EventKind::Status(_) | EventKind::Presence { .. });
-        if event.seq.is_some() || !passing {
+        if event.seq.is_some() || !matches!(event.kind, EventKind::Presence { .. }) {
             return;
         }
         let names = event.kind.names();

@@ -139,10 +139,7 @@ impl EventKind {
     /// Whether it is written to the journal.
     #[must_use]
     pub fn durable(&self) -> bool {
-        !matches!(
-            self,
-            Self::Presence { .. } | Self::Supervised(_) | Self::Status(StatusChange { status: Status::ScanQrCode, .. })
-        )
+        !matches!(self, Self::Presence { .. } | Self::Supervised(_))
     }
 }
 

@@ -117,6 +117,14 @@ pub struct SessionKey {
     pub session: SessionId,
 }
 
+impl SessionKey {
+    /// A chat of this session.
+    #[must_use]
+    pub fn chat(self, chat: ChatUuid) -> ChatKey {
+        ChatKey { tenant: self.tenant, session: self.session, chat }
+    }
+}
+
 /// Where a chat lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChatKey {

@@ -12,7 +12,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub chat_id: Uuid,
     pub handled_seq: i64,
-    pub state: Vec<u8>,
+    /// Nothing until the first signal was handled.
+    pub state: Option<Vec<u8>>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -8,8 +8,7 @@ use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
 use sea_orm::prelude::Uuid;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult, Statement, TryInsertResult,
-    Value,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult, Statement, Value,
 };
 use std::collections::{HashMap, HashSet};
 use wardroom_actors::domain::event::EventKind;
@@ -41,9 +40,10 @@ impl Store {
         let Some(row) = agent_state::Entity::find_by_id(id).one(&*tx).await? else {
             return Ok((AgentState::default(), 0));
         };
+        let Some(sealed) = row.state else { return Ok((AgentState::default(), row.handled_seq)) };
         let user = self.owner(&tx, chat.session_key()).await?;
         let label = Self::label(chat.tenant, user, Kind::AgentState, chat.chat);
-        Ok((AgentState(self.vault.open(&label, &row.state)?), row.handled_seq))
+        Ok((AgentState(self.vault.open(&label, &sealed)?), row.handled_seq))
     }
 
     /// What each chat has still to see, in one statement.
@@ -82,22 +82,13 @@ impl Store {
         let user = self.owner(tx, chat.session_key()).await?;
         let mut signals = Vec::with_capacity(rows.len());
         for row in rows {
-            let kind = match self.open_row(chat.tenant, user, &row)? {
-                // What it stands for may be too old by now.
-                EventKind::Replay { of, .. } => {
-                    match journal::Entity::find_by_id((chat.tenant.0, of)).one(&**tx).await? {
-                        Some(original) => self.open_row(chat.tenant, user, &original)?,
-                        None => continue,
-                    }
-                }
-                kind => kind,
-            };
-            let signal = match kind {
-                EventKind::Message(message) => Signal::Message(message),
-                EventKind::Ack(ack) => Signal::Ack(ack),
+            let seq = row.seq;
+            let signal = match self.original(tx, user, row).await? {
+                Some((_, EventKind::Message(message))) => Signal::Message(message),
+                Some((_, EventKind::Ack(ack))) => Signal::Ack(ack),
                 _ => continue,
             };
-            signals.push(Pending { seq: row.seq, signal });
+            signals.push(Pending { seq, signal });
         }
         Ok(signals)
     }
@@ -136,7 +127,7 @@ impl Store {
 
     /// Writes states and marks; answers the chats whose mark stood where it was expected and whose session is still there.
     async fn move_marks(&self, tx: &Tx, commits: &[&AgentCommit]) -> Result<HashSet<ChatKey>, Failure> {
-        let (mut first, mut values) = (vec![], Vec::<Value>::new());
+        let mut values = Vec::<Value>::new();
         let mut keys = HashMap::new();
         for commit in commits {
             let (chat, handled) = (commit.chat, commit.handled());
@@ -147,29 +138,10 @@ impl Store {
             let label = Self::label(chat.tenant, user, Kind::AgentState, chat.chat);
             let state = self.vault.seal(&label, &commit.state.0)?;
             keys.insert(chat.chat.0, chat);
-            if commit.expected == 0 {
-                first.push(agent_state::ActiveModel {
-                    tenant_id: Set(chat.tenant.0),
-                    session_id: Set(chat.session.0),
-                    chat_id: Set(chat.chat.0),
-                    handled_seq: Set(handled),
-                    state: Set(state),
-                });
-            } else {
-                values.extend([chat.tenant.0.into(), chat.session.0.into(), chat.chat.0.into()]);
-                values.extend([commit.expected.into(), handled.into(), state.into()]);
-            }
+            values.extend([chat.tenant.0.into(), chat.session.0.into(), chat.chat.0.into()]);
+            values.extend([commit.expected.into(), handled.into(), state.into()]);
         }
         let mut moved = HashSet::new();
-        if !first.is_empty() {
-            // The first signal of a chat, if nobody else was faster.
-            use agent_state::Column::{ChatId, SessionId, TenantId};
-            let insert = agent_state::Entity::insert_many(first);
-            let insert = insert.on_conflict_do_nothing_on([TenantId, SessionId, ChatId]);
-            if let TryInsertResult::Inserted(written) = insert.exec_with_returning_keys(&**tx).await? {
-                moved.extend(written.into_iter().filter_map(|(_, _, chat)| keys.get(&chat).copied()));
-            }
-        }
         if !values.is_empty() {
             let text = format!(
                 "UPDATE agent_state SET handled_seq = v.column5, state = v.column6 FROM (VALUES {}) AS v \
@@ -260,15 +232,15 @@ impl Store {
 
     async fn chats_behind(&self) -> Result<Vec<ChatKey>, Failure> {
         let tx = Tx::system(self, Reason::Boot, Mode::Read).await?;
-        let text = "SELECT chats.tenant_id, chats.session_id, chats.id FROM chats LEFT JOIN agent_state \
-                    ON agent_state.tenant_id = chats.tenant_id AND agent_state.session_id = chats.session_id \
-                    AND agent_state.chat_id = chats.id WHERE chats.last_seq > COALESCE(agent_state.handled_seq, 0)";
+        let text = "SELECT tenant_id, session_id, chat_id FROM agent_state WHERE EXISTS (SELECT 1 FROM journal \
+                    WHERE journal.tenant_id = agent_state.tenant_id AND journal.session_id = agent_state.session_id \
+                    AND journal.chat_id = agent_state.chat_id AND journal.seq > agent_state.handled_seq)";
         let rows = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), text)).await?;
         let key = |row: &QueryResult| -> Result<ChatKey, DbErr> {
             Ok(ChatKey {
                 tenant: TenantId(row.try_get("", "tenant_id")?),
                 session: SessionId(row.try_get("", "session_id")?),
-                chat: ChatUuid(row.try_get("", "id")?),
+                chat: ChatUuid(row.try_get("", "chat_id")?),
             })
         };
         Ok(rows.iter().map(key).collect::<Result<_, _>>()?)

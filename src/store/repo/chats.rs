@@ -1,10 +1,9 @@
 //! Chats, their aliases and their messages, as read by the API and by sockets that resume.
 
-use crate::store::entity::{agent_state, chat_aliases, chats, dead_letters, journal, outbox, sessions};
+use crate::store::entity::{agent_state, chat_aliases, chats, journal, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -36,32 +35,32 @@ pub struct Page {
     pub ascending: bool,
 }
 
-/// The chat behind an alias, made when it is new. Where `other` is an alias of the same chat both lead to one: the older
-/// chat takes over what the younger had.
-pub(in crate::store) async fn resolve(
+/// The chat behind an alias, made when it is new.
+pub(in crate::store) async fn find_or_make(tx: &Tx, key: SessionKey, alias: &str) -> Result<ChatUuid, Failure> {
+    match lookup(tx, key, alias).await? {
+        Some(chat) => Ok(chat),
+        None => create(tx, key, alias).await,
+    }
+}
+
+/// The chat behind two aliases of one person, and a younger one that has to become part of it.
+pub(in crate::store) async fn join(
     tx: &Tx,
     key: SessionKey,
     alias: &str,
-    other: Option<&str>,
-) -> Result<ChatUuid, Failure> {
-    let found = lookup(tx, key, alias).await?;
-    let Some(other) = other.filter(|other| *other != alias) else {
-        return match found {
-            Some(chat) => Ok(chat),
-            None => create(tx, key, alias).await,
-        };
-    };
-    match (found, lookup(tx, key, other).await?) {
+    other: &str,
+) -> Result<(ChatUuid, Option<ChatUuid>), Failure> {
+    match (lookup(tx, key, alias).await?, lookup(tx, key, other).await?) {
         (None, None) => {
             let chat = create(tx, key, alias).await?;
             name(tx, key, other, chat).await?;
-            Ok(chat)
+            Ok((chat, None))
         }
-        (Some(chat), None) => name(tx, key, other, chat).await.map(|()| chat),
-        (None, Some(chat)) => name(tx, key, alias, chat).await.map(|()| chat),
-        (Some(one), Some(two)) if one == two => Ok(one),
+        (Some(chat), None) => name(tx, key, other, chat).await.map(|()| (chat, None)),
+        (None, Some(chat)) => name(tx, key, alias, chat).await.map(|()| (chat, None)),
+        (Some(one), Some(two)) if one == two => Ok((one, None)),
         // Ids sort by age.
-        (Some(one), Some(two)) => merge(tx, key, one.min(two), one.max(two)).await,
+        (Some(one), Some(two)) => Ok((one.min(two), Some(one.max(two)))),
     }
 }
 
@@ -82,6 +81,15 @@ async fn create(tx: &Tx, key: SessionKey, alias: &str) -> Result<ChatUuid, Failu
         last_at: Set(0),
     };
     chats::Entity::insert(row).exec_without_returning(&**tx).await?;
+    // The mark is there as long as the chat is: only who finds it where it was expected may move it.
+    let mark = agent_state::ActiveModel {
+        tenant_id: Set(key.tenant.0),
+        session_id: Set(key.session.0),
+        chat_id: Set(chat.0),
+        handled_seq: Set(0),
+        state: Set(None),
+    };
+    agent_state::Entity::insert(mark).exec_without_returning(&**tx).await?;
     name(tx, key, alias, chat).await?;
     Ok(chat)
 }
@@ -95,33 +103,6 @@ async fn name(tx: &Tx, key: SessionKey, alias: &str, chat: ChatUuid) -> Result<(
     };
     chat_aliases::Entity::insert(row).exec_without_returning(&**tx).await?;
     Ok(())
-}
-
-/// The network told late that two chats are one. The younger agent's memory cannot be joined and is given up; its signals
-/// that nobody handled yet are handled by the older.
-async fn merge(tx: &Tx, key: SessionKey, keep: ChatUuid, drop: ChatUuid) -> Result<ChatUuid, Failure> {
-    macro_rules! of_dropped {
-        ($table:ident, $query:expr, $column:ident) => {
-            $query
-                .filter($table::Column::TenantId.eq(key.tenant.0))
-                .filter($table::Column::SessionId.eq(key.session.0))
-                .filter($table::Column::$column.eq(drop.0))
-                .exec(&**tx)
-                .await?
-        };
-    }
-    let to = Expr::value(keep.0);
-    of_dropped!(journal, journal::Entity::update_many().col_expr(journal::Column::ChatId, to.clone()), ChatId);
-    of_dropped!(outbox, outbox::Entity::update_many().col_expr(outbox::Column::ChatId, to.clone()), ChatId);
-    of_dropped!(
-        chat_aliases,
-        chat_aliases::Entity::update_many().col_expr(chat_aliases::Column::ChatId, to.clone()),
-        ChatId
-    );
-    of_dropped!(dead_letters, dead_letters::Entity::update_many().col_expr(dead_letters::Column::ChatId, to), ChatId);
-    of_dropped!(agent_state, agent_state::Entity::delete_many(), ChatId);
-    of_dropped!(chats, chats::Entity::delete_many(), Id);
-    Ok(keep)
 }
 
 impl Store {
@@ -277,6 +258,28 @@ impl Store {
             });
         }
         Ok(events)
+    }
+
+    /// The row whose event this one stands for: itself, unless it is a replay; `None` when the journal does not keep it any
+    /// more.
+    pub(in crate::store) async fn original(
+        &self,
+        tx: &Tx,
+        user: UserId,
+        mut row: journal::Model,
+    ) -> Result<Option<(journal::Model, EventKind)>, Failure> {
+        loop {
+            match self.open_row(TenantId(row.tenant_id), user, &row)? {
+                // What was replayed may have been a replay.
+                EventKind::Replay { of, .. } if of < row.seq => {
+                    let Some(next) = journal::Entity::find_by_id((row.tenant_id, of)).one(&**tx).await? else {
+                        return Ok(None);
+                    };
+                    row = next;
+                }
+                kind => return Ok(Some((row, kind))),
+            }
+        }
     }
 
     pub(in crate::store) fn open_row(

@@ -93,10 +93,10 @@ impl Store {
         };
         let user = UserId(session.user_id);
         self.need_dek(tx, tenant, user).await?;
-        let mut signal = self.recorded(tx, tenant, user, row.seq).await?;
-        if let Some(EventKind::Replay { of, .. }) = signal {
-            signal = self.recorded(tx, tenant, user, of).await?;
-        }
+        let signal = match journal::Entity::find_by_id((tenant.0, row.seq)).one(&**tx).await? {
+            Some(recorded) => self.original(tx, user, recorded).await?.map(|(_, kind)| kind),
+            None => None,
+        };
         let alias = chat_aliases::Entity::find()
             .filter(chat_aliases::Column::TenantId.eq(row.tenant_id))
             .filter(chat_aliases::Column::SessionId.eq(row.session_id))
@@ -114,10 +114,5 @@ impl Store {
             at_ms: row.at,
             signal,
         }))
-    }
-
-    async fn recorded(&self, tx: &Tx, tenant: TenantId, user: UserId, seq: i64) -> Result<Option<EventKind>, Failure> {
-        let row = journal::Entity::find_by_id((tenant.0, seq)).one(&**tx).await?;
-        row.map(|row| self.open_row(tenant, user, &row)).transpose()
     }
 }

@@ -272,10 +272,11 @@ impl Store {
         for (tenant, places) in wanted {
             let of_tenant = journal::Column::TenantId.eq(tenant).and(journal::Column::Seq.is_in(places));
             for row in journal::Entity::find().filter(of_tenant).all(&**tx).await? {
-                match self.told(tx, &row).await {
-                    Ok(told) => drop(found.insert((tenant, row.seq), told)),
+                let seq = row.seq;
+                match self.told(tx, row).await {
+                    Ok(told) => drop(found.insert((tenant, seq), told)),
                     Err(Failure::Db(error)) => return Err(error.into()),
-                    Err(failure) => tracing::error!(seq = row.seq, %failure, "an event cannot be read"),
+                    Err(failure) => tracing::error!(seq, %failure, "an event cannot be read"),
                 }
             }
         }
@@ -283,18 +284,11 @@ impl Store {
     }
 
     /// An event; for a replay, the one that it stands for.
-    async fn told(&self, tx: &Tx, row: &journal::Model) -> Result<Told, Failure> {
+    async fn told(&self, tx: &Tx, row: journal::Model) -> Result<Told, Failure> {
         let (tenant, session) = (TenantId(row.tenant_id), SessionId(row.session_id));
         let user = self.owner(tx, SessionKey { tenant, session }).await?;
-        let told =
-            |row: &journal::Model, kind| Told { seq: Some(row.seq), id: row.event_id.clone(), at_ms: row.at, kind };
-        match self.open_row(tenant, user, row)? {
-            EventKind::Replay { of, .. } => {
-                let original = journal::Entity::find_by_id((tenant.0, of)).one(&**tx).await?.ok_or(Failure::Gone)?;
-                Ok(told(&original, self.open_row(tenant, user, &original)?))
-            }
-            kind => Ok(told(row, kind)),
-        }
+        let (row, kind) = self.original(tx, user, row).await?.ok_or(Failure::Gone)?;
+        Ok(Told { seq: Some(row.seq), id: row.event_id, at_ms: row.at, kind })
     }
 
     async fn settle_all(&self, settled: &[(TenantId, Vec<(i64, Outcome)>)]) -> Result<(), Failure> {

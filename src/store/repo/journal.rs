@@ -2,15 +2,18 @@
 //! messages cost ten syncs. Events are published after the commit, in order.
 
 mod group;
+mod merge;
 
 use crate::store::{Failure, Mode, Reason, Store, Tx, classify};
 use futures_util::FutureExt;
 use group::{Aliases, Group, Grouped};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use wardroom_actors::domain::event::{Event, EventKind};
+use wardroom_actors::domain::ids::ChatKey;
 use wardroom_actors::failpoint;
 use wardroom_actors::ports::journal::{Entry, EventSink, Journal, NudgeSink, Recorded};
 use wardroom_actors::ports::{BoxFuture, PortError};
@@ -143,7 +146,7 @@ impl Writer {
         if self.doubt {
             self.settle_doubt().await?;
         }
-        let (recorded, events) =
+        let (recorded, events, chats) =
             match AssertUnwindSafe(commit(&self.store, &mut self.aliases, batches)).catch_unwind().await {
                 Ok(Ok(committed)) => committed,
                 Ok(Err(failure)) => {
@@ -159,7 +162,7 @@ impl Writer {
         let told = catch_unwind(AssertUnwindSafe(|| {
             failpoint::pass("journal.committed");
             self.publish(events);
-            self.wake(recorded.iter().flatten());
+            chats.into_iter().for_each(|chat| self.nudge.nudge(chat));
         }));
         if told.is_err() {
             self.doubt = true;
@@ -173,14 +176,6 @@ impl Writer {
             let seq = event.seq;
             self.sink.publish(event);
             self.published = seq.unwrap_or(self.published);
-        }
-    }
-
-    fn wake<'a>(&self, recorded: impl Iterator<Item = &'a Recorded>) {
-        for one in recorded {
-            if let Recorded::New { chat: Some(chat), .. } = one {
-                self.nudge.nudge(*chat);
-            }
         }
     }
 
@@ -210,7 +205,7 @@ impl Writer {
     }
 }
 
-type Committed = (Vec<Vec<Recorded>>, Vec<Event>);
+type Committed = (Vec<Vec<Recorded>>, Vec<Event>, HashSet<ChatKey>);
 
 async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) -> Result<Committed, Failure> {
     let tx = Tx::system(store, Reason::GroupCommit, Mode::Write).await?;
@@ -219,7 +214,7 @@ async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) ->
     for entry in batches.into_iter().flatten() {
         group.record(entry).await?;
     }
-    let Grouped { recorded, events, fresh, seq, lanes } = group.end().await?;
+    let Grouped { recorded, events, fresh, seq, chats, lanes } = group.end().await?;
     let mut reserved = store.journal_reserved.load(Ordering::Acquire);
     if seq > reserved {
         reserved = super::node::reserve_places(&tx, seq).await?;
@@ -231,7 +226,7 @@ async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) ->
     known.learn(fresh);
     store.ring(lanes);
     let mut recorded = recorded.into_iter();
-    Ok((sizes.into_iter().map(|size| recorded.by_ref().take(size).collect()).collect(), events))
+    Ok((sizes.into_iter().map(|size| recorded.by_ref().take(size).collect()).collect(), events, chats))
 }
 
 /// The `kind` column.

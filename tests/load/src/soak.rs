@@ -1,7 +1,7 @@
 //! Half load for a long time. Resident memory may grow by one percent per hour after warm-up, descriptors and processes not at all.
 
 use std::time::{Duration, Instant};
-use wardroom_load::bench::resident;
+use wardroom_load::bench::resident_and_mapped;
 use wardroom_load::house::House;
 use wardroom_load::referee::judge;
 use wardroom_load::report::{latency, progress, table};
@@ -30,16 +30,20 @@ pub async fn run(minutes: u64) {
     let traffic = Traffic::start(&house, Plan { players: players.clone(), per_second: RATE, name: "soak".to_owned() });
     // A third is warm-up: caches fill, allocators find their size.
     let (begun, warm) = (Instant::now(), Duration::from_secs(minutes * 60 / 3));
-    let (mut memory, mut first) = (vec![], None);
+    let (mut memory, mut mapped, mut first) = (vec![], vec![], None);
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     while begun.elapsed() < Duration::from_secs(minutes * 60) {
         seconds.tick().await;
-        memory.push((begun.elapsed().as_secs_f64() / 3600.0, resident(house.pid()) as f64));
+        let (hours, (all, files)) = (begun.elapsed().as_secs_f64() / 3600.0, resident_and_mapped(house.pid()));
+        memory.push((hours, all as f64));
+        mapped.push((hours, files as f64));
         if memory.len() % 60 == 0 {
             let minute = memory[memory.len() - 60..].iter().map(|one| one.1 / f64::from(1 << 20));
             let (low, high) = (minute.clone().fold(f64::MAX, f64::min), minute.fold(0.0, f64::max));
             let now = belongings(&house);
-            progress(&format!("{} min: {low:.1} to {high:.1} MB, {now:?}", memory.len() / 60));
+            let files = files as f64 / f64::from(1 << 20);
+            let minutes = memory.len() / 60;
+            progress(&format!("{minutes} min: {low:.1} to {high:.1} MB, {files:.1} of it pages of files, {now:?}"));
             if begun.elapsed() > warm {
                 first.get_or_insert(now);
             }
@@ -52,7 +56,10 @@ pub async fn run(minutes: u64) {
     // A leak lifts the lowest second of each minute as well; copies of logins, which take seconds, do not.
     let lowest = |minute: &[(f64, f64)]| minute.iter().min_by(|one, two| one.1.total_cmp(&two.1)).copied();
     let floors: Vec<_> = warmed.chunks(60).filter_map(lowest).collect();
-    let (slope, floor) = (slope(warmed), slope(&floors));
+    // Pages of files become resident when they are first touched, and the kernel may take them back.
+    let anonymous = warmed.iter().zip(&mapped[memory.len() - warmed.len()..]);
+    let anonymous: Vec<_> = anonymous.map(|(all, files)| (all.0, all.1 - files.1)).collect();
+    let (slope, floor, anonymous) = (slope(warmed), slope(&floors), slope(&anonymous));
     let times = latency(&outcome.all_inbound());
     table(
         &["soak", "value"],
@@ -62,6 +69,7 @@ pub async fn run(minutes: u64) {
             vec!["phone → socket, p50 / p99".into(), format!("{} / {} ms", times["p50"], times["p99"])],
             vec!["resident memory after warm-up, slope".into(), format!("{slope:.2} % per hour")],
             vec!["slope of each minute's lowest".into(), format!("{floor:.2} % per hour")],
+            vec!["slope without pages of files".into(), format!("{anonymous:.2} % per hour")],
             vec![
                 "resident memory at the end".into(),
                 format!("{:.1} MB", floors.last().map_or(0.0, |one| one.1 / 1048576.0)),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 const TRIES: u32 = 120;
 
 impl SessionActor {
-    /// Tells everybody about a status; the journal keeps all but the QR codes.
+    /// Tells everybody about a status.
     pub(super) fn announce(&self, status: Status, exit: Option<ExitReason>) {
         let at = self.deps.clock.unix_ms();
         let mut history = vec![];

@@ -1,8 +1,9 @@
 //! One commit's entries. Messages become rows in one statement, as long as nothing comes in between that has to see them.
 
+use super::merge::merge;
 use crate::store::entity::{chats, journal, outbox, sessions};
 use crate::store::repo::agents::{ROWS, places};
-use crate::store::repo::chats::resolve;
+use crate::store::repo::chats::{find_or_make, join};
 use crate::store::repo::deliveries::Lane;
 use crate::store::{Failure, Store, Tx};
 use crate::vault::Kind;
@@ -57,6 +58,8 @@ pub(super) struct Grouped {
     pub fresh: Fresh,
     /// The last place given out.
     pub seq: i64,
+    /// Chats that have got a signal, to be woken after the commit.
+    pub chats: HashSet<ChatKey>,
     /// What webhooks have to be told, to be rung for after the commit.
     pub lanes: HashSet<Lane>,
 }
@@ -83,7 +86,14 @@ pub(super) struct Group<'a> {
 
 impl<'a> Group<'a> {
     pub fn begin(store: &'a Store, tx: &'a Tx, known: &'a Aliases, seq: i64) -> Self {
-        let grouped = Grouped { recorded: vec![], events: vec![], fresh: Fresh::default(), seq, lanes: HashSet::new() };
+        let grouped = Grouped {
+            recorded: vec![],
+            events: vec![],
+            fresh: Fresh::default(),
+            seq,
+            chats: HashSet::new(),
+            lanes: HashSet::new(),
+        };
         Self { store, tx, known, alive: HashMap::new(), rows: vec![], waiting: vec![], grouped }
     }
 
@@ -99,10 +109,8 @@ impl<'a> Group<'a> {
         }
         self.store.need_dek(self.tx, entry.key.tenant, entry.user).await?;
         let chat = match &entry.kind {
-            EventKind::Message(message) => {
-                Some(self.chat(entry.key, &message.chat, message.chat_alias.as_deref()).await?)
-            }
-            EventKind::Ack(ack) => Some(self.chat(entry.key, &ack.chat, None).await?),
+            EventKind::Message(message) => Some(self.chat(&entry, &message.chat, message.chat_alias.as_deref()).await?),
+            EventKind::Ack(ack) => Some(self.chat(&entry, &ack.chat, None).await?),
             EventKind::Replay { chat, .. } => Some(*chat),
             EventKind::Status(_)
             | EventKind::Presence { .. }
@@ -123,7 +131,8 @@ impl<'a> Group<'a> {
     }
 
     /// The chat behind an alias, or behind two that are one.
-    async fn chat(&mut self, key: SessionKey, alias: &str, other: Option<&str>) -> Result<ChatUuid, Failure> {
+    async fn chat(&mut self, entry: &Entry, alias: &str, other: Option<&str>) -> Result<ChatUuid, Failure> {
+        let (key, other) = (entry.key, other.filter(|other| *other != alias));
         let known = |alias: &str| self.known.chats.get(&(key, alias.to_owned())).copied();
         let found = known(alias).filter(|chat| other.is_none_or(|other| known(other) == Some(*chat)));
         if let (Some(chat), false) = (found, self.grouped.fresh.merged) {
@@ -131,14 +140,40 @@ impl<'a> Group<'a> {
         }
         // Two chats that become one take their rows along: those have to be there.
         self.flush().await?;
-        let chat = resolve(self.tx, key, alias, other).await?;
+        let chat = match other {
+            None => find_or_make(self.tx, key, alias).await?,
+            Some(other) => match join(self.tx, key, alias, other).await? {
+                (chat, None) => chat,
+                (older, Some(younger)) => {
+                    self.merge(entry, older, younger).await?;
+                    older
+                }
+            },
+        };
         let names = [Some(alias), other].into_iter().flatten();
-        self.grouped.fresh.merged |= names.clone().any(|name| {
-            let before = self.known.chats.get(&(key, name.to_owned()));
-            before.is_some_and(|before| *before != chat)
-        });
         self.grouped.fresh.found.extend(names.map(|name| ((key, name.to_owned()), chat)));
         Ok(chat)
+    }
+
+    /// Makes two chats one, and has what neither has seen seen by what they become.
+    async fn merge(&mut self, by: &Entry, older: ChatUuid, younger: ChatUuid) -> Result<(), Failure> {
+        let merged = merge(self.tx, by.key, (older, younger), self.grouped.seq).await?;
+        (self.grouped.fresh.merged, self.grouped.fresh.found) = (true, vec![]);
+        self.grouped.lanes.extend(merged.lanes);
+        self.grouped.chats.insert(by.key.chat(older));
+        let mut rows = Vec::with_capacity(merged.open.len());
+        for of in merged.open {
+            self.grouped.seq += 1;
+            let (kind, dedupe) = (EventKind::Replay { of, chat: older }, format!("merge:{of}"));
+            let entry = Entry { kind, dedupe, told: vec![], ..by.clone() };
+            let (seq, id, at) = (self.grouped.seq, event_id(), self.store.now());
+            rows.push(self.row(&Waiting { entry, chat: Some(older), seq, id, at })?);
+        }
+        while !rows.is_empty() {
+            let some = rows.drain(..rows.len().min(ROWS));
+            journal::Entity::insert_many(some).exec_without_returning(&**self.tx).await?;
+        }
+        Ok(())
     }
 
     fn row(&self, one: &Waiting) -> Result<journal::ActiveModel, Failure> {
@@ -194,8 +229,8 @@ impl<'a> Group<'a> {
                 self.grouped.recorded.push(Recorded::Duplicate);
                 continue;
             }
-            let (tenant, session) = (entry.key.tenant, entry.key.session);
-            let chat = chat.map(|chat| ChatKey { tenant, session, chat });
+            let chat = chat.map(|chat| entry.key.chat(chat));
+            self.grouped.chats.extend(chat);
             self.grouped.recorded.push(Recorded::New { seq, chat });
             let Entry { key, session, kind, .. } = entry;
             self.grouped.events.push(Event { seq: Some(seq), id, key, session, at_ms: at, kind });

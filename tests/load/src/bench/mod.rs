@@ -17,6 +17,12 @@ pub fn median(mut all: Vec<f64>) -> f64 {
 
 /// Resident memory of a process, in bytes.
 pub fn resident(pid: u32) -> u64 {
+    resident_and_mapped(pid).0
+}
+
+/// Resident memory of a process, in bytes, and how much of it is pages of files, the program's own code above all.
+pub fn resident_and_mapped(pid: u32) -> (u64, u64) {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
-    text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    let pages: Vec<u64> = text.split_whitespace().map(|pages| pages.parse().unwrap()).collect();
+    (pages[1] * 4096, pages[2] * 4096)
 }
