@@ -41,6 +41,7 @@ use wardroom_actors::domain::event::Event;
 use wardroom_actors::domain::login::QrRotation;
 use wardroom_actors::domain::webhook::{Header, Hmac, Hook, Hooks, Retries};
 use wardroom_actors::handle::{ChatBell, Handle, Kernel, start_pool};
+use wardroom_actors::policy::allowance::Rate;
 use wardroom_actors::policy::backoff::BackoffPolicy;
 use wardroom_actors::policy::breaker::BreakerPolicy;
 use wardroom_actors::policy::restart::RestartPolicy;
@@ -279,6 +280,11 @@ impl Parts<'_> {
             },
             user_limit: config.pool.sessions_per_user,
             outbox_limit: config.limits.outbox,
+            outbox_retry_s: [config.pacing.session_per_minute, config.pacing.chat_per_minute]
+                .map(|rate| 60_u64.checked_div(u64::from(rate)).unwrap_or(0).max(1))
+                .into_iter()
+                .max()
+                .unwrap_or(1),
             registry_inbox: config.limits.registry_inbox,
         };
         let handle = kernel.start(&first);
@@ -306,7 +312,7 @@ impl Parts<'_> {
     }
 
     fn engine(&self, dir: &std::path::Path) -> WebEngine {
-        let (browser, login) = (&self.config.browser, &self.config.login);
+        let (browser, login, pacing) = (&self.config.browser, &self.config.login, &self.config.pacing);
         let options = web::Options {
             wa_js: browser.wa_js.clone().into(),
             simulator: self.simulator.clone(),
@@ -319,6 +325,11 @@ impl Parts<'_> {
             max_age: Duration::from_secs(browser.max_age_h.saturating_mul(3600)),
             quiet: Duration::from_secs(browser.quiet_s),
             keep: Duration::from_secs(self.config.retention.journal_days.saturating_mul(24 * 3600)),
+            rates: (
+                Rate { per_minute: pacing.session_per_minute, burst: pacing.session_burst },
+                Rate { per_minute: pacing.chat_per_minute, burst: pacing.chat_burst },
+            ),
+            jitter: Duration::from_millis(pacing.jitter_ms),
         };
         let snapshots = Snapshots::new(dir.join("snapshots"), Arc::clone(&self.vault));
         WebEngine::new(options, Arc::clone(&self.clock), Arc::clone(&self.launcher), snapshots)

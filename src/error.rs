@@ -32,6 +32,7 @@ const TABLE: &[(&str, u16)] = &[
     ("forbidden", 403),
     ("session_not_found", 404),
     ("not_found", 404),
+    ("message_not_found", 404),
     ("method_not_allowed", 405),
     ("not_acceptable", 406),
     ("gone", 410),
@@ -41,9 +42,11 @@ const TABLE: &[(&str, u16)] = &[
     ("reserved_name", 422),
     ("quota_sessions", 422),
     ("session_status", 422),
+    ("idempotency_key_reused", 422),
     ("not_on_whatsapp", 422),
     ("refused_by_network", 422),
     ("not_implemented_by_engine", 422),
+    ("queue_full", 429),
     ("too_many_requests", 429),
     ("internal", 500),
     ("node_full", 503),
@@ -169,6 +172,12 @@ impl From<Refusal> for ApiError {
                 Self::new("node_full", "This node has no room for another running session").retry(30)
             }
             Refusal::WrongStatus(status) => Self::status("", status, &[]),
+            Refusal::Taken => {
+                Self::new("idempotency_key_reused", "This Idempotency-Key or id was used for another message")
+            }
+            Refusal::QueueFull { retry_s } => {
+                Self::new("queue_full", "Too many messages are waiting in this session").retry(retry_s)
+            }
             Refusal::Busy => Self::new("too_many_requests", "Too many requests are waiting").retry(1),
             Refusal::Store(error) => error.into(),
             Refusal::Command(error) => error.into(),
@@ -184,6 +193,7 @@ impl From<CommandError> for ApiError {
         match error {
             CommandError::NotReady => Self::new("session_status", "The session is not running"),
             CommandError::Unsupported => Self::new("not_implemented_by_engine", error.to_string()),
+            CommandError::NoMessage => Self::new("message_not_found", error.to_string()),
             CommandError::NotOnNetwork => Self::new("not_on_whatsapp", "The number is not on WhatsApp"),
             CommandError::Refused(_) => Self::new("refused_by_network", error.to_string()),
             CommandError::NoAnswer => Self::new("driver_no_answer", error.to_string()).retry(2),

@@ -3,6 +3,7 @@
 use crate::api::shape::{message_body, metadata_of, time_ms};
 use crate::api::supervision::step_body;
 use serde_json::{Value, json};
+use wardroom_actors::domain::change::{Change, What};
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::login::{Account, QrCode};
 use wardroom_actors::domain::session::Status;
@@ -102,6 +103,7 @@ fn payload(event: &Event, face: &Face<'_>) -> Value {
                 "ack": i8::from(ack.ack), "ackName": ack.ack.name(),
             })
         }
+        EventKind::Change(change) => change_body(change, face.account),
         EventKind::Presence { chat, presence } => {
             let one = json!({"participant": chat, "lastKnownPresence": presence, "lastSeen": null});
             json!({"id": chat, "presences": [one]})
@@ -109,6 +111,36 @@ fn payload(event: &Event, face: &Face<'_>) -> Value {
         EventKind::ConnectionFailed { exit, retry_at_ms } => json!({"reason": exit.code(), "retryAt": retry_at_ms}),
         EventKind::Supervised(step) => step_body(event.at_ms, step),
         EventKind::Replay { .. } => Value::Null,
+    }
+}
+
+/// WAHA's words for what happens to a message; `id` and `editedMessageId` are bare where WAHA's are.
+fn change_body(change: &Change, account: Option<&Account>) -> Value {
+    let own = account.map(|account| account.id.as_str());
+    let chat = Some(change.chat.as_str());
+    let (from, to) = if change.from_me { (own, chat) } else { (chat, own) };
+    let author = change.participant.as_deref().or(from);
+    let bare = change.message_id.split('_').nth(2).unwrap_or_default();
+    let seconds = change.at_ms as f64 / 1000.0;
+    match &change.what {
+        What::Reacted { text } => json!({
+            "id": change.id, "from": from, "fromMe": change.from_me, "source": "app", "participant": author, "to": to,
+            "timestamp": seconds, "reaction": {"text": text, "messageId": change.message_id},
+        }),
+        What::Edited { body } => json!({
+            "id": change.id, "editedMessageId": bare, "body": body, "from": from, "fromMe": change.from_me, "to": to,
+            "participant": author, "timestamp": seconds, "_data": {},
+        }),
+        What::Revoked => json!({
+            "after": {"id": change.id, "from": from, "fromMe": change.from_me, "to": to, "participant": author,
+                "timestamp": seconds},
+            "revokedMessageId": bare, "before": null,
+        }),
+        What::Voted { options } => json!({
+            "vote": {"id": change.id, "to": to, "from": author, "fromMe": change.from_me, "selectedOptions": options,
+                "timestamp": change.at_ms / 1000},
+            "poll": {"id": change.message_id, "to": chat, "from": null, "fromMe": change.message_id.starts_with("true_")},
+        }),
     }
 }
 

@@ -7,7 +7,6 @@ use crate::actor::inbox::Inbox;
 use crate::actor::living::{Living, SessionEntry, View, lock};
 use crate::actor::registry::{self, Adopt, Create, RegistryActor, Remove, WakeChat, refresh};
 use crate::actor::session::{Ask, Control, Wish};
-use crate::domain::chat::ChatId;
 use crate::domain::event::Step;
 use crate::domain::ids::{ChatKey, SessionKey, SessionName, TenantId, UserId};
 use crate::domain::message::Message;
@@ -20,7 +19,7 @@ use crate::policy::breaker;
 use crate::ports::PortError;
 use crate::ports::engine::{Answer, Command, CommandError};
 use crate::ports::journal::{Entry, NudgeSink};
-use crate::ports::store::{AcceptError, CreateError, NewSession, Outgoing};
+use crate::ports::store::{AcceptError, Accepted, CreateError, NewSession, Wanted};
 use crate::ports::worker::Usage;
 use crate::supervise;
 use actix::{Addr, ArbiterHandle};
@@ -43,7 +42,16 @@ pub enum Refusal {
     /// The session is in another status than the request needs.
     #[error("the session is {}", .0.as_str())]
     WrongStatus(Status),
-    /// An inbox or the outbox is full.
+    /// Something else was wanted under this name.
+    #[error("this Idempotency-Key or id was used for another message")]
+    Taken,
+    /// The outbox is full.
+    #[error("too many messages are waiting in this session")]
+    QueueFull {
+        /// Seconds after which there is a place again.
+        retry_s: u64,
+    },
+    /// An inbox is full.
     #[error("too many requests are waiting")]
     Busy,
     /// A port failed.
@@ -72,8 +80,10 @@ pub struct Kernel {
     pub registry: registry::Deps,
     /// Sessions that a user may have, unless set otherwise for the user.
     pub user_limit: usize,
-    /// Texts that may wait in one session's outbox.
+    /// Messages that may wait in one session's outbox.
     pub outbox_limit: u64,
+    /// Seconds after which a full outbox has a place again.
+    pub outbox_retry_s: u64,
     /// Requests that may wait at the registry.
     pub registry_inbox: usize,
 }
@@ -401,29 +411,47 @@ impl Handle {
         }
     }
 
-    /// Accepts a text into the outbox. The receiver hears what became of it.
+    /// Accepts a message into the outbox. The receiver hears what became of it, unless that is known already.
     ///
     /// # Errors
     /// [`Refusal`]; nothing was accepted then.
-    pub async fn send_text(
+    pub async fn send(
         &self,
         tenant: TenantId,
         name: &SessionName,
-        chat: &ChatId,
-        text: String,
-    ) -> Result<(Outgoing, oneshot::Receiver<Result<Message, String>>), Refusal> {
+        wanted: &Wanted,
+    ) -> Result<(Accepted, oneshot::Receiver<Result<Message, String>>), Refusal> {
         let entry = self.entry(tenant, name)?;
-        let outbox = &self.kernel.registry.session.outbox;
-        let accepted = outbox.accept(&entry.spec(), chat, text, self.kernel.outbox_limit).await;
-        let accepted = accepted.map_err(|error| match error {
-            AcceptError::Full => Refusal::Busy,
-            AcceptError::Store(error) => error.into(),
-        })?;
-        let (tell, hear) = oneshot::channel();
-        entry.deliveries.retain(|_, waiter| !waiter.is_closed());
-        entry.deliveries.insert(accepted.id, tell);
-        entry.outbox_ready.notify_one();
-        Ok((accepted, hear))
+        let (spec, outbox) = (entry.spec(), &self.kernel.registry.session.outbox);
+        let mut awaited = wanted.message_id.clone();
+        loop {
+            // Before it is accepted: from then on it may leave at any moment.
+            let hear = entry.hear_of(&awaited);
+            let accepted = outbox.accept(&spec, wanted, self.kernel.outbox_limit).await;
+            match accepted {
+                Ok(accepted) if accepted.ended.is_none() && accepted.outgoing.message_id != awaited => {
+                    // An earlier request of this name: what became of it meanwhile is asked once more.
+                    entry.hear_no_more(&awaited, hear);
+                    awaited = accepted.outgoing.message_id;
+                }
+                Ok(accepted) if accepted.ended.is_some() => {
+                    entry.hear_no_more(&awaited, hear);
+                    return Ok((accepted, oneshot::channel().1));
+                }
+                Ok(accepted) => {
+                    entry.outbox_ready.notify_one();
+                    return Ok((accepted, hear));
+                }
+                Err(error) => {
+                    entry.hear_no_more(&awaited, hear);
+                    return Err(match error {
+                        AcceptError::Full => Refusal::QueueFull { retry_s: self.kernel.outbox_retry_s },
+                        AcceptError::Taken => Refusal::Taken,
+                        AcceptError::Store(error) => error.into(),
+                    });
+                }
+            }
+        }
     }
 
     /// Asks the session's driver.

@@ -13,7 +13,9 @@ use crate::domain::spec::{Network, SessionSpec};
 use crate::ports::clock::Clock;
 use crate::ports::engine::{Command, CommandError, DriverContext, Engine, Report};
 use crate::ports::journal::{AgentCommit, AgentStore, Entry, EventSink, Journal, NudgeSink, Pending, Recorded};
-use crate::ports::store::{AcceptError, CreateError, Delivery, NewSession, OutboxStore, Outgoing, SessionStore};
+use crate::ports::store::{
+    AcceptError, Accepted, CreateError, Delivery, NewSession, OutboxStore, Outgoing, SessionStore, Wanted,
+};
 use crate::ports::worker::{LaunchError, Worker, WorkerLauncher};
 use crate::ports::{BoxFuture, PortError};
 use std::collections::{HashMap, HashSet};
@@ -82,6 +84,9 @@ struct Rows {
     dedupe: HashSet<(SessionKey, LinkEpoch, String)>,
     agents: HashMap<ChatKey, (AgentState, i64)>,
     outbox: Vec<(SessionKey, Outgoing, Option<Delivery>)>,
+    /// Places in the outbox, by what names each.
+    requests: HashMap<(SessionKey, String), i64>,
+    accepted: i64,
     effects: Vec<(ChatKey, i64, usize, Effect)>,
     seq: i64,
 }
@@ -230,6 +235,7 @@ impl SessionStore for Memory {
         rows.sessions.retain(|(spec, _)| spec.key() != key);
         rows.journal.retain(|row| row.key != key);
         rows.outbox.retain(|(owner, ..)| *owner != key);
+        rows.requests.retain(|(owner, _), _| *owner != key);
         rows.aliases.retain(|(owner, _), _| *owner != key);
         rows.agents.retain(|chat, _| chat.session_key() != key);
         done(Ok(()))
@@ -240,24 +246,38 @@ impl OutboxStore for Memory {
     fn accept(
         &self,
         spec: &SessionSpec,
-        chat: &ChatId,
-        text: String,
+        wanted: &Wanted,
         limit: u64,
-    ) -> BoxFuture<'static, Result<Outgoing, AcceptError>> {
+    ) -> BoxFuture<'static, Result<Accepted, AcceptError>> {
         let mut rows = self.rows();
+        let request = (spec.key(), wanted.dedupe.clone());
+        if let Some(id) = rows.requests.get(&request) {
+            let (_, one, ended) = rows.outbox.iter().find(|(_, one, _)| one.id == *id).unwrap();
+            let same = one.chat == wanted.chat && one.draft == wanted.draft;
+            let accepted = Accepted { outgoing: one.clone(), ended: ended.clone() };
+            return done(if same { Ok(accepted) } else { Err(AcceptError::Taken) });
+        }
         let waiting = rows.outbox.iter().filter(|(key, _, end)| *key == spec.key() && end.is_none()).count();
         if u64::try_from(waiting).unwrap() >= limit {
             return done(Err(AcceptError::Full));
         }
-        let id = i64::try_from(rows.outbox.len()).unwrap() + 1;
-        let outgoing = Outgoing { id, chat: chat.clone(), message_id: format!("3EB0{id:018X}"), text, attempts: 0 };
+        rows.accepted += 1;
+        let (id, Wanted { chat, draft, message_id, .. }) = (rows.accepted, wanted.clone());
+        let outgoing = Outgoing { id, chat, message_id, draft, attempts: 0 };
+        rows.requests.insert(request, id);
         rows.outbox.push((spec.key(), outgoing.clone(), None));
-        done(Ok(outgoing))
+        done(Ok(Accepted { outgoing, ended: None }))
     }
 
-    fn waiting(&self, spec: &SessionSpec, limit: u64) -> BoxFuture<'static, Result<Vec<Outgoing>, PortError>> {
+    fn waiting(
+        &self,
+        spec: &SessionSpec,
+        held: &[ChatId],
+        limit: u64,
+    ) -> BoxFuture<'static, Result<Vec<Outgoing>, PortError>> {
         let rows = self.rows();
         let waiting = rows.outbox.iter().filter(|(key, _, end)| *key == spec.key() && end.is_none());
+        let waiting = waiting.filter(|(_, one, _)| !held.contains(&one.chat));
         done(Ok(waiting.take(usize::try_from(limit).unwrap()).map(|(_, one, _)| one.clone()).collect()))
     }
 
@@ -332,6 +352,7 @@ impl Journal for Memory {
                 let chat = match &entry.kind {
                     EventKind::Message(message) => Some((message.chat.clone(), message.chat_alias.clone())),
                     EventKind::Ack(ack) => Some((ack.chat.clone(), None)),
+                    EventKind::Change(change) => Some((change.chat.clone(), change.chat_alias.clone())),
                     _ => None,
                 };
                 let chat = chat.map(|(alias, other)| rows.chat(key, &alias, other.as_deref()));
@@ -367,6 +388,7 @@ impl AgentStore for Memory {
         let signals = mine.filter_map(|row| match &row.kind {
             EventKind::Message(message) => Some(Pending { seq: row.seq, signal: Signal::Message(message.clone()) }),
             EventKind::Ack(ack) => Some(Pending { seq: row.seq, signal: Signal::Ack(ack.clone()) }),
+            EventKind::Change(change) => Some(Pending { seq: row.seq, signal: Signal::Change(change.clone()) }),
             _ => None,
         });
         done(Ok(signals.take(usize::try_from(limit).unwrap()).collect()))
@@ -476,7 +498,7 @@ impl Engine for FakeEngine {
                             tokio::time::sleep(pace).await;
                         }
                         match command {
-                            Command::Seen { answer, .. } => drop(answer.send(Ok(()))),
+                            Command::Act { answer, .. } => drop(answer.send(Ok(()))),
                             other => other.refuse(CommandError::Unsupported),
                         }
                     },

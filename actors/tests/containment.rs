@@ -14,6 +14,7 @@ use house::{House, account, eventually};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use wardroom_actors::domain::action::Action;
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::event::{EventKind, Step};
 use wardroom_actors::domain::exit::ExitReason;
@@ -110,7 +111,13 @@ async fn a_life(house: &House) {
     eventually(|| house.handle.session(house.tenant, name).unwrap().view.incarnation > before).await;
     house.connects(&seen).await;
     let chat = || ChatId::parse("1@c.us").unwrap();
-    patiently!(house.handle.ask(house.tenant, name, |answer| Command::Seen { chat: chat(), answer }).await).unwrap();
+    patiently!(
+        house
+            .handle
+            .ask(house.tenant, name, |answer| Command::Act { action: Action::Seen { chat: chat() }, answer })
+            .await
+    )
+    .unwrap();
     patiently!(house.handle.stop(house.tenant, name).await).unwrap();
     house.is("one", Status::Stopped).await;
     patiently!(house.handle.start(house.tenant, name).await).unwrap();

@@ -1,17 +1,21 @@
 //! `/api/{session}/chats`: reading. Answers come from the journal, so they are there while the session is not.
 
 use super::shape::message_body;
-use super::{Api, Named};
+use super::{Api, Named, chat_id};
 use crate::error::ApiError;
+use crate::frames::{cursor, read_cursor};
 use crate::store::repo::chats::Page;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 use wardroom_actors::domain::chat::ChatId;
+use wardroom_actors::domain::message::Ack;
 
 /// Longest page.
 const MOST: u64 = 1000;
+/// Chats of one overview: each asks for its last message.
+const OVERVIEW: u64 = 100;
 
 /// Which page of the chats.
 #[derive(Deserialize, IntoParams)]
@@ -24,7 +28,7 @@ pub struct ChatsPage {
     offset: Option<u64>,
 }
 
-/// Which page of a chat's messages.
+/// Which of a chat's messages.
 #[derive(Deserialize, IntoParams)]
 pub struct MessagesPage {
     /// At most so many, 1 to 1000.
@@ -37,6 +41,55 @@ pub struct MessagesPage {
     #[serde(rename = "sortOrder")]
     #[param(rename = "sortOrder", example = "desc")]
     sort_order: Option<String>,
+    /// What the answer before this one had in its header `X-Next-Cursor`. Unlike an offset it does not slip when a message comes.
+    #[param(example = "j1a")]
+    cursor: Option<String>,
+    /// Unix seconds: not older.
+    #[serde(rename = "filter.timestamp.gte")]
+    #[param(rename = "filter.timestamp.gte", example = 1700000000)]
+    from: Option<i64>,
+    /// Unix seconds: not newer.
+    #[serde(rename = "filter.timestamp.lte")]
+    #[param(rename = "filter.timestamp.lte", example = 1800000000)]
+    to: Option<i64>,
+    /// `true`: own ones; `false`: others'.
+    #[serde(rename = "filter.fromMe")]
+    #[param(rename = "filter.fromMe", example = "false")]
+    from_me: Option<String>,
+    /// `ERROR`, `PENDING`, `SERVER`, `DEVICE`, `READ` or `PLAYED`.
+    #[serde(rename = "filter.ack")]
+    #[param(rename = "filter.ack", example = "READ")]
+    ack: Option<String>,
+}
+
+impl MessagesPage {
+    fn read(&self) -> Result<Page, ApiError> {
+        let ascending = match self.sort_order.as_deref() {
+            None | Some("desc") => false,
+            Some("asc") => true,
+            Some(_) => return Err(ApiError::invalid("sortOrder must be asc or desc")),
+        };
+        let from_me = match self.from_me.as_deref() {
+            None => None,
+            Some("true" | "True") => Some(true),
+            Some("false" | "False") => Some(false),
+            Some(_) => return Err(ApiError::invalid("filter.fromMe must be true or false")),
+        };
+        let bad_ack = || ApiError::invalid("filter.ack must be ERROR, PENDING, SERVER, DEVICE, READ or PLAYED");
+        let named = |name: &str| Ack::ALL.into_iter().find(|ack| ack.name() == name).ok_or_else(bad_ack);
+        let bad_cursor = || ApiError::invalid("cursor must be one that an answer carried");
+        let behind = |text: &str| read_cursor(text).ok_or_else(bad_cursor);
+        Ok(Page {
+            limit: limit(self.limit, 10)?,
+            offset: offset(self.offset)?,
+            ascending,
+            behind: self.cursor.as_deref().map(behind).transpose()?,
+            from: self.from,
+            to: self.to,
+            from_me,
+            ack: self.ack.as_deref().map(named).transpose()?,
+        })
+    }
 }
 
 fn limit(asked: Option<u64>, default: u64) -> Result<u64, ApiError> {
@@ -68,27 +121,73 @@ pub async fn list(named: Named, api: web::Data<Api>, page: web::Query<ChatsPage>
     Ok(HttpResponse::Ok().json(body.collect::<Vec<_>>()))
 }
 
-/// The messages of a chat.
+/// Chats with their last messages.
+///
+/// # Errors
+/// 404 when there is no such session.
+#[utoipa::path(get, path = "/api/{session}/chats/overview", tag = "chats",
+    params(("session" = String, Path, example = "default"), ChatsPage),
+    responses((status = 200, description = "Chats, the latest first"), (status = 404, description = "No such session")))]
+pub async fn overview(
+    named: Named,
+    api: web::Data<Api>,
+    page: web::Query<ChatsPage>,
+) -> Result<HttpResponse, ApiError> {
+    let limit = page.limit.unwrap_or(20).min(OVERVIEW);
+    let chats = api.store.chats(&named.seen.spec, self::limit(Some(limit), 20)?, offset(page.offset)?).await?;
+    let account = named.seen.view.account.as_ref();
+    let mut body = Vec::with_capacity(chats.len());
+    for chat in chats {
+        let newest = Page { limit: 1, ..Page::default() };
+        let last = api.store.messages(&named.seen.spec, Some(&chat.id), newest).await?.pop();
+        let last = last.map(|(_, message)| message_body(&message, account));
+        body.push(json!({"id": chat.id, "name": chat.name, "picture": null, "lastMessage": last, "_chat": {}}));
+    }
+    Ok(HttpResponse::Ok().json(body))
+}
+
+/// The messages of a chat, as they stand now; `all` instead of an id means every chat.
 ///
 /// # Errors
 /// 400 for an id that no chat can have, 404 when there is no such session.
 #[utoipa::path(get, path = "/api/{session}/chats/{chat}/messages", tag = "chats",
     params(("session" = String, Path, example = "default"), ("chat" = String, Path, example = "12132132130@c.us"), MessagesPage),
-    responses((status = 200, description = "Messages"), (status = 404, description = "No such session")))]
+    responses((status = 200, description = "Messages; the header `X-Next-Cursor` leads to those that follow"),
+        (status = 400, description = "Bad parameters"), (status = 404, description = "No such session")))]
 pub async fn messages(
     named: Named,
     api: web::Data<Api>,
     path: web::Path<(String, String)>,
     page: web::Query<MessagesPage>,
 ) -> Result<HttpResponse, ApiError> {
-    let chat = ChatId::parse(&path.1).map_err(|bad| ApiError::invalid(bad.to_string()))?;
-    let ascending = match page.sort_order.as_deref() {
-        None | Some("desc") => false,
-        Some("asc") => true,
-        Some(_) => return Err(ApiError::invalid("sortOrder must be asc or desc")),
-    };
-    let page = Page { limit: limit(page.limit, 10)?, offset: offset(page.offset)?, ascending };
-    let messages = api.store.messages(&named.seen.spec, chat.as_str(), page).await?;
+    let chat = if path.1 == "all" { None } else { Some(chat_id(&path.1)?) };
+    let page = page.read()?;
+    let messages = api.store.messages(&named.seen.spec, chat.as_ref().map(ChatId::as_str), page).await?;
     let account = named.seen.view.account.as_ref();
-    Ok(HttpResponse::Ok().json(messages.iter().map(|message| message_body(message, account)).collect::<Vec<_>>()))
+    let mut response = HttpResponse::Ok();
+    if let Some((last, _)) =
+        messages.last().filter(|_| u64::try_from(messages.len()).is_ok_and(|got| got == page.limit))
+    {
+        response.insert_header(("x-next-cursor", cursor(*last)));
+    }
+    Ok(response.json(messages.iter().map(|(_, message)| message_body(message, account)).collect::<Vec<_>>()))
+}
+
+/// One message, as it stands now.
+///
+/// # Errors
+/// 404 when there is no such session or message.
+#[utoipa::path(get, path = "/api/{session}/chats/{chat}/messages/{message}", tag = "chats",
+    params(("session" = String, Path, example = "default"), ("chat" = String, Path, example = "12132132130@c.us"),
+        ("message" = String, Path, example = "true_12132132130@c.us_AAAAAAAAAAAAAAAAAAAA")),
+    responses((status = 200, description = "The message"), (status = 404, description = "No such session or message")))]
+pub async fn message(
+    named: Named,
+    api: web::Data<Api>,
+    path: web::Path<(String, String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    chat_id(&path.1)?;
+    let found = api.store.message(&named.seen.spec, &path.2).await?;
+    let found = found.ok_or_else(|| ApiError::new("message_not_found", "there is no such message"))?;
+    Ok(HttpResponse::Ok().json(message_body(&found, named.seen.view.account.as_ref())))
 }

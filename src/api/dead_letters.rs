@@ -77,6 +77,7 @@ fn body(letter: &DeadLetter) -> Value {
     let (kind, signal) = match &letter.signal {
         Some(EventKind::Message(message)) => ("message", message_body(message, None)),
         Some(EventKind::Ack(ack)) => ("ack", json!({"id": ack.message_id, "ack": i8::from(ack.ack)})),
+        Some(EventKind::Change(change)) => ("change", json!({"id": change.id, "messageId": change.message_id})),
         _ => ("unknown", Value::Null),
     };
     json!({

@@ -1,6 +1,6 @@
 //! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
 
-use super::{auth, chats, chatting, dead_letters, health, screenshot, server, sessions, supervision, webhooks};
+use super::{acting, auth, chats, dead_letters, health, screenshot, sending, server, sessions, supervision, webhooks};
 use std::collections::HashSet;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -14,10 +14,13 @@ use utoipa::{Modify, OpenApi};
         sessions::delete::delete, sessions::start::start, sessions::stop::stop, sessions::restart::restart,
         sessions::reconnect::reconnect, sessions::logout::logout, sessions::me::me, sessions::status::status,
         auth::qr, auth::request_code, screenshot::get,
-        chatting::send_text, chatting::send_seen, chatting::start_typing, chatting::stop_typing,
-        chats::list, chats::messages, server::ping, server::version, server::status,
+        sending::send_text, sending::send_location, sending::send_contacts, sending::send_poll,
+        sending::forward,        sending::new_message_id,
+        acting::send_seen, acting::start_typing, acting::stop_typing, acting::react, acting::star, acting::vote,
+        acting::edit, acting::revoke, acting::pin, acting::unpin,
+        chats::list, chats::overview, chats::messages, chats::message, server::ping, server::version, server::status,
         supervision::tree, health::detailed, dead_letters::list, dead_letters::replay,
-        webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many,
+        crate::dashboard::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many,
     ),
     modifiers(&Key),
     security(("api_key" = [])),

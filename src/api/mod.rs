@@ -3,13 +3,14 @@
 //! WAHA's paths, names, payloads and statuses are kept; `openapi.json` beside this file is generated from the handlers. A
 //! handler gets its caller from the guard and its session from [`Named`]; what belongs to another tenant is not found.
 
+pub mod acting;
 pub mod auth;
 pub mod chats;
-pub mod chatting;
 pub mod dead_letters;
 pub mod docs;
 pub mod health;
 pub mod screenshot;
+pub mod sending;
 pub mod server;
 pub mod sessions;
 pub mod shape;
@@ -26,6 +27,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Route, web};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
+use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::ids::{SessionName, TenantId};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::handle::{Handle, Refusal, Seen};
@@ -104,6 +106,15 @@ pub fn named(request: &HttpRequest, holder: KeyHolder) -> Result<Named, ApiError
     Ok(Named { holder, name, seen })
 }
 
+/// WAHA's session where a body names none.
+fn default_session() -> String {
+    "default".to_owned()
+}
+
+fn chat_id(text: &str) -> Result<ChatId, ApiError> {
+    ChatId::parse(text).map_err(|bad| ApiError::invalid(bad.to_string()))
+}
+
 /// A path and its verbs; any other verb is 405 with `Allow`.
 fn resource<const N: usize>(path: &str, verbs: [(&'static str, Route); N]) -> Resource {
     let allow = verbs.iter().map(|(verb, _)| *verb).collect::<Vec<_>>().join(", ");
@@ -132,10 +143,18 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/api/sessions", [("GET", get().to(sessions::list)), ("POST", post().to(sessions::create))]))
         .service(resource("/api/screenshot", [("GET", get().to(screenshot::get))]))
-        .service(resource("/api/sendText", [("POST", post().to(chatting::send_text))]))
-        .service(resource("/api/sendSeen", [("POST", post().to(chatting::send_seen))]))
-        .service(resource("/api/startTyping", [("POST", post().to(chatting::start_typing))]))
-        .service(resource("/api/stopTyping", [("POST", post().to(chatting::stop_typing))]))
+        .service(resource("/api/sendText", [("POST", post().to(sending::send_text))]))
+        .service(resource("/api/sendLocation", [("POST", post().to(sending::send_location))]))
+        .service(resource("/api/sendContactVcard", [("POST", post().to(sending::send_contacts))]))
+        .service(resource("/api/sendPoll", [("POST", post().to(sending::send_poll))]))
+        .service(resource("/api/forwardMessage", [("POST", post().to(sending::forward))]))
+        .service(resource("/api/sendPollVote", [("POST", post().to(acting::vote))]))
+        .service(resource("/api/sendSeen", [("POST", post().to(acting::send_seen))]))
+        .service(resource("/api/startTyping", [("POST", post().to(acting::start_typing))]))
+        .service(resource("/api/stopTyping", [("POST", post().to(acting::stop_typing))]))
+        .service(resource("/api/reaction", [("PUT", put().to(acting::react))]))
+        .service(resource("/api/star", [("PUT", put().to(acting::star))]))
+        .service(resource("/api/events", [("GET", get().to(crate::dashboard::stream::open))]))
         .service(resource("/api/server/version", [("GET", get().to(server::version))]))
         .service(resource("/api/server/status", [("GET", get().to(server::status))]))
         .service(resource("/api/supervision", [("GET", get().to(supervision::tree))]))
@@ -166,7 +185,22 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/{session}/auth/qr", [("GET", get().to(auth::qr))]))
         .service(resource("/api/{session}/auth/request-code", [("POST", post().to(auth::request_code))]))
         .service(resource("/api/{session}/chats", [("GET", get().to(chats::list))]))
-        .service(resource("/api/{session}/chats/{chat}/messages", [("GET", get().to(chats::messages))]));
+        .service(resource("/api/{session}/chats/overview", [("GET", get().to(chats::overview))]))
+        .service(resource("/api/{session}/new-message-id", [("GET", get().to(sending::new_message_id))]))
+        .service(resource("/api/{session}/chats/{chat}/messages", [("GET", get().to(chats::messages))]))
+        .service(resource(
+            "/api/{session}/chats/{chat}/messages/{message}",
+            [
+                ("GET", get().to(chats::message)),
+                ("PUT", put().to(acting::edit)),
+                ("DELETE", delete().to(acting::revoke)),
+            ],
+        ))
+        .service(resource("/api/{session}/chats/{chat}/messages/{message}/pin", [("POST", post().to(acting::pin))]))
+        .service(resource(
+            "/api/{session}/chats/{chat}/messages/{message}/unpin",
+            [("POST", post().to(acting::unpin))],
+        ));
 }
 
 /// What no route takes.

@@ -62,11 +62,30 @@ pub fn message_body(message: &Message, account: Option<&Account>) -> Value {
         "media": null,
         "ack": i8::from(message.ack),
         "ackName": message.ack.name(),
-        "vCards": [],
-        "location": null,
-        "replyTo": null,
-        "_data": {"type": message.kind, "notifyName": message.push_name},
+        "vCards": message.parts.cards,
+        "location": message.parts.location.as_ref().map(|place| json!({
+            "description": place.description, "latitude": place.latitude, "longitude": place.longitude,
+        })),
+        "replyTo": message.parts.reply_to.as_ref().map(|quoted| json!({
+            "id": quoted.id, "participant": quoted.participant, "body": quoted.body, "hasMedia": false, "media": null,
+            "_data": {},
+        })),
+        "_data": data_of(message),
     })
+}
+
+/// What WAHA leaves to the engine.
+fn data_of(message: &Message) -> Value {
+    let mut data = json!({"type": message.kind, "notifyName": message.push_name});
+    if let (true, Some(object)) = (message.parts.edited, data.as_object_mut()) {
+        object.insert("edited".into(), json!(true));
+    }
+    if let (Some(poll), Some(object)) = (&message.parts.poll, data.as_object_mut()) {
+        object.insert("pollName".into(), json!(message.body));
+        object.insert("pollOptions".into(), json!(poll.options));
+        object.insert("pollSelectableOptionsCount".into(), json!(u8::from(!poll.multiple)));
+    }
+    data
 }
 
 /// The config's `metadata`, which comes back in every event.

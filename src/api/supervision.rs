@@ -18,8 +18,17 @@ use wardroom_actors::handle::Supervised;
 pub async fn tree(caller: Caller, api: web::Data<Api>) -> Result<HttpResponse, ApiError> {
     let holder = caller.0;
     let tenant = api.store.tenant_name(holder.tenant).await?;
-    let sessions: Vec<_> =
-        api.handle.supervision(holder.tenant).iter().filter(|one| holder.reaches(one.spec.user)).map(branch).collect();
+    let queues = api.store.queues(holder.tenant).await?;
+    let with_queue = |one: &Supervised| {
+        let mut session = branch(one);
+        if let Some(object) = session.as_object_mut() {
+            let waiting = queues.get(&one.spec.id).copied().unwrap_or_default();
+            object.insert("outbox".into(), json!({"waiting": waiting}));
+        }
+        session
+    };
+    let all = api.handle.supervision(holder.tenant);
+    let sessions: Vec<_> = all.iter().filter(|one| holder.reaches(one.spec.user)).map(with_queue).collect();
     let arbiters: Vec<_> =
         api.handle.lateness().iter().map(|late| json!({"delayMs": late.now_ms, "worstMs": late.worst_ms})).collect();
     let node = json!({

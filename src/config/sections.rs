@@ -33,6 +33,8 @@ pub struct Config {
     pub login: Login,
     /// `[limits]`
     pub limits: Limits,
+    /// `[pacing]`
+    pub pacing: Pacing,
     /// `[retention]`
     pub retention: Retention,
     /// `[webhooks]`
@@ -185,7 +187,7 @@ pub struct Limits {
     pub session_inbox: usize,
     /// Requests that may wait at the registry.
     pub registry_inbox: usize,
-    /// Texts that may wait in one session's outbox.
+    /// Messages that may wait in one session's outbox.
     pub outbox: u64,
     /// Longest text of a message in bytes.
     pub text_bytes: usize,
@@ -195,6 +197,22 @@ pub struct Limits {
     pub chat_idle_ms: u64,
     /// A signal whose handling panicked so often is set aside as a dead letter.
     pub poison_limit: u32,
+}
+
+/// `[pacing]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pacing {
+    /// Messages that a session sends per minute; 0 = as many as there are.
+    pub session_per_minute: u32,
+    /// So many of them may leave at once after a pause.
+    pub session_burst: u32,
+    /// Messages per minute in each chat; 0 = as many as there are.
+    pub chat_per_minute: u32,
+    /// So many of them may leave at once after a pause.
+    pub chat_burst: u32,
+    /// Before each message a pause of up to so long, in milliseconds.
+    pub jitter_ms: u64,
 }
 
 /// `[retention]`

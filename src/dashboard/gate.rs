@@ -9,6 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use wardroom_actors::domain::event::Event;
 use wardroom_actors::domain::ids::{SessionName, TenantId, UserId};
 
+/// Where a gate's frames go. It never waits.
+pub type Line = Box<dyn Fn(Frame) + Send + Sync>;
+
+/// How a frame of an event is written for a client: under its name, with its place.
+pub type Dress = fn(&str, Option<i64>, String) -> String;
+
 /// A frame for the client. Sent through [`Gate::offer`] only.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
@@ -51,7 +57,7 @@ const STALLED_MS: u64 = 10_000;
 /// Not heard from for so long, three pings: the client is gone.
 const SILENT_MS: u64 = 30_000;
 
-/// One socket.
+/// One socket, or one stream of server-sent events.
 pub struct Gate {
     /// What it wants.
     pub filter: Filter,
@@ -60,7 +66,9 @@ pub struct Gate {
     progress: AtomicU64,
     heard: AtomicU64,
     evicted: AtomicBool,
-    recipient: Mutex<Option<actix::Recipient<Frame>>>,
+    line: Mutex<Option<Line>>,
+    /// How its client wants its frames.
+    pub dress: Dress,
     conn: Weak<TcpStream>,
     /// Live events held back while older ones are replayed; `None` once the socket is live.
     behind: Mutex<Option<VecDeque<Arc<Event>>>>,
@@ -69,15 +77,9 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for `recipient`; it begins live, or `replaying`.
+    /// A gate whose frames go into `line`; it begins live, or `replaying`.
     #[must_use]
-    pub fn new(
-        filter: Filter,
-        recipient: actix::Recipient<Frame>,
-        conn: Weak<TcpStream>,
-        now: u64,
-        replaying: bool,
-    ) -> Self {
+    pub fn new(filter: Filter, (line, dress): (Line, Dress), conn: Weak<TcpStream>, now: u64, replaying: bool) -> Self {
         Self {
             filter,
             messages: AtomicUsize::new(0),
@@ -85,7 +87,8 @@ impl Gate {
             progress: AtomicU64::new(now),
             heard: AtomicU64::new(now),
             evicted: AtomicBool::new(false),
-            recipient: Mutex::new(Some(recipient)),
+            line: Mutex::new(Some(line)),
+            dress,
             conn,
             behind: Mutex::new(replaying.then(VecDeque::new)),
             last: AtomicI64::new(-1),
@@ -106,8 +109,8 @@ impl Gate {
         if messages == 1 {
             self.progress.store(now, Ordering::Release);
         }
-        if let Some(recipient) = lock(&self.recipient).as_ref() {
-            recipient.do_send(Frame(frame.into()));
+        if let Some(line) = lock(&self.line).as_ref() {
+            line(Frame(frame.into()));
         }
         Ok(())
     }
@@ -140,7 +143,7 @@ impl Gate {
         self.messages.load(Ordering::Acquire) < MESSAGES / 2 && self.bytes.load(Ordering::Acquire) < BYTES / 2
     }
 
-    /// The actor has handled a frame.
+    /// A frame has left.
     pub fn handled(&self, bytes: usize, now: u64) {
         self.messages.fetch_sub(1, Ordering::AcqRel);
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
@@ -168,7 +171,7 @@ impl Gate {
     /// Cuts the connection; the HTTP dispatcher then drops the actor.
     pub fn evict(&self) {
         self.evicted.store(true, Ordering::Release);
-        lock(&self.recipient).take();
+        lock(&self.line).take();
         if let Some(conn) = self.conn.upgrade() {
             let _ = conn.shutdown(Shutdown::Both);
         }

@@ -1,5 +1,7 @@
-//! What people see: the dashboard's files, built into the binary, and the socket that keeps it live.
+//! What people see: the dashboard's files, built into the binary, and the events that keep it live: a socket, and a stream for
+//! clients that have nothing but HTTP.
 
 pub mod files;
 pub mod gate;
 pub mod socket;
+pub mod stream;

@@ -1,12 +1,13 @@
 //! `/ws`: events as they happen, with filters and resumption. Built with actix-web-actors; the watchdog is in [`super::gate`].
 
-use super::gate::{Conn, Filter, Frame, Gate};
+use super::gate::{Conn, Dress, Filter, Frame, Gate, Line};
 use crate::api::shape::qr_png;
 use crate::auth::QueryCaller;
 use crate::error::ApiError;
 use crate::frames::{self, Face};
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::repo::identity::KeyHolder;
 use actix::prelude::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
@@ -63,6 +64,50 @@ impl Sockets {
         self.gates.iter().filter(|gate| gate.filter.tenant == tenant).count()
     }
 
+    /// A client is here: it hears what is new, after what it missed.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        store: &Store,
+        (filter, since, conn): Asked,
+        line: (Line, Dress),
+    ) -> (u64, Arc<Gate>) {
+        let id = self.next.fetch_add(1, Ordering::AcqRel);
+        let gate = Arc::new(Gate::new(filter, line, conn, self.clock.now(), since.is_some()));
+        self.gates.insert(id, Arc::clone(&gate));
+        self.metrics.socket(1);
+        if let Some(after) = since {
+            let (sockets, reader, gate) = (Arc::clone(self), store.clone(), Arc::clone(&gate));
+            store.spawn(async move { sockets.replay(reader, gate, after).await });
+        }
+        (id, gate)
+    }
+
+    /// It is gone.
+    pub(super) fn leave(&self, id: u64, gate: &Gate) {
+        gate.evict();
+        self.gates.remove(&id);
+        self.metrics.socket(-1);
+    }
+
+    /// The clock that gates count by.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// What a client asks for, if there is room for it.
+    ///
+    /// # Errors
+    /// 400, 429.
+    pub(super) fn admit(&self, request: &HttpRequest, holder: KeyHolder) -> Result<Asked, ApiError> {
+        let user = (!holder.is_admin).then_some(holder.user);
+        let (filter, since) = parameters(request, holder.tenant, user)?;
+        if self.of_tenant(holder.tenant) >= self.per_tenant {
+            return Err(ApiError::new("too_many_requests", "This tenant has too many open sockets"));
+        }
+        let conn = request.conn_data::<Conn>().map(|conn| Arc::downgrade(&conn.0)).unwrap_or_default();
+        Ok((filter, since, conn))
+    }
+
     /// Sends an event to one socket, if it wants it and has not seen it.
     fn deliver(&self, gate: &Gate, event: &Event) {
         if event.seq.is_some_and(|seq| seq <= gate.last.load(Ordering::Acquire)) {
@@ -86,7 +131,7 @@ impl Sockets {
         }
         for (name, frame) in out {
             if gate.filter.wants(&event.session, name)
-                && let Err(cause) = gate.offer(frame, self.clock.now())
+                && let Err(cause) = gate.offer((gate.dress)(name, event.seq, frame), self.clock.now())
             {
                 if cause != "gone" {
                     self.metrics.evicted(cause);
@@ -112,7 +157,8 @@ impl Sockets {
         gate.last.store(after, Ordering::Release);
         let pruned = store.pruned_upto().await.unwrap_or_default();
         if pruned > after {
-            let _ = gate.offer(frames::gap_frame(pruned), self.clock.now());
+            let frame = (gate.dress)("gap", Some(pruned), frames::gap_frame(pruned));
+            let _ = gate.offer(frame, self.clock.now());
         }
         while !gate.is_gone() {
             let Ok(events) = store.events_after(gate.filter.tenant, after, PAGE).await else { break };
@@ -144,6 +190,9 @@ impl EventSink for Sockets {
     }
 }
 
+/// What a client asked for: which events, after which place, over which connection.
+pub(super) type Asked = (Filter, Option<i64>, Weak<std::net::TcpStream>);
+
 struct PushSocket {
     sockets: Arc<Sockets>,
     store: Store,
@@ -157,26 +206,16 @@ impl Actor for PushSocket {
     type Context = ws::WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let id = self.sockets.next.fetch_add(1, Ordering::AcqRel);
         let recipient = ctx.address().recipient();
-        let now = self.sockets.clock.now();
-        let replaying = self.since.is_some();
-        let gate = Arc::new(Gate::new(self.filter.clone(), recipient, Weak::clone(&self.conn), now, replaying));
-        self.sockets.gates.insert(id, Arc::clone(&gate));
-        self.sockets.metrics.socket(1);
-        self.gate = Some((id, Arc::clone(&gate)));
-        if let Some(after) = self.since {
-            let (sockets, store) = (Arc::clone(&self.sockets), self.store.clone());
-            self.store.spawn(async move { sockets.replay(store, gate, after).await });
-        }
+        let line: Line = Box::new(move |frame| recipient.do_send(frame));
+        let asked = (self.filter.clone(), self.since, Weak::clone(&self.conn));
+        self.gate = Some(self.sockets.enter(&self.store, asked, (line, |_, _, frame| frame)));
         ctx.run_interval(PING_EVERY, |_, ctx| ctx.ping(b""));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
         if let Some((id, gate)) = self.gate.take() {
-            gate.evict();
-            self.sockets.gates.remove(&id);
-            self.sockets.metrics.socket(-1);
+            self.sockets.leave(id, &gate);
         }
     }
 }
@@ -221,16 +260,14 @@ pub async fn open(
     sockets: web::Data<Sockets>,
     store: web::Data<Store>,
 ) -> actix_web::Result<HttpResponse> {
-    let tenant = caller.0.tenant;
-    let user = (!caller.0.is_admin).then_some(caller.0.user);
-    let (filter, since) = parameters(&request, tenant, user)?;
-    if sockets.of_tenant(tenant) >= sockets.per_tenant {
-        return Err(ApiError::new("too_many_requests", "This tenant has too many open sockets").into());
-    }
-    let conn = request.conn_data::<Conn>().map(|conn| Arc::downgrade(&conn.0)).unwrap_or_default();
+    let (filter, since, conn) = sockets.admit(&request, caller.0)?;
     let socket =
         PushSocket { sockets: sockets.into_inner(), store: Store::clone(&store), filter, since, conn, gate: None };
     ws::start(socket, &request, stream)
+}
+
+fn cursor(text: &str) -> Result<i64, ApiError> {
+    frames::read_cursor(text).ok_or_else(|| ApiError::invalid("since must be a cursor that an event carried"))
 }
 
 fn parameters(
@@ -249,12 +286,13 @@ fn parameters(
             "events" => {
                 names.extend(value.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()))
             }
-            "since" => {
-                let bad = || ApiError::invalid("since must be a cursor that an event carried");
-                since = Some(frames::read_cursor(&value).ok_or_else(bad)?);
-            }
+            "since" => since = Some(cursor(&value)?),
             _ => {}
         }
+    }
+    // What a browser says by itself when it comes back to a stream.
+    if let Some(last) = request.headers().get("last-event-id") {
+        since = Some(cursor(last.to_str().unwrap_or_default())?);
     }
     if let Some(unknown) = names.iter().find(|name| *name != "*" && !frames::NAMES.contains(&name.as_str())) {
         return Err(ApiError::invalid(format!("events must not contain {unknown:?}: there is no such event")));

@@ -217,6 +217,7 @@ impl EventSink for Metrics {
                 "message"
             }
             EventKind::Ack(_) => "ack",
+            EventKind::Change(_) => "change",
             EventKind::Presence { .. } => "presence",
             EventKind::ConnectionFailed { .. } => "connection_failed",
         };

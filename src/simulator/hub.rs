@@ -200,13 +200,16 @@ impl State {
         }
         let (from, to) = (letter.from.clone(), letter.to.clone());
         let (id, device) = (letter.id.clone(), letter.device.clone());
+        let is_message = letter.target().is_none();
         self.apply(&Change::Sent(letter));
         for (connection, name) in self.online(&[&from, &to]) {
             if device.as_ref() != Some(&name) {
                 self.flush(connection, &name, false);
             }
         }
-        self.receipts(&from, &to, &[id], 2);
+        if is_message {
+            self.receipts(&from, &to, &[id], 2);
+        }
         true
     }
 
@@ -254,7 +257,7 @@ impl State {
             let (name, lid) = self.face(other);
             let message = json!({
                 "type": "message", "place": place, "id": letter.id, "fromMe": own, "chat": self.address(other),
-                "number": other, "lid": lid, "name": name, "at": letter.at,
+                "number": other, "lid": lid, "name": name, "at": letter.at, "kind": letter.kind, "data": letter.data,
                 "text": if state.rolled_back { Value::Null } else { Value::from(letter.text.as_str()) },
             });
             self.push_late(connection, message, late);

@@ -1,6 +1,7 @@
 //! The state of the fake network: phones, linked devices, messages. Changes are events; the state is what follows from them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 /// A change. The log of all changes is what the simulator keeps on disk.
@@ -69,13 +70,33 @@ pub struct Letter {
     pub from: String,
     /// Digits of the receiver.
     pub to: String,
+    /// What it is: `chat` for text, `location`, `vcard`, …; or what it does to the message that `data.target` names
+    /// (`reaction`, `edit`, `revoke`, `vote`, `pin`).
+    #[serde(default = "chat")]
+    pub kind: String,
     /// The text.
     pub text: String,
+    /// What it carries beside the text, in the page's own words.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub data: Value,
     /// Unix seconds.
     pub at: i64,
     /// The device that sent it; none for a phone.
     #[serde(default)]
     pub device: Option<String>,
+}
+
+fn chat() -> String {
+    "chat".to_owned()
+}
+
+impl Letter {
+    /// The bare id of the message that it changes, if it changes one.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        let changes = ["reaction", "edit", "revoke", "vote", "pin"].contains(&self.kind.as_str());
+        self.data.get("target").and_then(Value::as_str).filter(|_| changes)
+    }
 }
 
 /// A message as a phone shows it.
@@ -91,15 +112,47 @@ pub struct Shown {
     pub from: String,
     /// Receiver.
     pub to: String,
-    /// Always `chat`: text.
+    /// What it is; `revoked` once it was taken back.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: String,
     /// The text.
     pub text: String,
+    /// What it carries beside the text.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub data: Value,
+    /// Reactions by number.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reactions: BTreeMap<String, String>,
+    /// Choices in a poll, by number.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub votes: BTreeMap<String, Value>,
+    /// It is not the first text.
+    pub edited: bool,
+    /// It is pinned in its chat.
+    pub pinned: bool,
     /// Unix seconds.
     pub timestamp: i64,
     /// 1 at the network, 2 at the other phone, 3 read.
     pub ack: i8,
+}
+
+impl Shown {
+    /// What a letter about it changes.
+    fn change(&mut self, letter: &Letter) {
+        let own = self.from.strip_suffix("@c.us") == Some(&letter.from);
+        match letter.kind.as_str() {
+            "reaction" if letter.text.is_empty() => drop(self.reactions.remove(&letter.from)),
+            "reaction" => drop(self.reactions.insert(letter.from.clone(), letter.text.clone())),
+            "edit" if own => (self.text, self.edited) = (letter.text.clone(), true),
+            "revoke" if own => (self.kind, self.text, self.data) = ("revoked".into(), String::new(), Value::Null),
+            "vote" => {
+                let options = letter.data.get("options").cloned().unwrap_or_default();
+                self.votes.insert(letter.from.clone(), options);
+            }
+            "pin" => self.pinned = letter.data.get("on") == Some(&Value::Bool(true)),
+            _ => {}
+        }
+    }
 }
 
 /// A phone.
@@ -229,14 +282,23 @@ impl Network {
     fn show(&mut self, number: &str, other: &str, letter: &Letter) {
         let Some(phone) = self.phones.get_mut(number) else { return };
         phone.seen.insert(letter.id.clone());
+        if let Some(target) = letter.target() {
+            phone.messages.iter_mut().filter(|one| one.id == target).for_each(|one| one.change(letter));
+            return;
+        }
         phone.messages.push(Shown {
             seq: u64::try_from(phone.messages.len()).unwrap_or(u64::MAX) + 1,
             id: letter.id.clone(),
             chat: format!("{other}@c.us"),
             from: format!("{}@c.us", letter.from),
             to: format!("{}@c.us", letter.to),
-            kind: "chat",
+            kind: letter.kind.clone(),
             text: letter.text.clone(),
+            data: letter.data.clone(),
+            reactions: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            edited: false,
+            pinned: false,
             timestamp: letter.at,
             // A phone is always reachable, so what the network has is delivered at once.
             ack: 2,
@@ -274,7 +336,8 @@ mod tests {
 
     fn letter(id: &str, from: &str, to: &str, device: Option<&str>) -> Change {
         let device = device.map(str::to_owned);
-        Change::Sent(Letter { id: id.into(), from: from.into(), to: to.into(), text: "t".into(), at: 1, device })
+        let (kind, text, data) = ("chat".into(), "t".into(), Value::Null);
+        Change::Sent(Letter { id: id.into(), from: from.into(), to: to.into(), kind, text, data, at: 1, device })
     }
 
     fn two_phones() -> Network {
@@ -304,6 +367,29 @@ mod tests {
         assert_eq!(network.phones["1"].messages.len(), 1);
         assert_eq!(network.phones["2"].messages.len(), 1);
         assert!(network.has_seen("2", "a"));
+    }
+
+    #[test]
+    fn only_the_author_edits_or_takes_back() {
+        let mut network = two_phones();
+        network.apply(&letter("a", "2", "1", None));
+        let change = |from: &str, kind: &str| {
+            let to = if from == "1" { "2" } else { "1" };
+            let Change::Sent(one) = letter("x", from, to, None) else { unreachable!() };
+            Change::Sent(Letter { kind: kind.into(), data: serde_json::json!({"target": "a"}), ..one })
+        };
+        for kind in ["edit", "revoke"] {
+            network.apply(&change("1", kind));
+        }
+        assert_eq!(
+            (network.phones["1"].messages[0].kind.as_str(), network.phones["1"].messages[0].edited),
+            ("chat", false)
+        );
+        network.apply(&change("1", "reaction"));
+        assert_eq!(network.phones["1"].messages[0].reactions["1"], "t");
+        network.apply(&change("2", "revoke"));
+        assert_eq!(network.phones["1"].messages.len(), 1);
+        assert_eq!(network.phones["1"].messages[0].kind, "revoked");
     }
 
     #[test]

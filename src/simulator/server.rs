@@ -193,7 +193,16 @@ async fn messages(hub: web::Data<Hub>, number: web::Path<String>, after: web::Qu
 #[derive(Deserialize)]
 struct Outgoing {
     to: String,
+    #[serde(default = "chat")]
+    kind: String,
+    #[serde(default)]
     text: String,
+    #[serde(default)]
+    data: Value,
+}
+
+fn chat() -> String {
+    "chat".to_owned()
 }
 
 async fn send(hub: web::Data<Hub>, number: web::Path<String>, outgoing: web::Json<Outgoing>) -> HttpResponse {
@@ -206,7 +215,8 @@ async fn send(hub: web::Data<Hub>, number: web::Path<String>, outgoing: web::Jso
     };
     let id = format!("3A{}", uuid::Uuid::new_v4().simple().to_string().to_uppercase().get(..18).unwrap_or_default());
     let from = number.into_inner();
-    state.send(Letter { id: id.clone(), from, to, text: outgoing.into_inner().text, at: unix_now(), device: None });
+    let Outgoing { kind, text, data, .. } = outgoing.into_inner();
+    state.send(Letter { id: id.clone(), from, to, kind, text, data, at: unix_now(), device: None });
     HttpResponse::Created().json(json!({"id": id}))
 }
 

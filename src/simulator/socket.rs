@@ -10,7 +10,7 @@ use actix_web_actors::ws;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Something for the page. Sent by the hub.
@@ -48,7 +48,10 @@ enum FromPage {
         ask: u64,
         id: String,
         to: String,
+        kind: String,
         text: String,
+        #[serde(default)]
+        data: Value,
     },
     Stored {
         place: u64,
@@ -151,7 +154,7 @@ impl PageSocket {
         state.push(self.connection, json!({"type": "caught_up"}));
     }
 
-    fn send(&self, ask: u64, id: String, to: &str, text: String) {
+    fn send(&self, ask: u64, to: &str, letter: Letter) {
         let mut state = self.hub.lock();
         let Some(device) = self.device(&state) else { return };
         let from = state.network.devices.get(&device).map(|one| one.number.clone()).unwrap_or_default();
@@ -160,7 +163,7 @@ impl PageSocket {
         };
         let at = unix_now();
         state.push(self.connection, json!({"type": "answer", "ask": ask, "at": at}));
-        state.send(Letter { id, from, to, text, at, device: Some(device) });
+        state.send(Letter { from, to, at, device: Some(device), ..letter });
     }
 
     fn device(&self, state: &super::hub::State) -> Option<String> {
@@ -202,7 +205,10 @@ impl PageSocket {
                     .map_or((None, None), |(lid, number)| (Some(lid), Some(number)));
                 state.push(self.connection, json!({"type": "answer", "ask": ask, "number": id, "lid": lid}));
             }
-            FromPage::Send { ask, id, to, text } => self.send(ask, id, &to, text),
+            FromPage::Send { ask, id, to, kind, text, data } => {
+                let (from, at, device) = (String::new(), 0, None);
+                self.send(ask, &to, Letter { id, from, to: String::new(), kind, text, data, at, device });
+            }
             FromPage::Stored { place } => {
                 let mut state = self.hub.lock();
                 if let Some(device) = self.device(&state) {

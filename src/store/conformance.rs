@@ -1,23 +1,28 @@
 //! One suite for every store: SQLite in memory, SQLite in a file, PostgreSQL, and the fakes that the kernel is tested with.
 
+mod reading;
+
 use super::repo::deliveries::{Dead, Lane, LaneBell, Outcome};
 use super::repo::journal::JournalWriter;
 use super::{Options, Role, Store};
 use crate::vault::{Kek, Vault};
 use std::sync::{Arc, Mutex};
 use wardroom_actors::domain::chat::ChatId;
+use wardroom_actors::domain::draft::Draft;
 use wardroom_actors::domain::event::{EventKind, StatusChange};
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::ids::{ChatKey, NodeId, SessionKey, SessionName, TenantId, UserId, WorkerId};
 use wardroom_actors::domain::login::Account;
-use wardroom_actors::domain::message::{Ack, AckChange, Message};
+use wardroom_actors::domain::message::{Ack, Message};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::domain::spec::{EngineName, Network, SessionSpec};
 use wardroom_actors::domain::webhook::HookId;
 use wardroom_actors::ports::PortError;
 use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Entry, Journal, NudgeSink, Pending, Recorded};
-use wardroom_actors::ports::store::{AcceptError, CreateError, Delivery, NewSession, OutboxStore, SessionStore};
+use wardroom_actors::ports::store::{
+    AcceptError, CreateError, Delivery, NewSession, OutboxStore, SessionStore, Wanted,
+};
 use wardroom_actors::testing::{Memory, RecordingSink, SharedClock};
 use wardroom_load::postgres::Postgres;
 
@@ -142,6 +147,7 @@ impl Ground {
             timestamp: at,
             ack: Ack::Server,
             via_api: false,
+            parts: Box::default(),
         };
         let entry = self.entry(spec, &format!("msg:{id}"), EventKind::Message(message));
         self.journal.append(vec![entry]).await.unwrap().remove(0)
@@ -238,7 +244,7 @@ async fn two_names_of_one_person_are_one_chat(ground: &Ground) {
         .iter()
         .map(|pending| match &pending.signal {
             Signal::Message(message) => message.body.clone(),
-            Signal::Ack(_) => String::new(),
+            Signal::Ack(_) | Signal::Change(_) => String::new(),
         })
         .collect();
     assert_eq!(bodies, ["body a", "body b", "body c"]);
@@ -296,7 +302,7 @@ async fn chats_that_become_one_lose_and_repeat_nothing(ground: &Ground) {
         let seen = ground.agents.pending(joined, mark, 10).await.unwrap();
         let bodies = seen.iter().map(|pending| match &pending.signal {
             Signal::Message(message) => message.body.as_str(),
-            Signal::Ack(_) => "",
+            Signal::Ack(_) | Signal::Change(_) => "",
         });
         let expected = open.iter().map(|(_, body)| body.as_str()).chain(["body c"]);
         assert_eq!(bodies.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{by_older}, {by_younger}");
@@ -358,57 +364,55 @@ async fn agents_commit_once_and_in_order(ground: &Ground) {
     ground.sessions.purge(one.key()).await.unwrap();
 }
 
+fn wanted(name: &str, text: &str) -> Wanted {
+    let (chat, message_id) = (ChatId::parse("8").unwrap(), wardroom_actors::domain::ids::message_id());
+    Wanted { chat, draft: Draft::text(text), message_id, dedupe: name.into() }
+}
+
 async fn the_outbox_is_bounded_and_ordered(ground: &Ground) {
     let one = ground.session("o1").await;
-    let to = ChatId::parse("8").unwrap();
-    let first = ground.outbox.accept(&one, &to, "first".into(), 2).await.unwrap();
-    let second = ground.outbox.accept(&one, &to, "second".into(), 2).await.unwrap();
-    assert_eq!(ground.outbox.accept(&one, &to, "third".into(), 2).await, Err(AcceptError::Full));
-    assert_ne!(first.message_id, second.message_id);
+    let accept = async |name: &str, text: &str| ground.outbox.accept(&one, &wanted(name, text), 2).await;
+    let first = accept("1", "first").await.unwrap().outgoing;
+    let second = accept("2", "second").await.unwrap().outgoing;
+    assert_eq!(accept("3", "third").await, Err(AcceptError::Full));
     ground.outbox.attempt(one.key(), first.id).await.unwrap();
-    let waiting = ground.outbox.waiting(&one, 10).await.unwrap();
-    let shown: Vec<_> = waiting.iter().map(|text| (text.text.as_str(), text.attempts)).collect();
+    let waiting = ground.outbox.waiting(&one, &[], 10).await.unwrap();
+    let shown: Vec<_> = waiting.iter().map(|message| (message.draft.body(), message.attempts)).collect();
     assert_eq!(shown, [("first", 1), ("second", 0)]);
-    ground.outbox.finish(one.key(), first.id, Delivery::Sent).await.unwrap();
+    assert!(ground.outbox.waiting(&one, &[ChatId::parse("8").unwrap()], 10).await.unwrap().is_empty());
+    assert_eq!(ground.outbox.waiting(&one, &[ChatId::parse("9").unwrap()], 10).await.unwrap().len(), 2);
+    ground.outbox.finish(one.key(), first.id, Delivery::Sent { id: "true_8@c.us_A".into() }).await.unwrap();
     let failed = Delivery::Failed { code: "refused".into() };
     ground.outbox.finish(one.key(), second.id, failed).await.unwrap();
-    assert!(ground.outbox.waiting(&one, 10).await.unwrap().is_empty());
-    ground.outbox.accept(&one, &to, "third".into(), 2).await.unwrap();
+    assert!(ground.outbox.waiting(&one, &[], 10).await.unwrap().is_empty());
+    accept("3", "third").await.unwrap();
     ground.sessions.purge(one.key()).await.unwrap();
 }
 
-/// What only a real store has: the read side.
-async fn reading_shows_what_was_recorded(ground: &Ground) {
-    let Some(store) = &ground.store else { return };
-    use super::repo::chats::Page;
-    let one = ground.session("r1").await;
-    for (n, id) in ["a", "b", "c"].iter().enumerate() {
-        ground.record(&one, id, "9@c.us", None, i64::try_from(n).unwrap()).await;
+async fn what_is_wanted_twice_is_done_once(ground: &Ground) {
+    let (one, two) = (ground.session("i1").await, ground.session("i2").await);
+    let accept = async |spec, name: &str, text: &str| ground.outbox.accept(spec, &wanted(name, text), 2).await;
+    let first = accept(&one, "a", "hi").await.unwrap();
+    accept(&one, "b", "full").await.unwrap();
+    assert_eq!(
+        accept(&one, "a", "hi").await.unwrap().outgoing.message_id,
+        first.outgoing.message_id,
+        "although it is full"
+    );
+    assert_eq!(accept(&one, "a", "ho").await, Err(AcceptError::Taken));
+    let elsewhere = accept(&two, "a", "ho").await.unwrap();
+    assert_ne!(elsewhere.outgoing.message_id, first.outgoing.message_id, "each session has its own names");
+    let (sent, failed) = (Delivery::Sent { id: "true_8@c.us_A".into() }, Delivery::Failed { code: "refused".into() });
+    ground.outbox.finish(one.key(), first.outgoing.id, sent.clone()).await.unwrap();
+    assert_eq!(accept(&one, "a", "hi").await.unwrap().ended, Some(sent));
+    ground.outbox.finish(two.key(), elsewhere.outgoing.id, failed.clone()).await.unwrap();
+    assert_eq!(accept(&two, "a", "ho").await.unwrap().ended, Some(failed));
+    let many: Vec<_> = (0..8).map(|_| ground.outbox.accept(&two, &wanted("c", "at once"), 100)).collect();
+    let ids = futures_util::future::join_all(many).await.into_iter().map(|one| one.unwrap().outgoing.id);
+    assert_eq!(ids.collect::<std::collections::HashSet<_>>().len(), 1);
+    for spec in [&one, &two] {
+        ground.sessions.purge(spec.key()).await.unwrap();
     }
-    let raise = |ack| {
-        let change = AckChange {
-            message_id: "false_9@c.us_a".into(),
-            chat: "9@c.us".into(),
-            from_me: false,
-            ack,
-            participant: None,
-        };
-        ground.entry(&one, &format!("ack:a:{}", i8::from(ack)), EventKind::Ack(change))
-    };
-    ground.journal.append(vec![raise(Ack::Read), raise(Ack::Device)]).await.unwrap();
-    let page = |limit, offset, ascending| Page { limit, offset, ascending };
-    let messages = store.messages(&one, "9@c.us", page(10, 0, true)).await.unwrap();
-    let shown: Vec<_> = messages.iter().map(|one| (one.body.as_str(), one.ack)).collect();
-    assert_eq!(shown, [("body a", Ack::Read), ("body b", Ack::Server), ("body c", Ack::Server)], "no ack is lowered");
-    let newest = store.messages(&one, "9@c.us", page(1, 1, false)).await.unwrap();
-    assert_eq!(newest[0].body, "body b");
-    assert!(store.messages(&one, "10@c.us", page(10, 0, true)).await.unwrap().is_empty());
-    let chats = store.chats(&one, 10, 0).await.unwrap();
-    assert_eq!((chats[0].id.as_str(), chats[0].name.as_deref()), ("9@c.us", Some("Name")));
-    let events = store.events_after(ground.tenant, 0, 100).await.unwrap();
-    assert_eq!(events.iter().filter(|event| event.key == one.key()).count(), 5);
-    assert!(store.events_after(TenantId::generate(), 0, 100).await.unwrap().is_empty());
-    ground.sessions.purge(one.key()).await.unwrap();
 }
 
 /// What only a real store has: deliveries.
@@ -472,7 +476,9 @@ async fn suite(ground: &Ground) {
     what_is_replayed_twice_is_seen_twice(ground).await;
     agents_commit_once_and_in_order(ground).await;
     the_outbox_is_bounded_and_ordered(ground).await;
-    reading_shows_what_was_recorded(ground).await;
+    what_is_wanted_twice_is_done_once(ground).await;
+    reading::shows_what_was_recorded(ground).await;
+    reading::finds_what_was_asked_for(ground).await;
     what_webhooks_are_told_waits_in_lanes(ground).await;
 }
 

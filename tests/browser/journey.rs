@@ -91,6 +91,55 @@ async fn next(socket: &mut Socket) -> Value {
     }
 }
 
+/// A stream of server-sent events, after `last`.
+async fn stream(house: &House, last: &str) -> reqwest::Response {
+    let url = format!("http://127.0.0.1:{}/api/events?session=default&events=message", house.http);
+    let request = reqwest::Client::new().get(url).header("x-api-key", KEY);
+    let request = if last.is_empty() { request } else { request.header("last-event-id", last) };
+    request.send().await.unwrap()
+}
+
+/// Id and data of the next event of a stream.
+async fn sent(stream: &mut reqwest::Response) -> (String, Value) {
+    let mut text = String::new();
+    loop {
+        let chunk = tokio::time::timeout(SOON, stream.chunk()).await.expect("an event in time").unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+        // A line without meaning now and then keeps the connection open.
+        text = text.trim_start_matches(":\n\n").to_owned();
+        if text.ends_with("\n\n") {
+            let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+            assert_eq!(line("event: "), "message");
+            return (line("id: "), serde_json::from_str(&line("data: ")).unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_tells_the_same_and_goes_on_after_the_last_event() {
+    let house = House::start().await;
+    house.network.phone("491700002", "Bob").await;
+    house.link("default", "491700001").await;
+    let mut live = stream(&house, "").await;
+    assert_eq!(live.headers()["content-type"], "text/event-stream");
+    house.network.send("491700002", "491700001", "one").await;
+    let (last, one) = sent(&mut live).await;
+    assert_eq!(
+        (&one["event"], &one["payload"]["body"], &one["cursor"]),
+        (&json!("message"), &json!("one"), &json!(last))
+    );
+    drop(live);
+    for text in ["two", "three"] {
+        house.network.send("491700002", "491700001", text).await;
+    }
+    let mut again = stream(&house, &last).await;
+    assert_eq!(sent(&mut again).await.1["payload"]["body"], "two");
+    assert_eq!(sent(&mut again).await.1["payload"]["body"], "three");
+    assert_eq!(house.ask("GET", "/api/events?events=nonsense", None).await.refused(400), "bad_request");
+    assert_eq!(house.anonymous("GET", "/api/events", None).await.refused(401), "unauthorized");
+    assert_eq!(house.ask("POST", "/api/events", None).await.refused(405), "method_not_allowed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_hears_what_it_asked_for_and_reads_what_it_missed() {
     let house = House::start().await;

@@ -15,6 +15,7 @@ mod dashboard;
 mod faults;
 mod figures;
 mod journey;
+mod kinds;
 mod login;
 mod rude;
 mod secrets;

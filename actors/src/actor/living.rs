@@ -104,11 +104,39 @@ pub struct SessionEntry {
     pub machine: Mutex<Machine>,
     /// Rings when the outbox has work.
     pub outbox_ready: Arc<Notify>,
-    /// Who waits for an outgoing text, by its place in the outbox.
-    pub deliveries: DashMap<i64, tokio::sync::oneshot::Sender<Result<crate::domain::message::Message, String>>>,
+    /// Who waits for an outgoing message, by its bare id.
+    pub deliveries: DashMap<String, Vec<tokio::sync::oneshot::Sender<Told>>>,
 }
 
+/// What stands in the chat, or why nothing does (a code).
+pub type Told = Result<crate::domain::message::Message, String>;
+
+/// Messages that somebody may wait for before those that nobody waits for any more are looked for.
+const WAITERS: usize = 1000;
+
 impl SessionEntry {
+    /// Hears what becomes of an outgoing message.
+    #[must_use]
+    pub fn hear_of(&self, message_id: &str) -> tokio::sync::oneshot::Receiver<Told> {
+        let (tell, hear) = tokio::sync::oneshot::channel();
+        if self.deliveries.len() >= WAITERS {
+            self.deliveries.retain(|_, waiters| waiters.iter().any(|waiter| !waiter.is_closed()));
+        }
+        let mut waiters = self.deliveries.entry(message_id.to_owned()).or_default();
+        waiters.retain(|waiter| !waiter.is_closed());
+        waiters.push(tell);
+        hear
+    }
+
+    /// Takes [`Self::hear_of`] back.
+    pub fn hear_no_more(&self, message_id: &str, hear: tokio::sync::oneshot::Receiver<Told>) {
+        drop(hear);
+        self.deliveries.remove_if_mut(message_id, |_, waiters| {
+            waiters.retain(|waiter| !waiter.is_closed());
+            waiters.is_empty()
+        });
+    }
+
     /// What is stored of it.
     #[must_use]
     pub fn spec(&self) -> SessionSpec {

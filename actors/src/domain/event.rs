@@ -1,5 +1,6 @@
 //! The one stream from which log lines, metrics, sockets and webhooks derive.
 
+use super::change::Change;
 use super::exit::ExitReason;
 use super::ids::{ChatUuid, SessionKey, SessionName};
 use super::message::{AckChange, Message};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Something that happened to a session.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Place in the journal; `None` for what is never stored (QR codes, typing).
+    /// Place in the journal; `None` for what is never stored (who types).
     pub seq: Option<i64>,
     /// `evt_…`, stable over redelivery.
     pub id: String,
@@ -33,6 +34,8 @@ pub enum EventKind {
     Message(Message),
     /// A message got further.
     Ack(AckChange),
+    /// Something happened to a message.
+    Change(Change),
     /// Somebody is typing, recording or online. Never stored.
     Presence {
         /// The chat.
@@ -129,6 +132,7 @@ impl EventKind {
             Self::Status(_) => &["session.status"],
             Self::Message(message) => message.names(),
             Self::Ack(ack) => ack.names(),
+            Self::Change(change) => change.names(),
             Self::Presence { .. } => &["presence.update"],
             Self::ConnectionFailed { .. } => &["session.connection_failed"],
             Self::Supervised(_) => &["session.supervision"],

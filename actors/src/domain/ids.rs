@@ -144,6 +144,14 @@ impl ChatKey {
     }
 }
 
+/// A bare message id as WhatsApp Web makes them: `3EB0` and 18 hex digits.
+#[must_use]
+pub fn message_id() -> String {
+    let random = Uuid::new_v4();
+    let hex: String = random.as_bytes().iter().take(9).map(|byte| format!("{byte:02X}")).collect();
+    format!("3EB0{hex}")
+}
+
 /// `evt_` and a lower-case ULID made from a UUIDv7: the same 48 bits of time and 80 others.
 #[must_use]
 pub fn event_id() -> String {

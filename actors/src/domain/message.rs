@@ -21,6 +21,9 @@ pub enum Ack {
 }
 
 impl Ack {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Error, Self::Pending, Self::Server, Self::Device, Self::Read, Self::Played];
+
     /// WAHA's name for it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -93,6 +96,64 @@ pub struct Message {
     /// It was sent over our API.
     #[serde(default)]
     pub via_api: bool,
+    /// What it carries beside its text.
+    #[serde(flatten)]
+    pub parts: Box<Parts>,
+}
+
+/// What a message carries beside its text.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// The message that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Quoted>,
+    /// A place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Place>,
+    /// Visiting cards, as vCard 3.0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<String>,
+    /// A question with answers to choose from; the question itself is the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll: Option<Poll>,
+    /// Its text is not the first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edited: bool,
+}
+
+/// A message that another one answers, as far as that one tells.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quoted {
+    /// Its bare id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant: Option<String>,
+    /// Its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// A place on earth. Degrees are texts, as in WAHA: nobody calculates with them here.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Degrees north.
+    pub latitude: String,
+    /// Degrees east.
+    pub longitude: String,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// The answers that a poll offers.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Poll {
+    /// Each in its own words.
+    pub options: Vec<String>,
+    /// More than one may be chosen.
+    pub multiple: bool,
 }
 
 impl Message {

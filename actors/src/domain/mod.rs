@@ -1,6 +1,9 @@
 //! Plain data and pure functions. Nothing here waits, locks or looks at a clock.
 
+pub mod action;
+pub mod change;
 pub mod chat;
+pub mod draft;
 pub mod event;
 pub mod exit;
 pub mod ids;

@@ -1,5 +1,6 @@
 //! The contract between a chat and its agent.
 
+use super::change::Change;
 use super::message::{AckChange, Message};
 use super::webhook::HookId;
 
@@ -10,6 +11,8 @@ pub enum Signal {
     Message(Message),
     /// A message got further.
     Ack(AckChange),
+    /// Something happened to a message.
+    Change(Change),
 }
 
 impl Signal {
@@ -19,6 +22,7 @@ impl Signal {
         match self {
             Self::Message(message) => message.names(),
             Self::Ack(ack) => ack.names(),
+            Self::Change(change) => change.names(),
         }
     }
 }

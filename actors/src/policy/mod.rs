@@ -3,6 +3,7 @@
 //! Times are milliseconds of the monotonic clock that the caller uses throughout.
 
 pub mod admission;
+pub mod allowance;
 pub mod backoff;
 pub mod breaker;
 pub mod pacing;

@@ -4,7 +4,7 @@ use super::journal::Journal;
 use super::store::{OutboxStore, SessionStore};
 use super::worker::{LaunchError, Usage, Worker};
 use super::{BoxFuture, PortError};
-use crate::domain::chat::ChatId;
+use crate::domain::action::Action;
 use crate::domain::exit::ExitReason;
 use crate::domain::ids::Incarnation;
 use crate::domain::login::{Account, QrCode};
@@ -23,6 +23,9 @@ pub enum CommandError {
     /// The engine has no such feature.
     #[error("The method is not implemented by the engine.")]
     Unsupported,
+    /// There is no such message.
+    #[error("there is no such message")]
+    NoMessage,
     /// The network does not know the other side.
     #[error("the number is not on WhatsApp")]
     NotOnNetwork,
@@ -54,19 +57,10 @@ pub enum Command {
         /// The image.
         answer: Answer<Vec<u8>>,
     },
-    /// Marks a chat as read.
-    Seen {
-        /// The chat.
-        chat: ChatId,
-        /// Done.
-        answer: Answer<()>,
-    },
-    /// Shows or hides "typing…".
-    Typing {
-        /// The chat.
-        chat: ChatId,
-        /// Start or stop.
-        on: bool,
+    /// Something done to a message or a chat.
+    Act {
+        /// What.
+        action: Action,
         /// Done.
         answer: Answer<()>,
     },
@@ -87,10 +81,10 @@ pub enum Report {
     Connecting,
     /// What the worker uses.
     Usage(Usage),
-    /// An outgoing text left, or never will; the store already knows.
+    /// An outgoing message left, or never will; the store already knows.
     Delivered {
-        /// Its place in the outbox.
-        outbox: i64,
+        /// Its bare id.
+        message_id: String,
         /// What stands in the chat now, or why nothing does (a code).
         result: Result<Message, String>,
     },

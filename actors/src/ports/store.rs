@@ -2,6 +2,7 @@
 
 use super::{BoxFuture, PortError};
 use crate::domain::chat::ChatId;
+use crate::domain::draft::Draft;
 use crate::domain::ids::{LinkEpoch, SessionKey, SessionName, TenantId, UserId, WorkerId};
 use crate::domain::login::Account;
 use crate::domain::spec::{EngineName, Network, SessionSpec};
@@ -91,17 +92,30 @@ pub trait SessionStore: Send + Sync + 'static {
     fn purge(&self, key: SessionKey) -> BoxFuture<'static, Result<(), PortError>>;
 }
 
-/// A text that has to leave.
-#[derive(Clone, PartialEq, Eq)]
+/// A message that somebody wants to leave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// To whom.
+    pub chat: ChatId,
+    /// What it says.
+    pub draft: Draft,
+    /// The bare message id (without chat) that it gets.
+    pub message_id: String,
+    /// Unique per session: what is wanted again under the same name is answered like the first time and not done again.
+    pub dedupe: String,
+}
+
+/// A message that has to leave.
+#[derive(Clone, PartialEq)]
 pub struct Outgoing {
     /// Its place in the outbox.
     pub id: i64,
     /// To whom.
     pub chat: ChatId,
-    /// The bare message id (without chat), chosen when the text was accepted.
+    /// The bare message id (without chat), chosen when the message was accepted.
     pub message_id: String,
-    /// The text.
-    pub text: String,
+    /// What it says.
+    pub draft: Draft,
     /// How often it was tried.
     pub attempts: i32,
 }
@@ -112,11 +126,23 @@ impl std::fmt::Debug for Outgoing {
     }
 }
 
-/// What became of an outgoing text.
+/// What the outbox answers to a [`Wanted`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The message; of an earlier request, if this one repeats it.
+    pub outgoing: Outgoing,
+    /// What became of it, if it is known already.
+    pub ended: Option<Delivery>,
+}
+
+/// What became of an outgoing message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// The network has it.
-    Sent,
+    Sent {
+        /// Its full id, as it stands in the chat.
+        id: String,
+    },
     /// It will never leave.
     Failed {
         /// `not_on_whatsapp`, `refused`.
@@ -126,17 +152,21 @@ pub enum Delivery {
 
 /// The outbox of one session.
 pub trait OutboxStore: Send + Sync + 'static {
-    /// Accepts a text and chooses its message id; it is committed when this ends. `limit` texts may wait per session.
+    /// Accepts a message; it is committed when this ends. `limit` messages may wait per session.
     fn accept(
         &self,
         spec: &SessionSpec,
-        chat: &ChatId,
-        text: String,
+        wanted: &Wanted,
         limit: u64,
-    ) -> BoxFuture<'static, Result<Outgoing, AcceptError>>;
+    ) -> BoxFuture<'static, Result<Accepted, AcceptError>>;
 
-    /// The oldest waiting texts, in order.
-    fn waiting(&self, spec: &SessionSpec, limit: u64) -> BoxFuture<'static, Result<Vec<Outgoing>, PortError>>;
+    /// The oldest waiting messages, in order, without those for chats that are `held`.
+    fn waiting(
+        &self,
+        spec: &SessionSpec,
+        held: &[ChatId],
+        limit: u64,
+    ) -> BoxFuture<'static, Result<Vec<Outgoing>, PortError>>;
 
     /// Notes that an attempt begins.
     fn attempt(&self, key: SessionKey, id: i64) -> BoxFuture<'static, Result<(), PortError>>;
@@ -151,6 +181,9 @@ pub enum AcceptError {
     /// Too many wait already.
     #[error("too many messages are waiting in this session")]
     Full,
+    /// Something else was wanted under this name.
+    #[error("this Idempotency-Key or id was used for another message")]
+    Taken,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] PortError),

@@ -135,6 +135,7 @@ impl Ground {
             },
             user_limit: limits.sessions,
             outbox_limit: limits.outbox,
+            outbox_retry_s: 1,
             registry_inbox: limits.registry_inbox,
         };
         let handle = kernel.start(&first);

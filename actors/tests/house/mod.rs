@@ -145,6 +145,7 @@ impl House {
             timestamp: 1,
             ack: Ack::Device,
             via_api: false,
+            parts: Box::default(),
         };
         let entry = Entry {
             key: seen.spec.key(),

@@ -129,6 +129,8 @@ function hear({ event, session: name, payload, cursor: place }) {
       }
       return;
     case 'message.ack':
+    case 'message.edited':
+    case 'message.revoked':
       return void (name === current && chat && loadMessages());
     case 'gap':
       return void loadSessions();
@@ -297,15 +299,25 @@ $('open-chat').addEventListener('submit', (event) => {
   openChat(`${$('other').value.replace(/\D/g, '')}@c.us`);
   event.target.reset();
 });
+// What a line shows of a message that is more than a text.
+function said({ body, location, vCards, _data: { type, pollOptions } }) {
+  if (type === 'revoked') return 'This message was deleted.';
+  if (location) return `📍 ${location.description || `${location.latitude}, ${location.longitude}`}`;
+  if (vCards.length) return vCards.map((card) => `👤 ${card.match(/^FN:(.*)$/m)?.[1].replace(/\\(.)/g, '$1') || 'Contact'}`).join('\n');
+  if (pollOptions) return [`📊 ${body}`, ...pollOptions.map((option) => `○ ${option}`)].join('\n');
+  return body;
+}
 const TICKS = { '-1': 'failed', 0: 'waiting', 1: '✓', 2: '✓✓', 3: '✓✓ read', 4: '✓✓ played' };
 async function loadMessages() {
   const [name, id] = [current, chat];
   const list = await ask('GET', `/api/${encodeURIComponent(name)}/chats/${encodeURIComponent(id)}/messages?limit=100`).catch(() => null);
   if (!list || name !== current || id !== chat) return;
   $('messages').replaceChildren(...list.reverse().map((one) => {
-    const line = element('p', one.body, one.fromMe ? 'own' : '');
+    const line = element('p', said(one), one.fromMe ? 'own' : '');
+    if (one.replyTo?.body) line.prepend(element('q', one.replyTo.body));
     const time = new Date(one.timestamp * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
-    line.append(element('small', one.fromMe ? `${time} ${TICKS[one.ack] ?? ''}` : time));
+    const foot = [time, one._data.edited && 'edited', one.fromMe && TICKS[one.ack]];
+    line.append(element('small', foot.filter(Boolean).join(' ')));
     return line;
   }));
   $('messages').scrollTop = $('messages').scrollHeight;

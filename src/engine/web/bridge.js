@@ -53,13 +53,90 @@
       participant: text(id.participant),
       name: whole(quietly(() => message.notifyName || WPP.whatsapp.ContactStore.get(id.remote)?.pushname)) || null,
       type: whole(message.type) || 'unknown',
-      body: whole(message.body),
+      body: whole(words(message)),
       t: Math.floor(Number(message.t)) || 0,
       ack: typeof message.ack === 'number' ? message.ack : 0,
+      ...parts(message),
     };
   }
-  // Notices of the client itself (encryption changed, …) are no messages.
-  const counts = (message) => !['e2e_notification', 'notification_template', 'gp2', 'protocol'].includes(message.type);
+
+  // What clients show as a message's text. The body of media and of places is a small picture.
+  function words({ type, body, caption, loc, pollName }) {
+    if (['image', 'video', 'gif', 'audio', 'ptt', 'ptv', 'document', 'sticker'].includes(type)) return caption;
+    return type === 'location' ? loc : type === 'poll_creation' ? pollName : body;
+  }
+
+  // Never `quotedMsgId`: its getter throws where nothing is quoted.
+  function parts(message) {
+    const found = {};
+    if (message.quotedStanzaID) {
+      const quoted = message.quotedMsg || {};
+      const body = whole(words(quoted)) || null;
+      found.reply_to = { id: text(message.quotedStanzaID), participant: text(message.quotedParticipant), body };
+    }
+    const { type } = message;
+    if (type === 'location') {
+      const description = whole(message.loc) || null;
+      found.location = { latitude: String(message.lat), longitude: String(message.lng), description };
+    }
+    if (type === 'vcard') found.cards = [whole(message.body)];
+    if (type === 'multi_vcard') found.cards = (message.vcardList || []).map((card) => whole(card.vcard));
+    if (type === 'poll_creation') {
+      const options = (message.pollOptions || []).map((option) => whole(option.name));
+      found.poll = { options, multiple: message.pollSelectableOptionsCount !== 1 };
+    }
+    return found;
+  }
+  // Notices of the client itself (encryption changed, …) are no messages; one that was taken back is a change.
+  const NOTICES = ['e2e_notification', 'notification_template', 'gp2', 'protocol', 'revoked'];
+  const counts = (message) => !NOTICES.includes(message.type);
+
+  // ---- what happens to messages that are there -------------------------------------------------------------------
+  function altered(key, id, { fromMe, participant, at }, what) {
+    return {
+      kind: 'change', id: text(id), chat: text(key.remote), alias: alias(key.remote), messageId: text(key),
+      fromMe: !!fromMe, participant: text(participant), at: Math.floor(at), what,
+    };
+  }
+  // Seconds as wa-js writes them, or milliseconds as the page does.
+  const millis = (time) => (time > 1e11 ? time : time * 1000);
+
+  function reaction({ id, msgId, reactionText, sender, timestamp }) {
+    const who = { fromMe: id.fromMe, participant: sender, at: millis(timestamp || Date.now() / 1000) };
+    return altered(msgId, id, who, { change: 'reacted', text: whole(reactionText) });
+  }
+  function edited(message) {
+    const { latestEditMsgKey: key, latestEditSenderTimestampMs: time, id } = message;
+    const who = { fromMe: id.fromMe, participant: id.participant, at: millis(time || message.t) };
+    return altered(id, key, who, { change: 'edited', body: whole(words(message)) });
+  }
+  // Once it is taken back the model carries the key of that, and remembers its own.
+  function revoked(message) {
+    const { protocolMessageKey: key, id, revokeTimestamp, revokeSender } = message;
+    const who = { fromMe: id.fromMe, participant: revokeSender, at: millis(revokeTimestamp || message.t) };
+    return altered(key, id, who, { change: 'revoked' });
+  }
+  function voted(poll, { sender, timestamp, options }) {
+    const id = `${poll}_${text(sender)}`;
+    const own = quietly(() => WPP.conn.getMyUserWid());
+    const who = { fromMe: !!own && text(sender) === text(own), participant: sender, at: timestamp };
+    return altered(poll, id, who, { change: 'voted', options: options.filter(Boolean).map((one) => whole(one.name)) });
+  }
+  // What came before the page was ready was announced to nobody: it is read from the messages themselves.
+  async function changesOf(message) {
+    if (message.type === 'revoked') return message.protocolMessageKey ? [revoked(message)] : [];
+    const found = message.latestEditMsgKey ? [edited(message)] : [];
+    if (message.hasReaction) {
+      const { reactions } = await WPP.chat.getReactions(message.id);
+      for (const { senders } of reactions) for (const one of senders) found.push(reaction({ ...one, msgId: message.id }));
+    }
+    if (message.type === 'poll_creation' && message.id.fromMe) {
+      const { votes } = await WPP.chat.getVotes(message.id);
+      for (const { selectedOptions, timestamp, sender } of votes)
+        found.push(voted(message.id, { sender, timestamp, options: [...selectedOptions] }));
+    }
+    return found;
+  }
 
   function stage() {
     if (!window.WPP || !WPP.isReady) return 'boot';
@@ -117,6 +194,15 @@
         push({ kind: 'ack', id: text(id), chat: text(id.remote), fromMe: !!id.fromMe, participant: text(sender), ack });
       }
     });
+    WPP.on('chat.new_reaction', (event) => push(reaction(event)));
+    WPP.on('chat.msg_edited', ({ msg }) => push(edited(msg)));
+    WPP.on('chat.msg_revoke', ({ author, id, refId, from }) => {
+      const at = Date.now();
+      push(altered(refId, id, { fromMe: refId.fromMe, participant: author ?? from, at }, { change: 'revoked' }));
+    });
+    WPP.on('chat.poll_response', ({ msgId, selectedOptions, timestamp, sender }) => {
+      push(voted(msgId, { sender, timestamp, options: [...selectedOptions] }));
+    });
     WPP.on('chat.presence_change', ({ id, state: what }) => {
       push({ kind: 'presence', chat: text(id), presence: what === 'composing' ? 'typing' : what || 'paused' });
     });
@@ -131,6 +217,109 @@
       if (messages.length < count - 1 || messages[0].t < t) return messages;
     }
   }
+
+  const failed = (code, detail = null) => ({ status: 'failed', code, detail });
+  const within = (ms, work) => Promise.race([work, new Promise((resolve) => setTimeout(resolve, ms, null))]);
+
+  // The message behind an id, full or bare; a full id may name the chat by its other alias. What is not in memory is
+  // looked for in the page's store, which may never answer.
+  async function find(id, chat) {
+    const store = WPP.whatsapp.MsgStore;
+    if (!id.includes('_')) return chat?.msgs.getModelsArray().find((one) => one.id.id === id) ?? null;
+    const [fromMe, remote, ...rest] = id.split('_');
+    const other = alias(quietly(() => WPP.util.createWid(remote)));
+    const ids = [id, other && [fromMe, other, ...rest].join('_')].filter(Boolean);
+    for (const one of ids) {
+      const found = store.get(one) ?? (await within(3000, WPP.chat.getMessageById(one).catch(() => null)));
+      if (found) return found;
+    }
+    return null;
+  }
+
+  // wa-js forwards without telling what became of it and under an id that nobody chose; so what can be copied is copied.
+  const COPIES = {
+    chat: ['body'], location: ['lat', 'lng', 'loc'], vcard: ['body', 'vcardFormattedName'], multi_vcard: ['vcardList'],
+  };
+
+  // wa-js refuses these, however often they are tried.
+  const NEVER = [
+    'quoted_msg_can_not_reply', 'invalid_quoted_msg', 'mentioned_is_not_user', 'type_not_valid_for_newsletter',
+    'chat_not_found', 'invalid_wid',
+  ];
+
+  // How each kind of draft is sent.
+  const says = {
+    text: (to, { text: body, mentions }, options) =>
+      WPP.chat.sendTextMessage(to, body, mentions?.length ? { ...options, mentionedList: mentions } : options),
+    location: (to, { latitude, longitude, title }, options) =>
+      WPP.chat.sendLocationMessage(to, { ...options, lat: latitude, lng: longitude, name: title || undefined }),
+    contacts: (to, { cards }, options) => {
+      const list = cards.map(({ name, vcard }) => ({ displayName: name, vcard, isMultiVcard: false }));
+      const [{ displayName, vcard }] = list;
+      const one = { type: 'vcard', body: vcard, vcardFormattedName: displayName };
+      return WPP.chat.sendRawMessage(to, list.length > 1 ? { type: 'multi_vcard', vcardList: list } : one, options);
+    },
+    forward: (to, { original }, options) => {
+      const { type, forwardingScore = 0 } = original;
+      const copied = Object.fromEntries(COPIES[type].map((name) => [name, original[name]]));
+      const raw = { ...copied, type, isForwarded: true, forwardingScore: forwardingScore + 1 };
+      return WPP.chat.sendRawMessage(to, raw, options);
+    },
+    poll: (to, { name, options: choices, multiple }, options) =>
+      WPP.chat.sendCreatePollMessage(to, name, choices, { ...options, selectableCount: multiple ? 0 : 1 }),
+  };
+
+  // What is done to a message, or to a chat. wa-js's own answers prove little: where it can be seen, it is looked at.
+  const acts = {
+    async seen(chat) {
+      await WPP.chat.find(chat);
+      await WPP.chat.markIsRead(chat);
+    },
+    async typing(chat, { on }) {
+      const found = await WPP.chat.find(chat);
+      await (on ? WPP.chat.markIsComposing(found.id) : WPP.chat.markIsPaused(found.id));
+    },
+    async react(message, { reaction: emoji }) {
+      await WPP.chat.sendReactionToMessage(message, emoji || false);
+    },
+    async star(message, { on }) {
+      await WPP.chat.starMessage(message.id, on);
+      return !!message.star === on ? null : failed('refused');
+    },
+    async edit(message, { text: body }) {
+      if (!message.id.fromMe) return failed('refused', 'only an own message can be edited');
+      await WPP.chat.editMessage(message.id, body, { linkPreview: false, markIsRead: false, detectMentioned: false });
+      return words(message) === body.trim() ? null : failed('refused');
+    },
+    // wa-js would delete somebody else's message for this account only, and say that it was taken back.
+    async revoke(message) {
+      if (!message.id.fromMe) return failed('refused', 'only an own message can be taken back');
+      const chat = await WPP.chat.find(message.id.remote);
+      await WPP.chat.deleteMessage(chat.id, message.id, false, true);
+      await chat.promises?.sendRevokeMsgs;
+      if (message.type !== 'revoked') return failed('refused');
+      push(revoked(message));
+      return null;
+    },
+    async pin(message, { seconds }) {
+      const { OneDay, SevenDays, ThirtyDays } = WPP.whatsapp.enums.PinExpiryDurationOption;
+      const { pinned } = await WPP.chat.pinMsg(message.id, true, { 86400: OneDay, 604800: SevenDays, 2592000: ThirtyDays }[seconds]);
+      return pinned ? null : failed('refused');
+    },
+    async unpin(message) {
+      const { pinned } = await WPP.chat.unpinMsg(message.id);
+      return pinned ? failed('refused') : null;
+    },
+    // wa-js has no function for it.
+    async vote(message, { options }) {
+      const offered = message.type === 'poll_creation' ? message.pollOptions : [];
+      const chosen = offered.filter((one) => options.includes(one.name));
+      if (chosen.length !== new Set(options).size) return failed('refused', 'the poll has no such answer');
+      const ids = new Set(chosen.map((one) => one.localId));
+      await window.require('WAWebPollsSendVoteMsgAction').sendVote(message, ids);
+      return null;
+    },
+  };
 
   const api = {
     state,
@@ -163,7 +352,11 @@
       for (; next < walk.length && found.length < most; next++) {
         try {
           const messages = await back(walk[next], t);
-          found.push(...messages.filter((message) => message.t >= t && counts(message)).map(told));
+          for (const message of messages.filter((one) => one.t >= t)) {
+            if (counts(message)) found.push(told(message));
+            // What happened to a message must not cost the messages after it.
+            found.push(...((await within(3000, changesOf(message).catch(() => null))) ?? []));
+          }
         } catch (error) {
           console.error('a chat could not be read', error);
         }
@@ -177,34 +370,43 @@
       const answer = Promise.resolve(WPP.whatsapp.functions.queryWidExists(own)).then((found) => !!found, () => false);
       return Promise.race([answer, late]);
     },
-    async send(to, body, id) {
-      const found = to.endsWith('@c.us') ? await WPP.contact.queryExists(to) : true;
-      if (!found) return { status: 'not_on_whatsapp' };
+    async send(to, draft, id, attempts) {
+      const known = to.endsWith('@c.us') ? await WPP.contact.queryExists(to) : true;
+      if (!known) return failed('not_on_whatsapp');
       const chat = await WPP.chat.find(to);
       const key = `true_${chat.id}_${id}`;
-      const known = WPP.whatsapp.MsgStore.get(key);
-      if (known && known.ack >= 1) return { status: 'sent', message: told(known) };
-      const options = { messageId: key, createChat: true, linkPreview: false, markIsRead: false, detectMentioned: false };
-      const { sendMsgResult } = await WPP.chat.sendTextMessage(chat.id, body, options);
+      const before = WPP.whatsapp.MsgStore.get(key);
+      if (before && attempts === 0) return failed('id_taken');
+      if (before && before.ack >= 1) return { status: 'sent', message: told(before) };
+      const options = { messageId: key, linkPreview: draft.preview === true, markIsRead: false, detectMentioned: false };
+      if (draft.reply_to) {
+        options.quotedMsg = await find(draft.reply_to, chat);
+        if (!options.quotedMsg) return failed('message_not_found');
+      }
+      if (draft.kind === 'forward') {
+        draft.original = await find(draft.message);
+        if (!draft.original) return failed('message_not_found');
+        if (!COPIES[draft.original.type]) return failed('refused', 'it cannot be copied');
+      }
+      const refused = (error) => {
+        if (NEVER.includes(error?.code)) return { sendMsgResult: error.code };
+        throw error;
+      };
+      const { sendMsgResult } = await says[draft.kind](chat.id, draft, options).catch(refused);
       const result = await sendMsgResult;
       const verdict = result?.messageSendResult ?? result;
-      if (verdict === 'not_on_whatsapp') return { status: 'not_on_whatsapp' };
-      if (verdict !== 'OK') return { status: 'refused', detail: String(verdict) };
+      if (verdict === 'not_on_whatsapp') return failed('not_on_whatsapp');
+      if (verdict !== 'OK') return failed('refused', String(verdict));
       return { status: 'sent', message: told(WPP.whatsapp.MsgStore.get(key)) };
+    },
+    async act({ action, ...asked }) {
+      const message = 'message' in asked ? await find(asked.message) : null;
+      if ('message' in asked && !message) return failed('message_not_found');
+      return (await acts[action](message ?? asked.chat, asked)) ?? { status: 'done' };
     },
     async pair(phone) {
       const plain = await WPP.conn.genLinkDeviceCodeForPhoneNumber(phone, true);
       return `${plain.slice(0, 4)}-${plain.slice(4)}`;
-    },
-    async seen(chat) {
-      await WPP.chat.find(chat);
-      await WPP.chat.markIsRead(chat);
-      return true;
-    },
-    async typing(chat, on) {
-      const found = await WPP.chat.find(chat);
-      await (on ? WPP.chat.markIsComposing(found.id) : WPP.chat.markIsPaused(found.id));
-      return true;
     },
     // WPP.conn.logout() waits for an event that may have passed; the state tells as well.
     logout() {

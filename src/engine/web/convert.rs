@@ -1,10 +1,11 @@
 //! What a page says, read as data of the kernel.
 
 use serde::{Deserialize, Serialize};
+use wardroom_actors::domain::change::{Change, What};
 use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::login::Account;
-use wardroom_actors::domain::message::{Ack, AckChange, Message};
+use wardroom_actors::domain::message::{Ack, AckChange, Message, Parts};
 
 /// Where a page stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -77,6 +78,8 @@ pub(super) enum PageEvent {
         body: String,
         t: i64,
         ack: i8,
+        #[serde(flatten)]
+        parts: Box<Parts>,
     },
     #[serde(rename_all = "camelCase")]
     Ack {
@@ -89,6 +92,18 @@ pub(super) enum PageEvent {
     Presence {
         chat: String,
         presence: String,
+    },
+    #[serde(rename_all = "camelCase")]
+    Change {
+        id: String,
+        chat: String,
+        alias: Option<String>,
+        message_id: String,
+        from_me: bool,
+        participant: Option<String>,
+        /// Unix milliseconds.
+        at: i64,
+        what: What,
     },
 }
 
@@ -108,7 +123,7 @@ impl PageEvent {
     pub fn heard(self, linked_at: i64, via_api: impl FnOnce(&str) -> bool) -> Option<Heard> {
         match self {
             Self::Message { t, .. } if t < linked_at => None,
-            Self::Message { id, chat, alias, from_me, participant, name, kind, body, t, ack } => {
+            Self::Message { id, chat, alias, from_me, participant, name, kind, body, t, ack, parts } => {
                 let message = Message {
                     via_api: from_me && via_api(Self::bare_id(&id)),
                     id,
@@ -121,6 +136,7 @@ impl PageEvent {
                     body,
                     timestamp: t,
                     ack: Ack::try_from(ack).unwrap_or(Ack::Pending),
+                    parts,
                 };
                 let dedupe = format!("msg:{}", message.id);
                 Some(Heard { dedupe, kind: EventKind::Message(message) })
@@ -130,6 +146,20 @@ impl PageEvent {
                 let dedupe = format!("ack:{id}:{}", i8::from(ack));
                 let change = AckChange { message_id: id, chat, from_me, ack, participant };
                 Some(Heard { dedupe, kind: EventKind::Ack(change) })
+            }
+            Self::Change { at, .. } if at / 1000 < linked_at => None,
+            Self::Change { id, chat, alias, message_id, from_me, participant, at, what } => {
+                let change = Change { chat, chat_alias: alias, id, message_id, from_me, participant, at_ms: at, what };
+                let dedupe = match change.what {
+                    What::Edited { .. } => format!("edit:{}", change.id),
+                    // Heard at another time than read from the message afterwards.
+                    What::Revoked => format!("revoke:{}", change.message_id),
+                    // Each time under an id of its own; of its time the page tells more or less.
+                    What::Reacted { ref text } => format!("react:{}:{text}", change.id),
+                    // Under an id that stays.
+                    What::Voted { .. } => format!("vote:{}:{at}", change.id),
+                };
+                Some(Heard { dedupe, kind: EventKind::Change(change) })
             }
             Self::Presence { chat, presence } => {
                 Some(Heard { dedupe: String::new(), kind: EventKind::Presence { chat, presence } })

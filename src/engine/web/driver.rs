@@ -7,6 +7,7 @@ use super::copies::{copy_storage, keep_copies};
 use super::ending::Ending;
 use super::health::{self, patiently};
 use super::lease::{Leased, lease};
+use super::obey::obey;
 use super::page::{PageError, PageLink, js};
 use super::pump;
 use std::collections::VecDeque;
@@ -23,7 +24,7 @@ use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::session::StopMode;
 use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::failpoint;
-use wardroom_actors::ports::engine::{Command, CommandError, DriverContext, Report, Reported};
+use wardroom_actors::ports::engine::{DriverContext, Report, Reported};
 use wardroom_actors::ports::journal::{Entry, Journal};
 use wardroom_actors::ports::store::{OutboxStore, SessionStore};
 use wardroom_actors::ports::worker::{Worker, WorkerLauncher as _};
@@ -538,32 +539,4 @@ fn ack_of(heard: &Heard) -> Option<Heard> {
     let event =
         PageEvent::Ack { id: message.id.clone(), chat: message.chat.clone(), from_me: true, participant: None, ack };
     event.heard(i64::MIN, |_| false)
-}
-
-async fn obey(live: Arc<Live>, command: Command) {
-    let failed = |error: PageError| match error {
-        PageError::Threw(text) => CommandError::Refused(text),
-        _ => CommandError::NoAnswer,
-    };
-    match command {
-        Command::RequestCode { phone, answer } => {
-            let call = format!("__wardroom.pair({})", js(&phone));
-            let code = live.page.call::<String>(&call, Duration::from_secs(15)).await;
-            if code.is_ok() {
-                live.report(Report::PairingCode).await;
-            }
-            let _ = answer.send(code.map_err(failed));
-        }
-        Command::Screenshot { answer } => {
-            let _ = answer.send(live.page.screenshot().await.map_err(failed));
-        }
-        Command::Seen { chat, answer } => {
-            let done = live.page.ask::<bool>(&format!("__wardroom.seen({})", js(chat.as_str()))).await;
-            let _ = answer.send(done.map(drop).map_err(failed));
-        }
-        Command::Typing { chat, on, answer } => {
-            let done = live.page.ask::<bool>(&format!("__wardroom.typing({}, {on})", js(chat.as_str()))).await;
-            let _ = answer.send(done.map(drop).map_err(failed));
-        }
-    }
 }

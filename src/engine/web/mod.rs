@@ -13,6 +13,7 @@ mod ending;
 mod health;
 mod launcher;
 mod lease;
+mod obey;
 mod page;
 mod process;
 mod pump;
@@ -22,14 +23,17 @@ pub use launcher::{ChromiumLauncher, LaunchOptions, find_browser};
 pub use snapshot::Snapshots;
 
 use dashmap::DashMap;
+use dashmap::mapref::one::RefMut;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::ids::{SessionId, WorkerId};
 use wardroom_actors::domain::login::QrRotation;
 use wardroom_actors::domain::spec::{Network, SessionSpec};
+use wardroom_actors::policy::allowance::{Allowance, Rate};
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::engine::{DriverContext, Engine};
 use wardroom_actors::ports::worker::WorkerLauncher as _;
@@ -60,6 +64,10 @@ pub struct Options {
     pub quiet: Duration,
     /// How long messages are kept; older ones are not read from the page again.
     pub keep: Duration,
+    /// How fast a session writes, over all and in each chat.
+    pub rates: (Rate, Rate),
+    /// Before each message a pause of up to so long, each of another length, as people make them.
+    pub jitter: Duration,
 }
 
 /// The engine.
@@ -76,14 +84,16 @@ struct Shared {
     locks: DashMap<SessionId, Arc<Mutex<()>>>,
     /// Browsers in a row that failed or crashed before the session was ready.
     failed_starts: DashMap<SessionId, u32>,
+    /// What sessions have written lately.
+    allowances: DashMap<SessionId, Allowance>,
 }
 
 impl WebEngine {
     /// An engine whose browsers `launcher` starts.
     #[must_use]
     pub fn new(options: Options, clock: Arc<dyn Clock>, launcher: Arc<ChromiumLauncher>, snapshots: Snapshots) -> Self {
-        let (locks, failed_starts) = (DashMap::new(), DashMap::new());
-        Self { shared: Arc::new(Shared { options, clock, launcher, snapshots, locks, failed_starts }) }
+        let (locks, failed_starts, allowances) = (DashMap::new(), DashMap::new(), DashMap::new());
+        Self { shared: Arc::new(Shared { options, clock, launcher, snapshots, locks, failed_starts, allowances }) }
     }
 }
 
@@ -110,6 +120,26 @@ impl Shared {
             tracing::error!(session = %spec.id, "the login could not be archived; its profile stays");
         }
         done
+    }
+
+    fn allowance(&self, session: SessionId) -> RefMut<'_, SessionId, Allowance> {
+        let (all, each) = self.options.rates;
+        self.allowances.entry(session).or_insert_with(|| Allowance::new(all, each))
+    }
+
+    /// How long a message has to wait, in milliseconds: for its session, and for its chat.
+    fn wait(&self, session: SessionId, chat: &ChatId) -> (u64, u64) {
+        self.allowance(session).wait(chat, self.clock.now())
+    }
+
+    /// A message is about to leave: it counts, and hesitates a little.
+    async fn pause(&self, session: SessionId, chat: &ChatId) {
+        self.allowance(session).spend(chat, self.clock.now());
+        let jitter = u64::try_from(self.options.jitter.as_millis()).unwrap_or_default();
+        if jitter > 0 {
+            let pause = rand::random_range(0..=jitter);
+            self.clock.sleep_until(self.clock.now().saturating_add(pause)).await;
+        }
     }
 
     fn url(&self, network: Network) -> Option<String> {
@@ -160,6 +190,7 @@ impl Engine for WebEngine {
             let _one_at_a_time = lock.lock().await;
             shared.launcher.forget(spec.id);
             shared.failed_starts.remove(&spec.id);
+            shared.allowances.remove(&spec.id);
             if let Some(worker) = spec.worker {
                 shared.launcher.remove_profile(worker).await;
             }

@@ -1,5 +1,5 @@
-//! Outgoing texts: from the outbox into the page, in the order in which they were accepted. The message id was chosen then,
-//! and the page is asked for it before each attempt, so that a text whose fate is unknown is not sent twice.
+//! Outgoing messages: from the outbox into the page, in the order in which they were accepted. The message id was chosen then,
+//! and the page is asked for it before each attempt, so that one whose fate is unknown is not sent twice.
 
 use super::convert::PageEvent;
 use super::driver::Live;
@@ -14,48 +14,85 @@ use wardroom_actors::failpoint;
 use wardroom_actors::ports::engine::Report;
 use wardroom_actors::ports::store::{Delivery, Outgoing};
 
-/// Texts taken from the outbox at once.
+/// Messages taken from the outbox at once.
 const BATCH: u64 = 32;
-/// How long one text may take in the page.
+/// How long one message may take in the page.
 const SEND: Duration = Duration::from_secs(20);
-/// A text that failed so often in a page that was connected all the while is given up; those behind it must not wait for ever.
+/// A message that failed so often in a page that was connected all the while is given up; those behind it must not wait for ever.
 const MOST_FAILURES: u32 = 5;
+/// The outbox is looked at so often, also when nobody rang, in milliseconds.
+const LOOK_MS: u64 = 30_000;
 /// Pause after the page or the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 enum Verdict {
-    Sent { message: Box<PageEvent> },
-    NotOnWhatsapp,
-    Refused { detail: String },
+    Sent {
+        message: Box<PageEvent>,
+    },
+    /// `not_on_whatsapp`, `message_not_found`, `id_taken`, `refused`.
+    Failed {
+        code: String,
+        detail: Option<String>,
+    },
 }
 
 /// Runs until it is aborted; works only while the session is linked and connected.
 pub(super) async fn run(live: Arc<Live>) -> ExitReason {
-    // The text at the head of the queue, and how often it has failed.
+    // The message at the head of the queue, and how often it has failed.
     let mut failing = (0, 0);
+    // Chats that have written enough for now; other chats do not wait for them.
+    let (mut held, mut until) = (vec![], u64::MAX);
     loop {
         live.ready().await;
-        let waiting = live.outbox.waiting(&live.spec(), BATCH).await.unwrap_or_default();
+        if until <= live.shared.clock.now() {
+            (held, until) = (vec![], u64::MAX);
+        }
+        let waiting = live.outbox.waiting(&live.spec(), &held, BATCH).await.unwrap_or_default();
         if waiting.is_empty() {
-            // A text that was accepted between the look and the wait has left its ring behind.
-            let _ = tokio::time::timeout(Duration::from_secs(30), live.outbox_ready.notified()).await;
+            // One that was accepted between the look and the wait has left its ring behind.
+            let longest = live.shared.clock.now().saturating_add(LOOK_MS).min(until);
+            tokio::select! {
+                () = live.outbox_ready.notified() => {}
+                () = live.shared.clock.sleep_until(longest) => {}
+            }
+            (held, until) = (vec![], u64::MAX);
             continue;
         }
-        for text in waiting {
-            let id = text.id;
-            let attempt = async { live.is_ready() && send(&live, text).await };
+        for message in waiting {
+            let (session, chat) = (live.spec().id, message.chat.clone());
+            // What was tried before is paid for.
+            if message.attempts == 0 {
+                let (all, own) = live.shared.wait(session, &chat);
+                if all > 0 {
+                    live.shared.clock.sleep_until(live.shared.clock.now().saturating_add(all)).await;
+                    break;
+                }
+                if own > 0 || held.contains(&chat) {
+                    until = until.min(live.shared.clock.now().saturating_add(own));
+                    if !held.contains(&chat) {
+                        held.push(chat);
+                    }
+                    continue;
+                }
+                if !live.is_ready() {
+                    break;
+                }
+                live.shared.pause(session, &chat).await;
+            }
+            let (id, message_id) = (message.id, message.message_id.clone());
+            let attempt = async { live.is_ready() && send(&live, message).await };
             let (sent, starved) = observed(&live, attempt).await;
             if sent {
                 continue;
             }
-            // A machine without CPU for the page is no fault of the text's.
+            // A machine without CPU for the page is no fault of the message's.
             let counts = !starved && live.stands().await;
             failing = if failing.0 == id { (id, failing.1 + u32::from(counts)) } else { (id, 0) };
             if failing.1 >= MOST_FAILURES {
-                tracing::warn!(session = %live.spec().id, "a text is given up");
-                finish(&live, id, Err("refused".to_owned())).await;
+                tracing::warn!(session = %live.spec().id, "a message is given up");
+                finish(&live, (id, message_id), Err("refused".to_owned())).await;
             }
             tokio::time::sleep(PAUSE).await;
             break;
@@ -64,14 +101,15 @@ pub(super) async fn run(live: Arc<Live>) -> ExitReason {
 }
 
 /// One attempt; false when it has to be made again.
-async fn send(live: &Live, text: Outgoing) -> bool {
+async fn send(live: &Live, message: Outgoing) -> bool {
     let key = live.spec().key();
-    if live.outbox.attempt(key, text.id).await.is_err() {
+    if live.outbox.attempt(key, message.id).await.is_err() {
         return false;
     }
-    live.remember_sent(&text.message_id);
+    let Outgoing { id, chat, message_id, draft, attempts } = message;
+    live.remember_sent(&message_id);
     failpoint::pass("outbox.to_page");
-    let call = format!("__wardroom.send({}, {}, {})", js(text.chat.as_str()), js(&text.text), js(&text.message_id));
+    let call = format!("__wardroom.send({}, {}, {}, {attempts})", js(&chat), js(&draft), js(&message_id));
     let verdict = live.page.call::<Verdict>(&call, SEND).await;
     failpoint::pass("page.sent");
     let result = match verdict {
@@ -79,28 +117,27 @@ async fn send(live: &Live, text: Outgoing) -> bool {
             Some(message) => Ok(message),
             None => return false,
         },
-        Ok(Verdict::NotOnWhatsapp) => Err("not_on_whatsapp".to_owned()),
-        Ok(Verdict::Refused { detail }) => {
-            tracing::warn!(session = %key.session, detail, "the network refused a text");
-            Err("refused".to_owned())
+        Ok(Verdict::Failed { code, detail }) => {
+            tracing::warn!(session = %key.session, code, detail, "a message was refused");
+            Err(code)
         }
         Err(error) => {
-            tracing::warn!(session = %key.session, %error, "a text could not be handed to the page");
+            tracing::warn!(session = %key.session, %error, "a message could not be handed to the page");
             return false;
         }
     };
-    finish(live, text.id, result).await
+    finish(live, (id, message_id), result).await
 }
 
-async fn finish(live: &Live, id: i64, result: Result<Message, String>) -> bool {
+async fn finish(live: &Live, (id, message_id): (i64, String), result: Result<Message, String>) -> bool {
     let delivery = match &result {
-        Ok(_) => Delivery::Sent,
+        Ok(message) => Delivery::Sent { id: message.id.clone() },
         Err(code) => Delivery::Failed { code: code.clone() },
     };
     failpoint::pass("outbox.to_mark");
     let stored = live.outbox.finish(live.spec().key(), id, delivery).await.is_ok();
     if stored {
-        live.report(Report::Delivered { outbox: id, result }).await;
+        live.report(Report::Delivered { message_id, result }).await;
     }
     stored
 }

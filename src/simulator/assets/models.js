@@ -104,6 +104,12 @@ class Collection extends Emitter {
   get(id) {
     return this._byKey.get(String(id?._serialized ?? id));
   }
+  // A message that is taken back gets another id.
+  replaceId(before, after) {
+    const model = this.get(before);
+    this._byKey.delete(String(before));
+    this._byKey.set(String(after), model);
+  }
   add(value) {
     const Kind = this.constructor.model;
     const model = Kind && !(value instanceof Kind) ? new Kind(value) : value;
@@ -146,6 +152,15 @@ class Wid {
   }
   static isXWid() {
     return false;
+  }
+  static isStatusV3() {
+    return false;
+  }
+  static isStatus() {
+    return false;
+  }
+  static isGroup(id) {
+    return String(id).endsWith('@g.us');
   }
   toString() {
     return this._serialized;
@@ -222,11 +237,22 @@ class Msg extends Model {
   updateAck(ack) {
     this.ack = ack;
   }
+  get senderObj() {
+    return { isMe: this.id.fromMe };
+  }
+  // What an answer carries of the message that it answers.
+  msgContextInfo() {
+    const { type, body, caption, loc, pollName } = this;
+    const quotedParticipant = this.from;
+    return { quotedMsg: { type, body, caption, loc, pollName }, quotedParticipant, quotedStanzaID: this.id.id };
+  }
 }
 class Chat extends Model {
   constructor(values) {
     super({ unreadCount: 0, t: 0, ...values });
     this.msgs = new Collection();
+    hide(this, 'promises', {});
+    this.canSend = true;
     this.presence = { subscribe: async () => {} };
   }
   get hasUnread() {
@@ -236,7 +262,18 @@ class Chat extends Model {
     return this.msgs.models.at(-1)?.id;
   }
 }
-class Contact extends Model {}
+// With getters of its own: those that wa-js would add read modules that are not here.
+class Contact extends Model {
+  get formattedShortName() {
+    return this.attributes.name;
+  }
+  get formattedName() {
+    return this.attributes.name;
+  }
+  get displayName() {
+    return this.attributes.name;
+  }
+}
 // wa-js finds the three models by their proxyName.
 Msg.prototype.proxyName = 'msg';
 Chat.prototype.proxyName = 'chat';

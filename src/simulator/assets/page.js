@@ -60,6 +60,15 @@
     }
     await committed(transaction);
   }
+  // Changes what is kept of a message; `place` confirms what brought the change.
+  async function rekeep(key, change, place) {
+    const transaction = (await opened).transaction(['messages', 'meta'], 'readwrite', strictly);
+    const messages = transaction.objectStore('messages');
+    const order = key ? await promised(messages.index('key').getKey(key)) : undefined;
+    if (order !== undefined) messages.put({ ...(await promised(messages.get(order))), ...change });
+    if (place !== undefined) transaction.objectStore('meta').put(place, 'counter');
+    await committed(transaction);
+  }
   async function forgetAll() {
     localStorage.removeItem(MARKER);
     const transaction = (await opened).transaction(['keys', 'meta', 'messages'], 'readwrite', strictly);
@@ -243,7 +252,7 @@
     hiddenOfPhone.set(`${number}@c.us`, wid(`${lid}@lid`));
     for (const id of [`${number}@c.us`, `${lid}@lid`]) {
       const contact = ContactCollection.get(id) || ContactCollection.add({ id: wid(id) });
-      contact.set({ pushname: name, name, formattedShortName: name });
+      contact.set({ pushname: name, name });
     }
   }
 
@@ -253,7 +262,7 @@
     const [from, to] = record.fromMe ? [account(), chat.id] : [chat.id, account()];
     const message = new Msg({
       id, from, to, body: record.body, t: record.t, ack: record.ack, type: record.kind,
-      isNewMsg: fresh, self: record.fromMe ? 'out' : 'in', notifyName: record.name,
+      isNewMsg: fresh, self: record.fromMe ? 'out' : 'in', notifyName: record.name, ...unwired(record.data),
     });
     chat.msgs.add(message);
     chat.t = Math.max(chat.t, record.t);
@@ -262,12 +271,94 @@
     return message;
   }
 
+  // What a message carries beside its text, as it goes over the wire: ids are texts there.
+  const FIELDS = [
+    'lat', 'lng', 'loc', 'vcardFormattedName', 'vcardList', 'pollName', 'pollOptions', 'pollSelectableOptionsCount',
+    'quotedMsg', 'quotedParticipant', 'quotedStanzaID', 'mentionedJidList', 'isForwarded', 'forwardingScore',
+  ];
+  const wired = (raw) =>
+    JSON.parse(JSON.stringify(Object.fromEntries(FIELDS.filter((name) => raw[name] != null).map((name) => [name, raw[name]]))));
+  function unwired(data) {
+    const fields = { ...data };
+    if (fields.quotedParticipant) fields.quotedParticipant = wid(fields.quotedParticipant);
+    if (fields.mentionedJidList) fields.mentionedJidList = fields.mentionedJidList.map(wid);
+    return fields;
+  }
+
+  // Something is done to a message. Functions that wa-js wraps are called through their modules.
+  const done = {
+    reaction(target, { id, text, at, fromMe, chat }) {
+      const sender = fromMe ? account() : wid(chat);
+      const row = {
+        msgKey: `${fromMe}_${chat}_${id}`, parentMsgKey: target.id.toString(), senderUserJid: sender.toString(),
+        reactionText: text, timestamp: at * 1000 + 321, t: at, read: false, orphan: 0, ack: ACK.SENT,
+      };
+      const others = (target.reactions || []).filter((one) => one.senderUserJid !== row.senderUserJid);
+      target.set({ hasReaction: true, reactions: [...others, row] });
+      const { addOrUpdateReactionsModelCollection: tellOf } = importNamespace('WAWebReactionsMsgAction');
+      tellOf(row, { allowNotify: true });
+      return { reactions: target.reactions };
+    },
+    edit(target, { id, text, at, fromMe, chat }) {
+      const latestEditMsgKey = MsgKey.fromString(`${fromMe}_${chat}_${id}`);
+      target.set({ body: text, latestEditSenderTimestampMs: at * 1000, latestEditMsgKey });
+      return { body: text, edit: { key: latestEditMsgKey.toString(), at } };
+    },
+    revoke(target, { id, at, fromMe, chat }) {
+      const [from, to] = fromMe ? [account(), wid(chat)] : [wid(chat), account()];
+      const notice = new Msg({
+        id: MsgKey.fromString(`${fromMe}_${chat}_${id}`), from, to, author: from, type: 'protocol', subtype: 'sender_revoke',
+        protocolMessageKey: target.id, isNewMsg: true, t: at, ack: ACK.SENT,
+      });
+      MsgCollection.processMultipleMessages(wid(chat), [notice]);
+      return takenBack(target, id, at, from);
+    },
+    vote(target, { id, data, at, fromMe, chat }) {
+      const sender = fromMe ? account() : wid(chat);
+      const vote = {
+        msgKey: MsgKey.fromString(`${fromMe}_${chat}_${id}`), parentMsgKey: target.id, sender, t: at, read: false,
+        selectedOptionLocalIds: data.options, senderTimestampMs: at * 1000 + 999, ack: ACK.SENT,
+      };
+      const others = (target.votes || []).filter((one) => one.sender !== sender.toString());
+      const own = { sender: sender.toString(), options: data.options, ms: vote.senderTimestampMs };
+      target.set({ votes: [...others, own] });
+      importNamespace('WAWebDBPollsUpsertVotes').upsertVotesDb([vote]);
+      return { votes: target.votes };
+    },
+    pin(target, { data }) {
+      target.set({ pinned: data.on });
+      return { pinned: data.on };
+    },
+  };
+
+  // The real page, too, gives such a message another id, and remembers its own.
+  function takenBack(target, id, at, sender) {
+    const before = target.id;
+    const parts = { fromMe: before.fromMe, remote: before.remote, id, participant: before.participant };
+    const after = new MsgKey(parts);
+    for (const collection of [MsgCollection, chatOf(before.remote.toString()).msgs]) collection.replaceId(before, after);
+    target.set({
+      id: after, type: 'revoked', subtype: 'sender', body: undefined, protocolMessageKey: before, revokeTimestamp: at,
+      revokeSender: sender,
+    });
+    return { kind: 'revoked', body: '', revoke: { id, at, sender: sender.toString() } };
+  }
+
+  const known = (chat, id) => MsgCollection.get(`true_${chat}_${id}`) || MsgCollection.get(`false_${chat}_${id}`);
+  const keyOfRecord = (target) => (target.protocolMessageKey ?? target.id).toString();
+
   async function receive(message) {
     learn(message.number, message.lid, message.name);
+    if (Object.hasOwn(done, message.kind)) {
+      const target = message.text === null ? null : known(message.chat, message.data?.target);
+      const key = target && keyOfRecord(target);
+      await rekeep(key, target ? done[message.kind](target, message) : {}, message.place);
+      return tell({ type: 'stored', place: message.place });
+    }
     const key = `${message.fromMe}_${message.chat}_${message.id}`;
-    const kind = message.text === null ? 'ciphertext' : 'chat';
+    const kind = message.text === null ? 'ciphertext' : message.kind;
     const record = {
-      key, chat: message.chat, fromMe: message.fromMe, body: message.text ?? '', t: message.at, kind,
+      key, chat: message.chat, fromMe: message.fromMe, body: message.text ?? '', t: message.at, kind, data: message.data,
       ack: message.fromMe ? ACK.SENT : ACK.RECEIVED, name: message.name, number: message.number, lid: message.lid,
     };
     const fresh = await keep(record, message.place);
@@ -415,19 +506,93 @@
       return direction === 'before' ? all.slice(Math.max(0, at - count), at) : all.slice(at + 1, at + 1 + count);
     },
   });
-  define('WAWebSendMsgResult', { SendMsgResult: { OK: 'OK' } });
+  const RESULTS = ['OK', 'ERROR_UNKNOWN', 'ERROR_NETWORK', 'ERROR_EXPIRED', 'ERROR_CANCELLED', 'ERROR_UPLOAD'];
+  define('WAWebSendMsgResult', { SendMsgResult: Object.fromEntries(RESULTS.map((name) => [name, name])) });
+  define('WAWebMsgType', {
+    MSG_TYPE: { CHAT: 'chat', REVOKED: 'revoked', ORDER: 'order', PROTOCOL: 'protocol' },
+    SYSTEM_MESSAGE_TYPES: [],
+  });
+  define('WAWebChatMessageSearch', {
+    getSearchContext: ({ chat, msgKey }) => ({
+      collection: { loadAroundPromise: Promise.resolve(), get: () => chat.msgs.get(msgKey) },
+    }),
+  });
+  define('WAWebMsgReply', { canReplyMsg: (message) => !['revoked', 'ciphertext'].includes(message.type) });
+  // Own texts, for a quarter of an hour and some.
+  const editable = (message) => message.id.fromMe && message.type === 'chat' && Date.now() / 1000 - message.t < 1200;
+  define('WAWebMsgActionCapability', { canEditText: editable, canEditCaption: () => false });
+
+  // Something done here: to the network first, then to the message, as the network would tell another page.
+  async function perform(kind, target, { id = MsgKey.newId(), text = '', data = {} } = {}) {
+    const chat = target.id.remote.toString();
+    const said = await ask({ type: 'send', id, to: chat, kind, text, data: { ...data, target: target.id.id } });
+    if (said.error) throw new Error(said.error);
+    const key = keyOfRecord(target);
+    const change = kind === 'revoke' ? takenBack(target, id, said.at, account()) : done[kind](target, { id, text, data, at: said.at, fromMe: true, chat });
+    await rekeep(key, change);
+    return said;
+  }
+  define('WAWebReactionsMsgAction', { addOrUpdateReactionsModelCollection: async () => {} });
+  define('WAWebDBGetReactions', {
+    getReactions: async (id) => {
+      const of = MsgCollection.get(id)?.reactions || [];
+      const emojis = [...new Set(of.map((one) => one.reactionText))].filter(Boolean);
+      return { reactions: emojis.map((emoji) => ({ aggregateEmoji: emoji, senders: of.filter((one) => one.reactionText === emoji) })) };
+    },
+  });
+  define('WAWebSendReactionMsgAction', {
+    sendReactionToMsg: async (message, emoji) => void (await perform('reaction', message, { text: emoji })),
+  });
+  define('WAWebSendMessageEditAction', {
+    // A refusal is not thrown: it is a mark on the message.
+    addAndSendMessageEdit: async (message, raw) => {
+      await perform('edit', message, { id: raw.id.id, text: raw.body }).catch(() => (message.isSendFailure = true));
+    },
+  });
+  define('WAWebDBPollsGetVotes', {
+    getVotes: async ([key]) =>
+      (MsgCollection.get(key)?.votes || []).map(({ sender, options, ms }) => ({
+        sender: wid(sender), selectedOptionLocalIds: options, senderTimestampMs: ms,
+      })),
+    getVote: async () => null,
+  });
+  define('WAWebDBPollsUpsertVotes', { upsertVotesDb: async (votes) => votes });
+  define('WAWebPollsSendVoteMsgAction', {
+    sendVote: async (message, chosen) => void (await perform('vote', message, { data: { options: [...chosen] } })),
+  });
+  define('WAWebPinMsgConstants', {
+    PIN_STATE: { INVALID: 0, PIN: 1, UNPIN: 2 },
+    PinExpiryDurationOption: Object.fromEntries(
+      ['FiveSeconds', 'FifteenSeconds', 'OneMinute', 'OneDay', 'SevenDays', 'ThirtyDays'].map((name) => [name, name]),
+    ),
+  });
+  const PinInChatCollection = new Collection();
+  PinInChatCollection.getByParentMsgKey = (key) => {
+    const { pinned } = MsgCollection.get(key) || {};
+    return pinned === undefined ? undefined : { pinType: pinned ? 1 : 2 };
+  };
+  define('WAWebPinInChatCollection', { PinInChatCollection });
+  define('WAWebSendPinMessageAction', {
+    sendPinInChatMsg: async (message, state) => {
+      await perform('pin', message, { data: { on: state === 1 } });
+      return { messageSendResult: 'OK' };
+    },
+  });
   define('WAWebSendMsgChatAction', {
     // A model that is in the chat at once, and the promise of what the network says.
     addAndSendMsgToChat: async (chat, raw) => {
       const key = raw.id.toString();
       const message = MsgCollection.get(key) || new Msg(raw);
-      const record = { key, chat: chat.id.toString(), fromMe: true, body: raw.body, t: raw.t, kind: 'chat', ack: ACK.CLOCK };
+      const data = wired(raw);
+      const body = raw.body ?? '';
+      const record = { key, chat: chat.id.toString(), fromMe: true, body, t: raw.t, kind: raw.type, data, ack: ACK.CLOCK };
       await keep(record);
       chat.msgs.add(message);
       chat.t = raw.t;
       MsgCollection.add(message);
       const result = (async () => {
-        const said = await ask({ type: 'send', id: message.id.id, to: chat.id.toString(), text: raw.body });
+        const to = chat.id.toString();
+        const said = await ask({ type: 'send', id: message.id.id, to, kind: raw.type, text: body, data });
         if (said.error) {
           message.ack = ACK.FAILED;
           return { messageSendResult: said.error, t: raw.t };
@@ -441,6 +606,17 @@
   });
 
   // ---- what wa-js and the network make the page do -------------------------------------------------------------
+  // As on the real page these answer nothing; what comes of it is a promise of the chat's.
+  const perhaps = (chat, name, work) => {
+    chat.promises[name] = work.catch(() => {}).then(() => (chat.promises[name] = null));
+  };
+  Cmd.sendRevokeMsgs = (chat, { list }) =>
+    perhaps(chat, 'sendRevokeMsgs', Promise.all(list.map((message) => perform('revoke', message))));
+  const star = (on) => (chat, messages) => {
+    messages.forEach((message) => message.set({ star: on }));
+    perhaps(chat, 'sendStarMsgs', Promise.all(messages.map((message) => rekeep(keyOfRecord(message), { star: on }))));
+  };
+  Object.assign(Cmd, { sendStarMsgs: star(true), sendUnstarMsgs: star(false), sendDeleteMsgs() {} });
   Socket.logout = () => tell({ type: 'logout' });
   Cmd.on('wants_code', () => tell({ type: 'refresh' }));
 
@@ -455,7 +631,12 @@
     const records = await promised((await opened).transaction('messages').objectStore('messages').getAll());
     for (const record of records) {
       if (record.number) learn(record.number, record.lid, record.name);
-      place(record, false);
+      // A message that was taken back is kept under its own key and shown under the other.
+      const message = place({ ...record, kind: record.revoke ? 'chat' : record.kind }, false);
+      const { edit, revoke, reactions, votes, star, pinned } = record;
+      message.set({ star, pinned, reactions, votes, hasReaction: !!reactions }, { silent: true });
+      if (edit) message.set({ latestEditMsgKey: MsgKey.fromString(edit.key), latestEditSenderTimestampMs: edit.at * 1000 });
+      if (revoke) takenBack(message, revoke.id, revoke.at, wid(revoke.sender));
     }
     // A page that is linked and finds no network says so as soon as it can.
     if (device) setTimeout(started, 3000);

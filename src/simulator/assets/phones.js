@@ -50,6 +50,16 @@ function choose(phone) {
   $('messages').replaceChildren();
   refresh();
 }
+// What a line shows of a message that is more than a text.
+function said({ type, text, data = {}, votes = {} }) {
+  if (type === 'revoked') return 'This message was deleted.';
+  if (type === 'location') return `📍 ${data.loc || `${data.lat}, ${data.lng}`}`;
+  if (type === 'vcard') return `👤 ${data.vcardFormattedName}`;
+  if (type === 'multi_vcard') return data.vcardList.map((card) => `👤 ${card.displayName}`).join('\n');
+  if (type !== 'poll_creation') return text;
+  const count = (option) => Object.values(votes).filter((ids) => ids.includes(option.localId)).length;
+  return [`📊 ${data.pollName}`, ...data.pollOptions.map((option) => `○ ${option.name} (${count(option)})`)].join('\n');
+}
 const digits = (text) => text.replace(/\D/g, '');
 async function messages() {
   shown = await call(`/api/phones/${current}/messages`);
@@ -62,9 +72,11 @@ async function messages() {
       const line = document.createElement('p');
       const own = one.from === `${current}@c.us`;
       line.className = own ? 'own' : '';
-      line.textContent = one.text;
+      line.textContent = said(one);
       const foot = document.createElement('small');
-      foot.textContent = `${new Date(one.timestamp * 1000).toLocaleTimeString()} ${own ? ticks[one.ack] || '' : ''}`;
+      const time = new Date(one.timestamp * 1000).toLocaleTimeString();
+      const marks = [time, one.edited && 'edited', one.pinned && '📌', own && ticks[one.ack], ...Object.values(one.reactions || {})];
+      foot.textContent = marks.filter(Boolean).join(' ');
       line.append(foot);
       return line;
     }),

@@ -11,8 +11,9 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult, Statement, Value,
 };
 use std::collections::{HashMap, HashSet};
+use wardroom_actors::domain::draft::Draft;
 use wardroom_actors::domain::event::EventKind;
-use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionId, SessionKey, TenantId, UserId};
+use wardroom_actors::domain::ids::{self, ChatKey, ChatUuid, SessionId, SessionKey, TenantId, UserId};
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::failpoint;
 use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Pending};
@@ -86,6 +87,7 @@ impl Store {
             let signal = match self.original(tx, user, row).await? {
                 Some((_, EventKind::Message(message))) => Signal::Message(message),
                 Some((_, EventKind::Ack(ack))) => Signal::Ack(ack),
+                Some((_, EventKind::Change(change))) => Signal::Change(change),
                 _ => continue,
             };
             signals.push(Pending { seq, signal });
@@ -186,27 +188,10 @@ impl Store {
                 return Ok(self.delivery(lane, seq, name, dedupe));
             }
         };
-        let (id, alias) = (self.next_outbox_id(), self.alias(tx, aliases, chat).await?);
-        let label = Self::label(chat.tenant, user, Kind::Outbox, id);
-        Ok(outbox::ActiveModel {
-            tenant_id: Set(chat.tenant.0),
-            id: Set(id),
-            session_id: Set(chat.session.0),
-            chat_id: Set(Some(chat.chat.0)),
-            kind: Set("send".to_owned()),
-            dedupe: Set(dedupe),
-            message_id: Set(alias.as_ref().map(|_| super::outbox::new_message_id())),
-            alias: Set(alias),
-            payload: Set(self.vault.seal(&label, text.as_bytes())?),
-            state: Set(super::outbox::WAITING),
-            code: Set(None),
-            attempts: Set(0),
-            hook: Set(None),
-            seq: Set(None),
-            name: Set(None),
-            created_at: Set(self.now()),
-            updated_at: Set(self.now()),
-        })
+        let names = (dedupe, ids::message_id());
+        let row = self.outgoing_row((chat.session_key(), user), self.next_outbox_id(), names, &Draft::text(text))?;
+        let alias = self.alias(tx, aliases, chat).await?;
+        Ok(outbox::ActiveModel { chat_id: Set(Some(chat.chat.0)), alias: Set(alias), ..row })
     }
 
     /// An id under which the network knows a chat. Once it is one, it stays one.

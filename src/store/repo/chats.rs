@@ -4,9 +4,11 @@ use crate::store::entity::{agent_state, chat_aliases, chats, journal, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Condition, SimpleExpr};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use wardroom_actors::domain::change::What;
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionId, SessionKey, SessionName, TenantId, UserId};
 use wardroom_actors::domain::message::{Ack, Message};
@@ -25,7 +27,7 @@ pub struct ChatRow {
 }
 
 /// Which messages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Page {
     /// At most so many.
     pub limit: u64,
@@ -33,6 +35,16 @@ pub struct Page {
     pub offset: u64,
     /// Oldest first.
     pub ascending: bool,
+    /// Only those behind this place, in the order of the page.
+    pub behind: Option<i64>,
+    /// Unix seconds: not older.
+    pub from: Option<i64>,
+    /// Unix seconds: not newer.
+    pub to: Option<i64>,
+    /// Own ones only, or others' only.
+    pub from_me: Option<bool>,
+    /// Which have got exactly so far.
+    pub ack: Option<Ack>,
 }
 
 /// The chat behind an alias, made when it is new.
@@ -149,38 +161,80 @@ impl Store {
         .await
     }
 
-    /// The messages of a chat, with their latest acks; none when there is no such chat.
+    /// The messages of a chat, or of all, as they stand now, with their places; none when there is no such chat.
     ///
     /// # Errors
     /// The database's.
-    pub async fn messages(&self, spec: &SessionSpec, alias: &str, page: Page) -> Result<Vec<Message>, PortError> {
-        let (store, spec, alias) = (self.clone(), spec.clone(), alias.to_owned());
+    pub async fn messages(
+        &self,
+        spec: &SessionSpec,
+        alias: Option<&str>,
+        page: Page,
+    ) -> Result<Vec<(i64, Message)>, PortError> {
+        use journal::Column;
+        let (store, spec, alias) = (self.clone(), spec.clone(), alias.map(str::to_owned));
         self.on_io(async move {
             let tx = Tx::tenant(&store, spec.tenant, Mode::Read).await?;
             store.need_dek(&tx, spec.tenant, spec.user).await?;
-            let Some(chat) = lookup(&tx, spec.key(), &alias).await? else { return Ok(vec![]) };
-            let order = if page.ascending { sea_orm::Order::Asc } else { sea_orm::Order::Desc };
+            let mut which = Condition::all().add(Column::Kind.eq("message"));
+            if let Some(alias) = alias {
+                let Some(chat) = lookup(&tx, spec.key(), &alias).await? else { return Ok(vec![]) };
+                which = which.add(Column::ChatId.eq(chat.0));
+            }
+            let (order, behind): (_, fn(Column, i64) -> SimpleExpr) = if page.ascending {
+                (sea_orm::Order::Asc, |column, place| column.gt(place))
+            } else {
+                (sea_orm::Order::Desc, |column, place| column.lt(place))
+            };
+            which = which
+                .add_option(page.behind.map(|place| behind(Column::Seq, place)))
+                .add_option(page.from.map(|from| Column::Timestamp.gte(from)))
+                .add_option(page.to.map(|to| Column::Timestamp.lte(to)))
+                .add_option(page.from_me.map(|own| Column::FromMe.eq(own)))
+                .add_option(page.ack.map(|ack| Column::Ack.eq(i16::from(i8::from(ack)))));
             let rows = journal::Entity::find()
-                .filter(journal::Column::TenantId.eq(spec.tenant.0))
-                .filter(journal::Column::SessionId.eq(spec.id.0))
-                .filter(journal::Column::ChatId.eq(chat.0))
-                .filter(journal::Column::Kind.eq("message"))
-                .order_by(journal::Column::Seq, order)
+                .filter(Column::TenantId.eq(spec.tenant.0))
+                .filter(Column::SessionId.eq(spec.id.0))
+                .filter(which)
+                .order_by(Column::Seq, order)
                 .limit(page.limit)
                 .offset(page.offset)
                 .all(&*tx)
                 .await?;
-            let mut messages = Vec::with_capacity(rows.len());
-            for row in rows {
-                if let EventKind::Message(mut message) = store.open_row(spec.tenant, spec.user, &row)? {
-                    message.ack = row
-                        .ack
-                        .and_then(|ack| i8::try_from(ack).ok())
-                        .map_or(message.ack, |ack| Ack::try_from(ack).unwrap_or(message.ack));
-                    messages.push(message);
-                }
+            store.as_they_stand(&tx, &spec, &rows).await
+        })
+        .await
+    }
+
+    /// A message by its full id, as it stands now. The id may name the chat by another of its aliases.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn message(&self, spec: &SessionSpec, id: &str) -> Result<Option<Message>, PortError> {
+        let (store, spec, id) = (self.clone(), spec.clone(), id.to_owned());
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, spec.tenant, Mode::Read).await?;
+            store.need_dek(&tx, spec.tenant, spec.user).await?;
+            let mut ids = vec![id.clone()];
+            if let [whose, alias, rest] = id.splitn(3, '_').collect::<Vec<_>>().as_slice()
+                && let Some(chat) = lookup(&tx, spec.key(), alias).await?
+            {
+                let aliases = chat_aliases::Entity::find()
+                    .filter(chat_aliases::Column::TenantId.eq(spec.tenant.0))
+                    .filter(chat_aliases::Column::SessionId.eq(spec.id.0))
+                    .filter(chat_aliases::Column::ChatId.eq(chat.0))
+                    .all(&*tx)
+                    .await?;
+                ids.extend(aliases.iter().map(|row| format!("{whose}_{}_{rest}", row.alias)));
             }
-            Ok(messages)
+            let rows = journal::Entity::find()
+                .filter(journal::Column::TenantId.eq(spec.tenant.0))
+                .filter(journal::Column::SessionId.eq(spec.id.0))
+                .filter(journal::Column::MessageId.is_in(ids))
+                .filter(journal::Column::Kind.eq("message"))
+                .all(&*tx)
+                .await?;
+            Ok(store.as_they_stand(&tx, &spec, &rows).await?.pop().map(|(_, message)| message))
         })
         .await
     }
@@ -258,6 +312,40 @@ impl Store {
             });
         }
         Ok(events)
+    }
+
+    /// The messages of rows with their latest acks, after all that happened to them, with their places.
+    async fn as_they_stand(
+        &self,
+        tx: &Tx,
+        spec: &SessionSpec,
+        rows: &[journal::Model],
+    ) -> Result<Vec<(i64, Message)>, Failure> {
+        let changes = journal::Entity::find()
+            .filter(journal::Column::TenantId.eq(spec.tenant.0))
+            .filter(journal::Column::SessionId.eq(spec.id.0))
+            .filter(journal::Column::MessageId.is_in(rows.iter().filter_map(|row| row.message_id.as_deref())))
+            .filter(journal::Column::Kind.eq("change"))
+            .order_by_asc(journal::Column::Seq)
+            .all(&**tx)
+            .await?;
+        let mut happened: HashMap<String, Vec<What>> = HashMap::new();
+        for row in changes {
+            if let EventKind::Change(change) = self.open_row(spec.tenant, spec.user, &row)? {
+                happened.entry(change.message_id).or_default().push(change.what);
+            }
+        }
+        let mut messages = Vec::with_capacity(rows.len());
+        for row in rows {
+            let EventKind::Message(mut message) = self.open_row(spec.tenant, spec.user, row)? else { continue };
+            let ack = row.ack.and_then(|ack| i8::try_from(ack).ok()).and_then(|ack| Ack::try_from(ack).ok());
+            message.ack = ack.unwrap_or(message.ack);
+            for what in happened.remove(&message.id).unwrap_or_default() {
+                what.apply(&mut message);
+            }
+            messages.push((row.seq, message));
+        }
+        Ok(messages)
     }
 
     /// The row whose event this one stands for: itself, unless it is a replay; `None` when the journal does not keep it any

@@ -235,6 +235,7 @@ pub(in crate::store) fn kind_name(kind: &EventKind) -> &'static str {
         EventKind::Status(_) => "status",
         EventKind::Message(_) => "message",
         EventKind::Ack(_) => "ack",
+        EventKind::Change(_) => "change",
         EventKind::Presence { .. } => "presence",
         EventKind::ConnectionFailed { .. } => "connection_failed",
         EventKind::Supervised(_) => "supervised",

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use wardroom_load::bench::routing::Layout;
 use wardroom_load::bench::{boot, idle, pipeline, restart, routing};
 use wardroom_load::report::{latency, progress, table};
 
@@ -23,11 +24,16 @@ pub fn run(runtime: &Runtime, only: Option<&str>) {
     let mut rows = vec![];
     let mut row = |cells: [String; 4]| rows.push(cells.to_vec());
     if wanted("routing") {
-        for threads in [1, 2] {
-            progress(&format!("routing on {threads} thread(s)"));
-            let (ours, plain) = routing::run(threads);
+        let layouts = [
+            (Layout::OneThread, "one thread"),
+            (Layout::Apart, "sender and chats on a thread each"),
+            (Layout::Mixed, "two threads, half of the chats beside the sender"),
+        ];
+        for (layout, name) in layouts {
+            progress(&format!("routing, {name}"));
+            let (ours, plain) = routing::run(layout);
             row([
-                format!("routed messages per second, 10,000 chats, {threads} thread(s)"),
+                format!("routed messages per second, 10,000 chats, {name}"),
                 format!("{ours:.0}"),
                 format!("plain tokio registry: {plain:.0}"),
                 format!("{:.2} (goal ≥ 1.0)", ours / plain),

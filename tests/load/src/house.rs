@@ -218,6 +218,10 @@ impl House {
             .env("WARDROOM__SIMULATOR__URL", format!("http://127.0.0.1:{}/", self.network.port))
             .env("WARDROOM__BOOTSTRAP__API_KEY", KEY)
             .env("WARDROOM__EGRESS__ALLOW_PRIVATE", "true")
+            .envs(
+                ["SESSION_PER_MINUTE", "CHAT_PER_MINUTE", "JITTER_MS"]
+                    .map(|key| (format!("WARDROOM__PACING__{key}"), "0")),
+            )
             .envs(self.settings.iter().map(|(key, value)| (key.clone(), value.clone())));
         if let Some(failpoint) = &self.failpoint {
             command.env("WARDROOM_FAILPOINT", failpoint);

@@ -61,9 +61,9 @@ impl SessionActor {
 async fn listen(mut reports: mpsc::Receiver<Reported>, entry: Arc<SessionEntry>, session: Addr<SessionActor>) {
     while let Some(reported) = reports.recv().await {
         match reported.report {
-            Report::Delivered { outbox, result } => {
-                if let Some((_, waiter)) = entry.deliveries.remove(&outbox) {
-                    let _ = waiter.send(result);
+            Report::Delivered { message_id, result } => {
+                for waiter in entry.deliveries.remove(&message_id).map(|(_, waiters)| waiters).unwrap_or_default() {
+                    let _ = waiter.send(result.clone());
                 }
             }
             Report::Usage(usage) => *lock(&entry.usage) = Some(usage),

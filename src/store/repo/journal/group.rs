@@ -111,6 +111,7 @@ impl<'a> Group<'a> {
         let chat = match &entry.kind {
             EventKind::Message(message) => Some(self.chat(&entry, &message.chat, message.chat_alias.as_deref()).await?),
             EventKind::Ack(ack) => Some(self.chat(&entry, &ack.chat, None).await?),
+            EventKind::Change(change) => Some(self.chat(&entry, &change.chat, change.chat_alias.as_deref()).await?),
             EventKind::Replay { chat, .. } => Some(*chat),
             EventKind::Status(_)
             | EventKind::Presence { .. }
@@ -191,7 +192,11 @@ impl<'a> Group<'a> {
             kind: Set(super::kind_name(&entry.kind).to_owned()),
             event_id: Set(id.clone()),
             at: Set(*at),
-            message_id: Set(message.map(|message| message.id.clone())),
+            message_id: Set(match &entry.kind {
+                // Found with the message that it changes.
+                EventKind::Change(change) if change.what.rewrites() => Some(change.message_id.clone()),
+                _ => message.map(|message| message.id.clone()),
+            }),
             from_me: Set(message.map(|message| message.from_me)),
             timestamp: Set(message.map(|message| message.timestamp)),
             ack: Set(message.map(|message| i16::from(i8::from(message.ack)))),

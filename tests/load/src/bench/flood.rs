@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use wardroom_actors::domain::action::Action;
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::ids::{SessionName, TenantId};
 use wardroom_actors::handle::{Handle, Refusal};
@@ -32,7 +33,7 @@ pub struct Flooded {
 
 async fn round_trip(handle: &Handle, tenant: TenantId, name: &SessionName) -> Result<(), Refusal> {
     let chat = ChatId::parse("1@c.us").unwrap();
-    handle.ask(tenant, name, |answer| Command::Seen { chat, answer }).await
+    handle.ask(tenant, name, |answer| Command::Act { action: Action::Seen { chat }, answer }).await
 }
 
 /// One round trip of the neighbour every 5 ms, for so long.

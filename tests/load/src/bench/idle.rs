@@ -123,6 +123,7 @@ pub fn message(chat: &str, id: &str) -> Message {
         timestamp: 1,
         ack: Ack::Device,
         via_api: false,
+        parts: Box::default(),
     }
 }
 

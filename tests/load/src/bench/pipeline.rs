@@ -36,7 +36,7 @@ impl Agent for Echo {
     ) -> (AgentState, Vec<Effect>) {
         match signal {
             Signal::Message(message) => (state.clone(), vec![Effect::Send { text: format!("re: {}", message.body) }]),
-            Signal::Ack(_) => (state.clone(), vec![]),
+            Signal::Ack(_) | Signal::Change(_) => (state.clone(), vec![]),
         }
     }
 }

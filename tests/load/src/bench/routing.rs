@@ -72,22 +72,36 @@ fn key() -> ChatKey {
     ChatKey { tenant: TenantId::generate(), session: SessionId::generate(), chat: ChatUuid::generate() }
 }
 
+/// Who runs where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Everything on one thread.
+    OneThread,
+    /// The sender on one thread, the chats on another.
+    Apart,
+    /// The sender on one thread, half of the chats beside it.
+    Mixed,
+}
+
 /// The kernel's way: a concurrent map, a doorbell, a supervised actor.
-fn kernel(threads: usize, messages: u64) -> f64 {
+fn kernel(layout: Layout, messages: u64) -> f64 {
     actix_rt::System::new().block_on(async move {
         let clock = Arc::new(SystemClock::start());
         let supervision = Arc::new(Supervision { clock, delays: Delays::default(), on_exit: Arc::new(|_, _, _| {}) });
-        // On two threads the sender has one and the chats have the other, as drivers and actors have in the server.
-        let arbiter = if threads == 1 { Arbiter::current() } else { Arbiter::new().handle() };
+        let arbiters = match layout {
+            Layout::OneThread => vec![Arbiter::current()],
+            Layout::Apart => vec![Arbiter::new().handle()],
+            Layout::Mixed => vec![Arbiter::current(), Arbiter::new().handle()],
+        };
         let handled = Handled::default();
         let keys: Vec<_> = (0..CHATS).map(|_| key()).collect();
         let table: Table<ChatKey, Arc<Entry>> = Table::default();
-        for key in &keys {
+        for (key, arbiter) in keys.iter().zip(arbiters.iter().cycle()) {
             let (mine, entry) = (Arc::clone(&handled), Arc::new(Entry::default()));
             let its = Arc::clone(&entry);
             let make =
                 move |_| Chat { handled: Arc::clone(&mine), entry: Arc::clone(&its), fairness: Fairness::default() };
-            entry.bell.connect(supervise::start(&arbiter, "chat", Arc::clone(&supervision), make));
+            entry.bell.connect(supervise::start(arbiter, "chat", Arc::clone(&supervision), make));
             table.insert(*key, entry);
         }
         send(messages, &handled, |chat| {
@@ -100,11 +114,11 @@ fn kernel(threads: usize, messages: u64) -> f64 {
 }
 
 /// The plain way: one task owns the map.
-fn plain(threads: usize, messages: u64) -> f64 {
-    let runtime = if threads == 1 {
+fn plain(layout: Layout, messages: u64) -> f64 {
+    let runtime = if layout == Layout::OneThread {
         tokio::runtime::Builder::new_current_thread().build().unwrap()
     } else {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build().unwrap()
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
     };
     runtime.block_on(async move {
         let handled = Handled::default();
@@ -133,12 +147,12 @@ fn plain(threads: usize, messages: u64) -> f64 {
 }
 
 /// Medians of five interleaved runs: messages per second of the kernel and of the plain registry.
-pub fn run(threads: usize) -> (f64, f64) {
+pub fn run(layout: Layout) -> (f64, f64) {
     const MESSAGES: u64 = 1_000_000;
     let (mut ours, mut theirs) = (vec![], vec![]);
     for _ in 0..5 {
-        ours.push(kernel(threads, MESSAGES));
-        theirs.push(plain(threads, MESSAGES));
+        ours.push(kernel(layout, MESSAGES));
+        theirs.push(plain(layout, MESSAGES));
     }
     (median(ours), median(theirs))
 }

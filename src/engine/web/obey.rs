@@ -1,0 +1,54 @@
+//! What a session is asked to do at once: handed to the page, answered when it is done.
+
+use super::driver::Live;
+use super::page::{PageError, js};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use wardroom_actors::ports::engine::{Command, CommandError, Report};
+
+/// How long a pairing code may take.
+const PAIRING: Duration = Duration::from_secs(15);
+
+/// How long anything else may take: a message may have to be looked for first. Whoever asked waits a little longer.
+const ACT: Duration = Duration::from_secs(15);
+
+#[derive(Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Verdict {
+    Done,
+    Failed { code: String, detail: Option<String> },
+}
+
+pub(super) async fn obey(live: Arc<Live>, command: Command) {
+    let failed = |error: PageError| match error {
+        PageError::Threw(text) => CommandError::Refused(text),
+        _ => CommandError::NoAnswer,
+    };
+    match command {
+        Command::RequestCode { phone, answer } => {
+            let call = format!("__wardroom.pair({})", js(&phone));
+            let code = live.page.call::<String>(&call, PAIRING).await;
+            if code.is_ok() {
+                live.report(Report::PairingCode).await;
+            }
+            let _ = answer.send(code.map_err(failed));
+        }
+        Command::Screenshot { answer } => {
+            let _ = answer.send(live.page.screenshot().await.map_err(failed));
+        }
+        Command::Act { action, answer } => {
+            let verdict = live.page.call::<Verdict>(&format!("__wardroom.act({})", js(&action)), ACT).await;
+            let done = match verdict {
+                Ok(Verdict::Done) => Ok(()),
+                Ok(Verdict::Failed { code, detail }) => Err(match code.as_str() {
+                    "message_not_found" => CommandError::NoMessage,
+                    "not_on_whatsapp" => CommandError::NotOnNetwork,
+                    _ => CommandError::Refused(detail.unwrap_or(code)),
+                }),
+                Err(error) => Err(failed(error)),
+            };
+            let _ = answer.send(done);
+        }
+    }
+}
