@@ -31,6 +31,10 @@ pub(super) async fn copy_storage(live: &Live, last: &mut Option<String>) {
     if last.as_ref() == Some(&json) {
         return;
     }
+    // A linked page has something there. Chromium can lose all of it while the page goes on; the copy must not follow.
+    if json == "{}" {
+        return tracing::warn!(session = %live.spec().id, "localStorage is empty; its copy stays as it is");
+    }
     let (shared, spec, text) = (Arc::clone(&live.shared), live.spec(), json.clone());
     let kept = tokio::task::spawn_blocking(move || shared.snapshots.keep_storage(&spec, &text)).await;
     match kept {

@@ -392,6 +392,15 @@ impl Follow {
         Ok(())
     }
 
+    /// Says what there was to come back with.
+    async fn tell_lost(&self) {
+        let here = self.live.page.ask::<usize>("Object.keys(localStorage).length").await.ok();
+        let copy = self.live.shared.snapshots.storage(&self.live.spec());
+        let copied =
+            copy.and_then(|json| Some(serde_json::from_str::<serde_json::Value>(&json).ok()?.as_object()?.len()));
+        tracing::warn!(session = %self.live.spec().id, here, copied, "the profile has lost its login; keys of localStorage");
+    }
+
     async fn stand(&mut self, state: &PageState) -> Result<(), ExitReason> {
         if let Some(reason) = state.stage.exit() {
             return Err(reason);
@@ -405,6 +414,7 @@ impl Follow {
             Stage::Login if self.live.spec().account.is_some() && !self.live.restored => {
                 // The page has forgotten the login that the store knows of. The snapshot may still have it.
                 self.live.login_lost.store(true, Ordering::Release);
+                self.tell_lost().await;
                 if self.live.shared.snapshots.exists(&self.live.spec()) {
                     return Err(ExitReason::Crashed { detail: "the profile has lost its login".to_owned() });
                 }
