@@ -197,18 +197,21 @@ async fn a_session_writes_no_faster_than_its_pace_and_says_what_waits() {
     for text in ["one", "two", "three"] {
         assert_eq!(send("491700002", text).await.ok()["ack"], 0);
     }
-    until("the first is there", SOON, || async {
-        (house.network.messages("491700002").await.len() == 1).then_some(())
-    })
-    .await;
+    let waits = |count: i64| {
+        let house = &house;
+        until("so many wait", SOON, move || async move {
+            (house.branch(KEY, "default").await["outbox"]["waiting"] == count).then_some(())
+        })
+    };
+    waits(2).await;
+    assert_eq!(house.network.messages("491700002").await.len(), 1);
     send("491700003", "to another").await.ok();
     until("another chat does not wait", SOON, || async {
         (house.network.messages("491700003").await.len() == 1).then_some(())
     })
     .await;
     assert_eq!(house.network.messages("491700002").await.len(), 1, "the next one is due ten seconds later");
-    until("two wait", SOON, || async { (house.branch(KEY, "default").await["outbox"]["waiting"] == 2).then_some(()) })
-        .await;
+    waits(2).await;
     send("491700002", "four").await.ok();
     let full = send("491700002", "five").await;
     assert_eq!((full.refused(429).as_str(), full.headers["retry-after"].to_str().unwrap()), ("queue_full", "10"));

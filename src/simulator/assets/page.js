@@ -317,7 +317,8 @@
       const sender = fromMe ? account() : wid(chat);
       const vote = {
         msgKey: MsgKey.fromString(`${fromMe}_${chat}_${id}`), parentMsgKey: target.id, sender, t: at, read: false,
-        selectedOptionLocalIds: data.options, senderTimestampMs: at * 1000 + 999, ack: ACK.SENT,
+        // The wire has seconds, and somebody may change a vote within one.
+        selectedOptionLocalIds: data.options, senderTimestampMs: Date.now(), ack: ACK.SENT,
       };
       const others = (target.votes || []).filter((one) => one.sender !== sender.toString());
       const own = { sender: sender.toString(), options: data.options, ms: vote.senderTimestampMs };
