@@ -13,7 +13,7 @@ use wardroom_actors::domain::event::{EventKind, StatusChange};
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::ids::{ChatKey, NodeId, SessionKey, SessionName, TenantId, UserId, WorkerId};
 use wardroom_actors::domain::login::Account;
-use wardroom_actors::domain::message::{Ack, Message};
+use wardroom_actors::domain::message::{Ack, AckChange, Message};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::domain::spec::{EngineName, Network, SessionSpec};
@@ -353,6 +353,11 @@ async fn agents_commit_once_and_in_order(ground: &Ground) {
     assert_eq!(ground.agents.pending(chat, seq(&first), 10).await.unwrap().len(), 1);
     ground.agents.commit(commit(seq(&first), seq(&second), 2)).await.unwrap();
     assert!(ground.agents.behind().await.unwrap().is_empty());
+    // An ack that nobody has handled counts as well: no later message may come to ring for it.
+    let (message_id, chat_id) = ("false_7@c.us_b".into(), "7@c.us".into());
+    let read = AckChange { message_id, chat: chat_id, from_me: false, ack: Ack::Read, participant: None };
+    ground.journal.append(vec![ground.entry(&one, "ack:b:3", EventKind::Ack(read))]).await.unwrap();
+    assert_eq!(ground.agents.behind().await.unwrap(), [chat]);
     // More at once than one statement takes.
     let last = seq(&second) + 3000;
     let many = AgentCommit {
