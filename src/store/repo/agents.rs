@@ -2,6 +2,7 @@
 
 use super::deliveries::Lane;
 use super::gather::Answering;
+use super::sizes::{bite, places};
 use crate::store::entity::{agent_state, chat_aliases, dead_letters, journal, outbox, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
@@ -59,7 +60,7 @@ impl Store {
             "SELECT journal.* FROM (VALUES {}) AS v JOIN journal ON journal.tenant_id = v.column1 AND journal.seq IN \
              (SELECT seq FROM journal AS next WHERE next.tenant_id = v.column1 AND next.session_id = v.column2 \
              AND next.chat_id = v.column3 AND next.seq > v.column4 ORDER BY next.seq LIMIT $1)",
-            places(2, 4, asked.len())
+            places(&mut values, 2, 4)
         );
         let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
         let mut found = HashMap::<Uuid, Vec<journal::Model>>::new();
@@ -117,8 +118,8 @@ impl Store {
         }
         while !rows.is_empty() {
             use outbox::Column::{Dedupe, SessionId, TenantId};
-            let some = rows.drain(..rows.len().min(ROWS));
-            let insert = outbox::Entity::insert_many(some).on_conflict_do_nothing_on([TenantId, SessionId, Dedupe]);
+            let insert =
+                outbox::Entity::insert_many(bite(&mut rows)).on_conflict_do_nothing_on([TenantId, SessionId, Dedupe]);
             insert.exec_without_returning(&*tx).await?;
         }
         tx.commit().await?;
@@ -149,7 +150,7 @@ impl Store {
                 "UPDATE agent_state SET handled_seq = v.column5, state = v.column6 FROM (VALUES {}) AS v \
                  WHERE agent_state.tenant_id = v.column1 AND agent_state.session_id = v.column2 \
                  AND agent_state.chat_id = v.column3 AND agent_state.handled_seq = v.column4 RETURNING agent_state.chat_id",
-                places(1, 6, values.len() / 6)
+                places(&mut values, 1, 6)
             );
             let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
             for row in tx.query_all_raw(statement).await? {
@@ -239,18 +240,6 @@ type Names = HashMap<ChatKey, String>;
 const NAMES: usize = 100_000;
 /// Sessions whose owners are remembered; above that all are forgotten.
 const OWNERS: usize = 100_000;
-/// Rows that one statement inserts: SQLite takes 32,766 parameters, and a chat that was behind for long brings many.
-pub(in crate::store) const ROWS: usize = 1000;
-
-/// Rows of numbered parameters, as a VALUES list takes them.
-pub(in crate::store) fn places(first: usize, columns: usize, rows: usize) -> String {
-    let row = |row: usize| {
-        let numbers = (0..columns).map(|column| format!("${}", first + row * columns + column));
-        format!("({})", numbers.collect::<Vec<_>>().join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
-}
-
 /// For each question whether it is the first of its chat. An actor that was rebuilt may ask beside its predecessor.
 fn firsts<'a>(chats: impl Iterator<Item = &'a ChatKey>) -> Vec<bool> {
     let mut seen = HashSet::new();

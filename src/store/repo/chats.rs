@@ -1,5 +1,6 @@
 //! Chats, their aliases and their messages, as read by the API and by sockets that resume.
 
+use super::sizes::padded;
 use crate::store::entity::{agent_state, chat_aliases, chats, journal, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
@@ -140,7 +141,7 @@ impl Store {
             let aliases = chat_aliases::Entity::find()
                 .filter(chat_aliases::Column::TenantId.eq(spec.tenant.0))
                 .filter(chat_aliases::Column::SessionId.eq(spec.id.0))
-                .filter(chat_aliases::Column::ChatId.is_in(ids))
+                .filter(chat_aliases::Column::ChatId.is_in(padded(ids)))
                 .order_by_asc(chat_aliases::Column::Alias)
                 .all(&*tx)
                 .await?;
@@ -230,7 +231,7 @@ impl Store {
             let rows = journal::Entity::find()
                 .filter(journal::Column::TenantId.eq(spec.tenant.0))
                 .filter(journal::Column::SessionId.eq(spec.id.0))
-                .filter(journal::Column::MessageId.is_in(ids))
+                .filter(journal::Column::MessageId.is_in(padded(ids)))
                 .filter(journal::Column::Kind.eq("message"))
                 .all(&*tx)
                 .await?;
@@ -324,7 +325,7 @@ impl Store {
         let changes = journal::Entity::find()
             .filter(journal::Column::TenantId.eq(spec.tenant.0))
             .filter(journal::Column::SessionId.eq(spec.id.0))
-            .filter(journal::Column::MessageId.is_in(rows.iter().filter_map(|row| row.message_id.as_deref())))
+            .filter(journal::Column::MessageId.is_in(padded(rows.iter().filter_map(|row| row.message_id.as_deref()))))
             .filter(journal::Column::Kind.eq("change"))
             .order_by_asc(journal::Column::Seq)
             .all(&**tx)

@@ -1,7 +1,7 @@
 //! What webhooks have still to be told: one row for each event, webhook and name, in lanes that keep their order.
 
-use super::agents::places;
 use super::gather::Answering;
+use super::sizes::{padded, places};
 use crate::store::entity::{journal, outbox, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use sea_orm::ActiveValue::Set;
@@ -243,7 +243,7 @@ impl Store {
             "SELECT outbox.* FROM (VALUES {}) AS v JOIN outbox ON outbox.tenant_id = v.column1 AND outbox.id IN \
              (SELECT id FROM outbox AS next WHERE next.tenant_id = v.column1 AND next.session_id = v.column2 \
              AND next.hook = v.column3 AND next.chat_id = v.column4 AND next.state = 0 ORDER BY next.id LIMIT $1)",
-            places(2, 4, lanes.len())
+            places(&mut values, 2, 4)
         );
         let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
         let mut found = HashMap::<Lane, Vec<outbox::Model>>::new();
@@ -270,7 +270,7 @@ impl Store {
     ) -> Result<HashMap<(uuid::Uuid, i64), Told>, Failure> {
         let mut found = HashMap::new();
         for (tenant, places) in wanted {
-            let of_tenant = journal::Column::TenantId.eq(tenant).and(journal::Column::Seq.is_in(places));
+            let of_tenant = journal::Column::TenantId.eq(tenant).and(journal::Column::Seq.is_in(padded(places)));
             for row in journal::Entity::find().filter(of_tenant).all(&**tx).await? {
                 let seq = row.seq;
                 match self.told(tx, row).await {
@@ -309,12 +309,13 @@ impl Store {
         }
         let backend = tx.get_database_backend();
         if !done.is_empty() {
-            let text = format!("DELETE FROM outbox WHERE (tenant_id, id) IN (VALUES {})", places(1, 2, done.len() / 2));
+            let rows = places(&mut done, 1, 2);
+            let text = format!("DELETE FROM outbox WHERE (tenant_id, id) IN (VALUES {rows})");
             tx.execute_raw(Statement::from_sql_and_values(backend, text, done)).await?;
         }
         if !tried.is_empty() {
-            let rows = places(2, 4, tried.len() / 4);
             tried.insert(0, self.now().into());
+            let rows = places(&mut tried, 2, 4);
             let text = format!(
                 "UPDATE outbox SET state = v.column3, code = v.column4, attempts = attempts + 1, updated_at = $1 \
                  FROM (VALUES {rows}) AS v WHERE outbox.tenant_id = v.column1 AND outbox.id = v.column2"
@@ -348,7 +349,7 @@ fn dead(tenant: TenantId, which: &Dead) -> Condition {
         .add(Column::TenantId.eq(tenant.0).and(Column::Kind.eq("webhook")).and(Column::State.eq(DEAD)))
         .add_option(which.user.map(theirs))
         .add_option(which.session.map(|session| Column::SessionId.eq(session.0)))
-        .add_option(which.ids.as_ref().map(|ids| Column::Id.is_in(ids.iter().copied())))
+        .add_option(which.ids.as_ref().map(|ids| Column::Id.is_in(padded(ids.iter().copied()))))
         .add_option(which.before.map(|before| Column::Id.lt(before)))
         .add_option(which.from_ms.map(|from| Column::CreatedAt.gte(from)))
         .add_option(which.to_ms.map(|to| Column::CreatedAt.lt(to)))

@@ -11,3 +11,4 @@ pub mod node;
 pub mod outbox;
 pub mod retention;
 pub mod sessions;
+pub(in crate::store) mod sizes;

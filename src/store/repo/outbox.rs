@@ -1,5 +1,6 @@
 //! Messages that have to leave.
 
+use super::sizes::padded;
 use crate::store::entity::outbox;
 use crate::store::{Failure, Mode, Store, Tx};
 use crate::vault::Kind;
@@ -178,7 +179,7 @@ impl Store {
             .filter(of(spec.key()))
             .filter(outbox::Column::State.eq(WAITING))
             .filter(outbox::Column::Kind.eq("send"))
-            .filter(outbox::Column::Alias.is_not_in(held.iter().map(ChatId::as_str)))
+            .filter(outbox::Column::Alias.is_not_in(padded(held.iter().map(ChatId::as_str))))
             .order_by_asc(outbox::Column::Id)
             .limit(limit)
             .all(&*tx)

@@ -1,5 +1,6 @@
 //! Removes what is too old, in small bites so that nobody waits for it.
 
+use super::sizes::padded;
 use crate::store::entity::{dead_letters, journal, meta, outbox, sign_ins};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use sea_orm::ActiveValue::Set;
@@ -72,7 +73,7 @@ impl Store {
             let row = meta::ActiveModel { key: Set(PRUNED.to_owned()), value: Set(last.to_be_bytes().to_vec()) };
             meta::Entity::insert(row).exec_without_returning(&*tx).await?;
         }
-        let journal = journal::Entity::delete_many().filter(journal::Column::Seq.is_in(old)).exec(&*tx).await?;
+        let journal = journal::Entity::delete_many().filter(journal::Column::Seq.is_in(padded(old))).exec(&*tx).await?;
         // Texts wait until they are sent; what webhooks were not told is kept as long as other dead letters.
         let texts = outbox::Column::Kind.eq("send").and(outbox::Column::State.ne(super::outbox::WAITING));
         let texts = texts.and(outbox::Column::UpdatedAt.lt(now - retention.outbox_ms));

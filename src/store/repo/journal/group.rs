@@ -2,9 +2,9 @@
 
 use super::merge::merge;
 use crate::store::entity::{chats, journal, outbox, sessions};
-use crate::store::repo::agents::{ROWS, places};
 use crate::store::repo::chats::{find_or_make, join};
 use crate::store::repo::deliveries::Lane;
+use crate::store::repo::sizes::{ROWS, bite, places};
 use crate::store::{Failure, Store, Tx};
 use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
@@ -171,8 +171,7 @@ impl<'a> Group<'a> {
             rows.push(self.row(&Waiting { entry, chat: Some(older), seq, id, at })?);
         }
         while !rows.is_empty() {
-            let some = rows.drain(..rows.len().min(ROWS));
-            journal::Entity::insert_many(some).exec_without_returning(&**self.tx).await?;
+            journal::Entity::insert_many(bite(&mut rows)).exec_without_returning(&**self.tx).await?;
         }
         Ok(())
     }
@@ -211,11 +210,13 @@ impl<'a> Group<'a> {
         }
         use journal::Column::{Dedupe, LinkEpoch, SessionId, TenantId};
         let unique = [TenantId, SessionId, LinkEpoch, Dedupe];
-        let insert = journal::Entity::insert_many(std::mem::take(&mut self.rows)).on_conflict_do_nothing_on(unique);
-        let written: HashSet<i64> = match insert.exec_with_returning_keys(&**self.tx).await? {
-            TryInsertResult::Inserted(keys) => keys.into_iter().map(|(_, seq)| seq).collect(),
-            TryInsertResult::Empty | TryInsertResult::Conflicted => HashSet::new(),
-        };
+        let mut written = HashSet::<i64>::new();
+        while !self.rows.is_empty() {
+            let insert = journal::Entity::insert_many(bite(&mut self.rows)).on_conflict_do_nothing_on(unique);
+            if let TryInsertResult::Inserted(keys) = insert.exec_with_returning_keys(&**self.tx).await? {
+                written.extend(keys.into_iter().map(|(_, seq)| seq));
+            }
+        }
         // The last message of a chat is what its place in the list follows from.
         let mut touched: HashMap<ChatUuid, usize> = HashMap::new();
         let waiting = std::mem::take(&mut self.waiting);
@@ -254,8 +255,7 @@ impl<'a> Group<'a> {
             }
         }
         while !rows.is_empty() {
-            let some = rows.drain(..rows.len().min(ROWS));
-            outbox::Entity::insert_many(some).exec_without_returning(&**self.tx).await?;
+            outbox::Entity::insert_many(bite(&mut rows)).exec_without_returning(&**self.tx).await?;
         }
         Ok(())
     }
@@ -273,7 +273,7 @@ impl<'a> Group<'a> {
         let text = format!(
             "UPDATE chats SET last_seq = v.column4, last_at = v.column5 FROM (VALUES {}) AS v \
              WHERE chats.tenant_id = v.column1 AND chats.session_id = v.column2 AND chats.id = v.column3",
-            places(1, 5, last.len())
+            places(&mut values, 1, 5)
         );
         let backend = self.tx.get_database_backend();
         self.tx.execute_raw(Statement::from_sql_and_values(backend, text, values)).await?;

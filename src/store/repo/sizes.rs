@@ -1,0 +1,69 @@
+//! Statements of few sizes. Each connection keeps statements that it has prepared, and one with many rows is large: one for
+//! each number of rows would push the others out again and again, and memory would creep up with the largest seen.
+
+use sea_orm::Value;
+use sea_orm::prelude::Uuid;
+
+/// Rows that one statement inserts: SQLite takes 32,766 parameters, and a chat that was behind for long brings many.
+pub(in crate::store) const ROWS: usize = 1024;
+
+/// Takes as many rows off as a statement of one of the sizes takes: a power of two.
+pub(in crate::store) fn bite<T>(rows: &mut Vec<T>) -> Vec<T> {
+    let most = rows.len().min(ROWS);
+    let size = if most.is_power_of_two() { most } else { most.next_power_of_two() / 2 };
+    rows.drain(..size).collect()
+}
+
+/// A list for IN: as long as one of the sizes, by repeating its last value.
+pub(in crate::store) fn padded<T: Clone>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<_> = values.into_iter().collect();
+    if let Some(last) = values.last().cloned() {
+        values.resize(values.len().next_power_of_two(), last);
+    }
+    values
+}
+
+/// Numbered parameters for the rows in `values` from the `first` one on (counted from 1), as a VALUES list takes them. The
+/// first column is a tenant's id; rows of nobody are added up to one of the sizes.
+pub(in crate::store) fn places(values: &mut Vec<Value>, first: usize, columns: usize) -> String {
+    let rows = (values.len() + 1 - first) / columns;
+    let size = rows.next_power_of_two();
+    let last: Vec<_> = values.iter().skip(values.len() - columns + 1).cloned().collect();
+    for _ in rows..size {
+        values.push(Uuid::nil().into());
+        values.extend(last.iter().cloned());
+    }
+    let row = |row: usize| {
+        let numbers = (0..columns).map(|column| format!("${}", first + row * columns + column));
+        format!("({})", numbers.collect::<Vec<_>>().join(", "))
+    };
+    (0..size).map(row).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_bitten_off_in_powers_of_two() {
+        let mut rows: Vec<_> = (0..2500).collect();
+        let mut sizes = vec![];
+        while !rows.is_empty() {
+            sizes.push(bite(&mut rows).len());
+        }
+        assert_eq!(sizes, [1024, 1024, 256, 128, 64, 4]);
+    }
+
+    #[test]
+    fn a_list_is_padded_with_what_changes_nothing() {
+        assert_eq!(padded([1, 2, 3, 4, 5]), [1, 2, 3, 4, 5, 5, 5, 5]);
+        assert!(padded(Vec::<i64>::new()).is_empty());
+        let tenant = Uuid::from_u128(7);
+        let mut values: Vec<Value> = vec![9.into()];
+        for row in 0..3 {
+            values.extend([Value::from(tenant), row.into()]);
+        }
+        assert_eq!(places(&mut values, 2, 2), "($2, $3), ($4, $5), ($6, $7), ($8, $9)");
+        assert_eq!(values.get(7..), Some([Value::from(Uuid::nil()), 2.into()].as_slice()));
+    }
+}
