@@ -9,7 +9,9 @@ use crate::dashboard::socket::{self, Sockets};
 use crate::egress::Egress;
 use crate::engine::web::{self, ChromiumLauncher, Snapshots, WebEngine};
 use crate::error::{ApiError, Code, REQUEST_ID};
+use crate::fetch::Fetcher;
 use crate::health::Health;
+use crate::media::Files;
 use crate::metrics::Metrics;
 use crate::store::repo::identity::OWNER;
 use crate::store::repo::journal::JournalWriter;
@@ -18,7 +20,7 @@ use crate::store::{Role, Store};
 use crate::vault::{Kek, Vault};
 use crate::webhook::Dispatcher;
 use crate::webhook::post::Poster;
-use crate::{ground, simulator};
+use crate::{ground, links, simulator};
 use actix_rt::Arbiter;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
@@ -32,6 +34,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use wardroom_actors::actor::arbiters::{Arbiters, STALLED_MS};
 use wardroom_actors::actor::browser_pool::{self, PoolDoor, PoolTable};
 use wardroom_actors::actor::living::Living;
@@ -99,10 +102,26 @@ pub async fn start(config: Config, io: tokio::runtime::Handle, clock: Arc<dyn Cl
     let metrics = Arc::new(Metrics::new()?);
     let sockets = Arc::new(Sockets::new(Arc::clone(&clock), Arc::clone(&metrics), config.limits.sockets_per_tenant));
     let egress = Arc::new(Egress::new(&config.egress.allow, config.egress.allow_private));
-    let poster = Poster::new(egress, Duration::from_secs(config.webhooks.timeout_s.max(1)))?;
+    let poster = Poster::new(Arc::clone(&egress), Duration::from_secs(config.webhooks.timeout_s.max(1)))?;
     let webhooks = Dispatcher::new(store.clone(), poster, Arc::clone(&clock), Arc::clone(&metrics), io.clone());
-    let parts =
-        Parts { config: &config, store: &store, vault, clock, launcher, metrics, sockets, webhooks, io, simulator };
+    links::set_base(&config.http.public_url, &config.http.listen);
+    let objects = ground::objects(&config, &dir)?;
+    let (limit, keys) = (config.media.max_bytes, Arc::clone(&vault));
+    let files = Files::new(store.clone(), keys, objects, Arc::clone(&clock), limit, io.clone());
+    let parts = Parts {
+        config: &config,
+        store: &store,
+        vault,
+        clock,
+        launcher,
+        metrics,
+        sockets,
+        webhooks,
+        files,
+        egress,
+        io,
+        simulator,
+    };
     let health = Arc::new(parts.kernel(&dir).await?);
     let handle = health.handle.clone();
     parts.sockets.connect(handle.clone());
@@ -225,6 +244,8 @@ struct Parts<'a> {
     metrics: Arc<Metrics>,
     sockets: Arc<Sockets>,
     webhooks: Dispatcher,
+    files: Files,
+    egress: Arc<Egress>,
     io: tokio::runtime::Handle,
     simulator: Option<String>,
 }
@@ -329,10 +350,17 @@ impl Parts<'_> {
                 Rate { per_minute: pacing.session_per_minute, burst: pacing.session_burst },
                 Rate { per_minute: pacing.chat_per_minute, burst: pacing.chat_burst },
             ),
+            fetch: self.config.media.fetch,
             jitter: Duration::from_millis(pacing.jitter_ms),
         };
         let snapshots = Snapshots::new(dir.join("snapshots"), Arc::clone(&self.vault));
-        WebEngine::new(options, Arc::clone(&self.clock), Arc::clone(&self.launcher), snapshots)
+        WebEngine::new(
+            options,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.launcher),
+            snapshots,
+            Arc::new(self.files.clone()),
+        )
     }
 
     fn supervision(&self) -> Arc<Supervision> {
@@ -390,11 +418,16 @@ impl Parts<'_> {
             outbox_ms: days(kept.outbox_days),
             dead_letters_ms: days(kept.dead_letter_days),
         };
-        let store = self.store.clone();
+        let (store, files) = (self.store.clone(), self.files.clone());
+        let keep = Duration::from_secs(self.config.media.keep_h.saturating_mul(3600));
         self.io.spawn(async move {
             let mut hour = tokio::time::interval(Duration::from_secs(3600));
             loop {
                 hour.tick().await;
+                let removed = files.forget_old(keep).await.and(files.sweep().await);
+                if let Err(error) = removed {
+                    tracing::warn!(%error, "no old files were removed");
+                }
                 match store.forget_old(retention).await {
                     Ok(0) => {}
                     Ok(rows) => tracing::info!(rows, "removed what was too old"),
@@ -412,6 +445,13 @@ impl Parts<'_> {
             status_wait: Duration::from_secs(self.config.http.status_wait_s),
             text_bytes: self.config.limits.text_bytes,
             reserved: api::docs::reserved_names(),
+            files: Arc::new(self.files.clone()),
+            fetcher: Fetcher::new(
+                Arc::clone(&self.egress),
+                Duration::from_secs(self.config.media.url_timeout_s.max(1)),
+            )?,
+            file_bytes: self.config.media.max_bytes,
+            uploads: Semaphore::new(self.config.media.uploads_at_once.max(1)),
             started_at_ms: self.clock.unix_ms(),
         });
         let store = http::Data::new(self.store.clone());

@@ -5,6 +5,10 @@ use crate::engine::web::{LaunchOptions, find_browser};
 use crate::store::{Options, Role, Store};
 use crate::vault::{Kek, Vault};
 use anyhow::{Context as _, bail};
+use object_store::ObjectStore;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
 use secrecy::ExposeSecret;
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -109,6 +113,34 @@ pub async fn store(
     // The migrations make a future of many kilobytes.
     let store = Box::pin(Store::open(&options, Arc::clone(&vault), clock, node(dir)?, role)).await?;
     Ok((store, vault))
+}
+
+/// Where the bytes of files are kept: in the data directory, or in the bucket that the config names.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub fn objects(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    let media = &config.media;
+    if media.s3_bucket.is_empty() {
+        let dir = dir.join("media");
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        // What was written is there after a power cut.
+        let disk = LocalFileSystem::new_with_prefix(&dir)?.with_fsync(true).with_automatic_cleanup(true);
+        return Ok(Arc::new(disk));
+    }
+    let mut bucket = AmazonS3Builder::new()
+        .with_bucket_name(&media.s3_bucket)
+        .with_region(&media.s3_region)
+        .with_access_key_id(media.s3_access_key.expose_secret())
+        .with_secret_access_key(media.s3_secret_key.expose_secret());
+    if !media.s3_endpoint.is_empty() {
+        bucket = bucket.with_endpoint(&media.s3_endpoint).with_allow_http(media.s3_endpoint.starts_with("http://"));
+    }
+    let bucket = bucket.build().context("the bucket of [media] cannot be used")?;
+    Ok(match media.s3_prefix.trim_matches('/') {
+        "" => Arc::new(bucket),
+        prefix => Arc::new(PrefixStore::new(bucket, prefix)),
+    })
 }
 
 /// How browsers are started here.

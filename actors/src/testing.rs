@@ -498,7 +498,7 @@ impl Engine for FakeEngine {
                             tokio::time::sleep(pace).await;
                         }
                         match command {
-                            Command::Act { answer, .. } => drop(answer.send(Ok(()))),
+                            Command::Act { answer, .. } | Command::Fetch { answer, .. } => drop(answer.send(Ok(()))),
                             other => other.refuse(CommandError::Unsupported),
                         }
                     },

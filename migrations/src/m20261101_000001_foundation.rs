@@ -9,11 +9,11 @@ use sea_orm_migration::schema::{
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-fn table(name: &'static str) -> TableCreateStatement {
+pub(crate) fn table(name: &'static str) -> TableCreateStatement {
     Table::create().table(name).to_owned()
 }
 
-fn key(columns: &[&'static str]) -> IndexCreateStatement {
+pub(crate) fn key(columns: &[&'static str]) -> IndexCreateStatement {
     let mut key = Index::create();
     for column in columns {
         key.col(*column);
@@ -21,7 +21,12 @@ fn key(columns: &[&'static str]) -> IndexCreateStatement {
     key.primary().to_owned()
 }
 
-fn index(name: &'static str, on: &'static str, columns: &[&'static str], unique: bool) -> IndexCreateStatement {
+pub(crate) fn index(
+    name: &'static str,
+    on: &'static str,
+    columns: &[&'static str],
+    unique: bool,
+) -> IndexCreateStatement {
     let mut index = Index::create();
     index.name(name).table(on);
     for column in columns {

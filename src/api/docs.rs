@@ -1,6 +1,7 @@
 //! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
 
-use super::{acting, auth, chats, dead_letters, health, screenshot, sending, server, sessions, supervision, webhooks};
+use super::{acting, auth, chats, dead_letters, files, health, screenshot, sending, sending_files};
+use super::{server, sessions, supervision, webhooks};
 use std::collections::HashSet;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -15,7 +16,8 @@ use utoipa::{Modify, OpenApi};
         sessions::reconnect::reconnect, sessions::logout::logout, sessions::me::me, sessions::status::status,
         auth::qr, auth::request_code, screenshot::get,
         sending::send_text, sending::send_location, sending::send_contacts, sending::send_poll,
-        sending::forward,        sending::new_message_id,
+        sending::forward, sending::new_message_id, sending_files::send_image, sending_files::send_document,
+        sending_files::send_voice, sending_files::send_video, files::get,
         acting::send_seen, acting::start_typing, acting::stop_typing, acting::react, acting::star, acting::vote,
         acting::edit, acting::revoke, acting::pin, acting::unpin,
         chats::list, chats::overview, chats::messages, chats::message, server::ping, server::version, server::status,

@@ -8,9 +8,11 @@ pub mod auth;
 pub mod chats;
 pub mod dead_letters;
 pub mod docs;
+pub mod files;
 pub mod health;
 pub mod screenshot;
 pub mod sending;
+pub mod sending_files;
 pub mod server;
 pub mod sessions;
 pub mod shape;
@@ -19,6 +21,7 @@ pub mod webhooks;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::fetch::Fetcher;
 use crate::store::Store;
 use crate::store::repo::identity::KeyHolder;
 use actix_web::dev::Payload;
@@ -26,11 +29,14 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Route, web};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::ids::{SessionName, TenantId};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::handle::{Handle, Refusal, Seen};
+use wardroom_actors::ports::files::FileStore;
 
 /// What all handlers share.
 pub struct Api {
@@ -45,7 +51,15 @@ pub struct Api {
     /// Names that no session may have, because paths have them.
     pub reserved: std::collections::HashSet<String>,
     /// How the node is.
-    pub health: std::sync::Arc<crate::health::Health>,
+    pub health: Arc<crate::health::Health>,
+    /// Files that messages carry.
+    pub files: Arc<dyn FileStore>,
+    /// Files that users name by URL.
+    pub fetcher: Fetcher,
+    /// Longest file in bytes.
+    pub file_bytes: u64,
+    /// Bodies with files that may be in memory at once.
+    pub uploads: Semaphore,
     /// Unix milliseconds of the start.
     pub started_at_ms: i64,
 }
@@ -148,6 +162,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/sendContactVcard", [("POST", post().to(sending::send_contacts))]))
         .service(resource("/api/sendPoll", [("POST", post().to(sending::send_poll))]))
         .service(resource("/api/forwardMessage", [("POST", post().to(sending::forward))]))
+        .service(resource("/api/sendImage", [("POST", post().to(sending_files::send_image))]))
+        .service(resource("/api/sendFile", [("POST", post().to(sending_files::send_document))]))
+        .service(resource("/api/sendVoice", [("POST", post().to(sending_files::send_voice))]))
+        .service(resource("/api/sendVideo", [("POST", post().to(sending_files::send_video))]))
+        .service(resource("/api/files/{file}", [("GET", get().to(files::get))]))
         .service(resource("/api/sendPollVote", [("POST", post().to(acting::vote))]))
         .service(resource("/api/sendSeen", [("POST", post().to(acting::send_seen))]))
         .service(resource("/api/startTyping", [("POST", post().to(acting::start_typing))]))

@@ -1,5 +1,5 @@
 //! Messages that leave: `/api/sendText`, `/api/sendLocation`, `/api/sendContactVcard`, `/api/sendPoll`,
-//! `/api/forwardMessage`.
+//! `/api/forwardMessage`. Files: [`super::sending_files`].
 //!
 //! A message is accepted into the outbox first; from then on it leaves once, whatever fails. A request that is made again
 //! under the same `Idempotency-Key`, or with the same `id`, is answered and not done again, for as long as the outbox keeps
@@ -45,11 +45,11 @@ pub struct To {
     /// The session's name.
     #[serde(default = "default_session")]
     #[schema(example = "default")]
-    session: String,
+    pub(super) session: String,
     /// A number or an id.
     #[serde(rename = "chatId")]
     #[schema(example = "12132132130@c.us")]
-    chat_id: String,
+    pub(super) chat_id: String,
     /// The message that this one answers.
     #[serde(alias = "replyTo")]
     #[schema(example = "false_11111111111@c.us_AAAAAAAAAAAAAAAAAAAA")]
@@ -57,6 +57,13 @@ pub struct To {
     /// The id that the message gets, from `GET /api/{session}/new-message-id`.
     #[schema(example = "3EB0123456789ABCDEF012")]
     id: Option<String>,
+}
+
+impl To {
+    /// The caller gave the message or the request a name.
+    pub(super) fn is_named(&self, request: &HttpRequest) -> bool {
+        self.id.is_some() || request.headers().contains_key("idempotency-key")
+    }
 }
 
 /// A text for a chat.
@@ -188,16 +195,7 @@ pub async fn send_text(
     if text.is_empty() || text.len() > api.text_bytes {
         return Err(ApiError::invalid(format!("text must have 1 to {} bytes", api.text_bytes)));
     }
-    let mentions = mentions.unwrap_or_default();
-    if mentions.len() > MENTIONS {
-        return Err(ApiError::invalid(format!("mentions may have {MENTIONS} ids")));
-    }
-    let person = |id: &String| {
-        let id = chat_id(id)?.to_string();
-        let is_one = id.ends_with("@c.us") || id.ends_with("@lid");
-        if is_one { Ok(id) } else { Err(ApiError::invalid("mentions must be people: @c.us or @lid")) }
-    };
-    let mentions = mentions.iter().map(person).collect::<Result<_, _>>()?;
+    let mentions = mentioned(mentions)?;
     send(&request, caller, &api, to, Content::Text { text, mentions, preview: link_preview.unwrap_or(false) }).await
 }
 
@@ -303,6 +301,20 @@ pub async fn forward(
     send(&request, caller, &api, to, Content::Forward { message: message_id }).await
 }
 
+/// Ids of people.
+pub(super) fn mentioned(ids: Option<Vec<String>>) -> Result<Vec<String>, ApiError> {
+    let ids = ids.unwrap_or_default();
+    if ids.len() > MENTIONS {
+        return Err(ApiError::invalid(format!("mentions may have {MENTIONS} ids")));
+    }
+    let person = |id: &String| {
+        let id = chat_id(id)?.to_string();
+        let is_one = id.ends_with("@c.us") || id.ends_with("@lid");
+        if is_one { Ok(id) } else { Err(ApiError::invalid("mentions must be people: @c.us or @lid")) }
+    };
+    ids.iter().map(person).collect()
+}
+
 /// A card, checked or made.
 fn card(contact: Contact) -> Result<Card, ApiError> {
     let card = match contact {
@@ -377,7 +389,7 @@ fn wanted(request: &HttpRequest, to: &To, content: Content) -> Result<Wanted, Ap
     Ok(Wanted { chat, draft, message_id, dedupe })
 }
 
-async fn send(
+pub(super) async fn send(
     request: &HttpRequest,
     caller: Caller,
     api: &Api,
@@ -386,8 +398,7 @@ async fn send(
 ) -> Result<HttpResponse, ApiError> {
     let wanted = wanted(request, &to, content)?;
     let (name, seen) = api.session(caller.0, &to.session)?;
-    let named = to.id.is_some() || request.headers().contains_key("idempotency-key");
-    if !(named && api.store.wanted_before(&seen.spec, &wanted).await?) {
+    if !(to.is_named(request) && api.store.wanted_before(&seen.spec, &wanted).await?) {
         api.expect(caller.0.tenant, &name, Status::Working).await?;
     }
     let (accepted, delivered) = api.handle.send(caller.0.tenant, &name, &wanted).await?;
@@ -415,6 +426,7 @@ fn failed(code: &str) -> ApiError {
         "not_on_whatsapp" => ApiError::new("not_on_whatsapp", "The number is not on WhatsApp"),
         "id_taken" => ApiError::new("idempotency_key_reused", "This id was used for another message"),
         "message_not_found" => ApiError::new("message_not_found", "There is no such message"),
+        "file_not_found" => ApiError::new("file_not_found", "The message's file is gone"),
         _ => ApiError::new("refused_by_network", "WhatsApp refused the message"),
     }
 }
@@ -434,6 +446,7 @@ fn unheard(api: &Api, outgoing: &Outgoing, ack: Ack) -> Message {
         Content::Poll { options, multiple, .. } => {
             parts.poll = Some(Poll { options: options.clone(), multiple: *multiple });
         }
+        Content::File { media, .. } => parts.media = Some(media.clone()),
     }
     Message {
         id: format!("true_{chat}_{message_id}"),

@@ -1,8 +1,10 @@
 //! Bodies that several handlers and the socket share, in WAHA's words.
 
 use crate::error::ApiError;
+use crate::links;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use wardroom_actors::domain::fetching::Fetching;
 use wardroom_actors::domain::login::Account;
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::spec::Network;
@@ -58,8 +60,11 @@ pub fn message_body(message: &Message, account: Option<&Account>) -> Value {
         "to": if message.from_me { Some(message.chat.as_str()) } else { own },
         "participant": message.participant,
         "body": message.body,
-        "hasMedia": false,
-        "media": null,
+        "hasMedia": message.parts.media.is_some(),
+        "media": message.parts.media.as_ref().map(|media| json!({
+            "url": links::to_file(&message.id, media), "mimetype": media.mimetype, "filename": media.filename,
+            "error": null,
+        })),
         "ack": i8::from(message.ack),
         "ackName": message.ack.name(),
         "vCards": message.parts.cards,
@@ -145,6 +150,7 @@ pub fn read_config(config: &Value) -> Result<Network, ApiError> {
         Some(engine) if engine == "web" => {}
         Some(_) => return Err(ApiError::invalid("config.engine must be \"web\"")),
     }
+    Fetching::of_config(config).map_err(ApiError::invalid)?;
     let hooks = Hooks::of_config(config).map_err(ApiError::invalid)?;
     if hooks.iter().count() > MOST_WEBHOOKS {
         return Err(ApiError::invalid(format!("config.webhooks may have {MOST_WEBHOOKS} webhooks")));

@@ -1,7 +1,9 @@
 //! Commands that ask a running server.
 
-use super::{DeadLettersVerb, EventsCommand, SendCommand, Server, SessionsVerb};
+use super::{DeadLettersVerb, EventsCommand, SendCommand, SendFileCommand, Server, SessionsVerb};
+use crate::links;
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
 use futures_util::StreamExt;
 use qrcode::render::unicode::Dense1x2;
 use reqwest::Method;
@@ -115,6 +117,26 @@ pub(super) fn send(server: &Server, what: &SendCommand) -> anyhow::Result<()> {
     blocking(async {
         let body = json!({"session": what.session, "chatId": what.chat, "text": what.text});
         let message = server.ask(Method::POST, "/api/sendText", Some(body)).await?;
+        println!("{} {}", text(&message, "/id"), text(&message, "/ackName"));
+        Ok(())
+    })
+}
+
+pub(super) fn send_file(server: &Server, what: &SendFileCommand) -> anyhow::Result<()> {
+    let bytes = std::fs::read(&what.path).with_context(|| format!("{} cannot be read", what.path.display()))?;
+    let name = what.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mimetype = links::mimetype(&name);
+    let route = match mimetype.split('/').next() {
+        Some("image") if !what.document => "/api/sendImage",
+        Some("video") if !what.document => "/api/sendVideo",
+        Some("audio") if !what.document => "/api/sendVoice",
+        _ => "/api/sendFile",
+    };
+    let data = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let file = json!({"mimetype": mimetype, "filename": name, "data": data});
+    let body = json!({"session": what.session, "chatId": what.chat, "file": file, "caption": what.caption});
+    blocking(async {
+        let message = server.ask(Method::POST, route, Some(body)).await?;
         println!("{} {}", text(&message, "/id"), text(&message, "/ackName"));
         Ok(())
     })

@@ -44,6 +44,8 @@ enum Command {
     Login(AskedSession),
     /// Send a text.
     Send(Asked<SendCommand>),
+    /// Send a file: as a picture, a film, a voice message or for saving, by what it is.
+    SendFile(Asked<SendFileCommand>),
     /// Print events, one JSON object a line.
     Events(Asked<EventsCommand>),
     /// Events that webhooks were not told.
@@ -173,6 +175,22 @@ struct SendCommand {
 }
 
 #[derive(Args)]
+struct SendFileCommand {
+    /// The session's name.
+    session: String,
+    /// A number or a chat id.
+    chat: String,
+    /// The file.
+    path: std::path::PathBuf,
+    /// A text with it.
+    #[arg(long, default_value = "")]
+    caption: String,
+    /// Whatever it is, it is for saving.
+    #[arg(long)]
+    document: bool,
+}
+
+#[derive(Args)]
 struct EventsCommand {
     /// Go on until interrupted; without it, only what is already recorded is printed.
     #[arg(long)]
@@ -258,6 +276,7 @@ pub fn main() -> ExitCode {
         Command::Sessions(asked) => client::sessions(&asked.server, asked.what.verb),
         Command::Login(asked) => client::login(&asked.server, &asked.session),
         Command::Send(asked) => client::send(&asked.server, &asked.what),
+        Command::SendFile(asked) => client::send_file(&asked.server, &asked.what),
         Command::Events(asked) => client::events(&asked.server, &asked.what),
         Command::Deadletters(asked) => client::dead_letters(&asked.server, asked.what.verb),
         Command::Doctor => config().and_then(doctor::run),

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::path::PathBuf;
+use wardroom_actors::domain::fetching::When;
 use wardroom_actors::domain::webhook::Growth;
 
 /// All settings.
@@ -39,6 +40,8 @@ pub struct Config {
     pub retention: Retention,
     /// `[webhooks]`
     pub webhooks: Webhooks,
+    /// `[media]`
+    pub media: Media,
     /// `[egress]`
     pub egress: Egress,
     /// `[simulator]`
@@ -53,6 +56,8 @@ pub struct Config {
 pub struct Http {
     /// Address of the API, the WebSocket and the dashboard.
     pub listen: String,
+    /// Where clients reach that address, for links in bodies.
+    pub public_url: String,
     /// Threads that serve HTTP.
     pub workers: usize,
     /// Largest request body in bytes.
@@ -247,6 +252,34 @@ pub struct Webhooks {
     pub custom_headers: Vec<SecretString>,
     /// How long any webhook's receiver has to answer, in seconds.
     pub timeout_s: u64,
+}
+
+/// `[media]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// Longest file in bytes.
+    pub max_bytes: u64,
+    /// Hours that a file is kept after its last use.
+    pub keep_h: u64,
+    /// When the files of incoming messages are fetched.
+    pub fetch: When,
+    /// Requests with files that are handled at once.
+    pub uploads_at_once: usize,
+    /// How long a file may take that is named by URL, in seconds.
+    pub url_timeout_s: u64,
+    /// Bucket of an S3-compatible store.
+    pub s3_bucket: String,
+    /// Its address; empty: AWS.
+    pub s3_endpoint: String,
+    /// Its region.
+    pub s3_region: String,
+    /// In front of every object's name.
+    pub s3_prefix: String,
+    /// Whose.
+    pub s3_access_key: SecretString,
+    /// The key's secret.
+    pub s3_secret_key: SecretString,
 }
 
 /// `[egress]`

@@ -27,7 +27,7 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     };
-    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; \
                           connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
     Ok(HttpResponse::Ok()
         .content_type(kind)

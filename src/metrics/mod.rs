@@ -7,6 +7,7 @@ use prometheus::{
     TextEncoder,
 };
 use std::time::Duration;
+use tikv_jemalloc_ctl::stats;
 use wardroom_actors::domain::event::{Event, EventKind, Step};
 use wardroom_actors::policy::breaker::State;
 use wardroom_actors::ports::journal::EventSink;
@@ -32,6 +33,7 @@ pub struct Metrics {
     worker_cpu: Gauge,
     worker_processes: IntGauge,
     chats: IntGauge,
+    allocator: IntGaugeVec,
     journal_lag: Gauge,
     arbiter_delay: GaugeVec,
     webhooks: IntCounterVec,
@@ -80,6 +82,8 @@ impl Metrics {
         registry.register(Box::new(worker_cpu.clone()))?;
         let sessions = IntGaugeVec::new(Opts::new("wardroom_sessions", "Sessions by status."), &["status"])?;
         registry.register(Box::new(sessions.clone()))?;
+        let allocator = IntGaugeVec::new(Opts::new("wardroom_allocator_bytes", "The server's own memory."), &["kind"])?;
+        registry.register(Box::new(allocator.clone()))?;
         let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
             let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;
@@ -110,6 +114,7 @@ impl Metrics {
             worker_cpu,
             worker_processes,
             chats,
+            allocator,
             journal_lag,
             arbiter_delay,
             webhooks,
@@ -133,6 +138,11 @@ impl Metrics {
         self.journal_lag.set(seconds(health.lag.ms(health.clock.now())));
         for (place, late) in handle.lateness().iter().enumerate() {
             self.arbiter_delay.with_label_values(&[place.to_string()]).set(seconds(late.now_ms));
+        }
+        let _ = tikv_jemalloc_ctl::epoch::advance();
+        for (kind, bytes) in [("allocated", stats::allocated::read()), ("resident", stats::resident::read())] {
+            let bytes = bytes.ok().and_then(|bytes| i64::try_from(bytes).ok());
+            self.allocator.with_label_values(&[kind]).set(bytes.unwrap_or_default());
         }
         let mut text = vec![];
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);

@@ -5,8 +5,9 @@
 //! messages that it cannot read. It is a feature for bot developers, and the ground that Wardroom's own proofs stand on.
 //!
 //! Reading order: [`network`] (the pure state), `hub` (who is connected, the log on disk), `server` (HTTP and sockets),
-//! `assets/page.js` (the WhatsApp Web page).
+//! `assets/page.js` (the WhatsApp Web page), `assets/letters.js` (what its messages carry).
 
+mod files;
 mod hub;
 pub mod network;
 mod server;

@@ -1,9 +1,9 @@
 //! The simulator's HTTP: the page, the phones, the control API.
 
-use super::Options;
 use super::hub::{Hub, LinkError, instant_now, unix_now};
 use super::network::{Change, Letter};
 use super::socket::PageSocket;
+use super::{Options, files};
 use actix_web::dev::ServerHandle;
 use actix_web::http::header;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -36,6 +36,9 @@ pub fn start(options: Options) -> std::io::Result<Running> {
             }))
             .route("/", web::get().to(|| page(include_str!("assets/page.html"))))
             .route("/page.js", web::get().to(|| script(include_str!("assets/page.js"))))
+            .route("/letters.js", web::get().to(|| script(include_str!("assets/letters.js"))))
+            .route("/media", web::put().to(files::put))
+            .route("/media/{hash}", web::get().to(files::get))
             .route("/models.js", web::get().to(|| script(include_str!("assets/models.js"))))
             .route("/phones", web::get().to(|| page(include_str!("assets/phones.html"))))
             .route("/phones.js", web::get().to(|| script(include_str!("assets/phones.js"))))
@@ -46,6 +49,7 @@ pub fn start(options: Options) -> std::io::Result<Running> {
             .route("/api/phones/{number}/pair", web::post().to(pair))
             .route("/api/phones/{number}/messages", web::get().to(messages))
             .route("/api/phones/{number}/messages", web::post().to(send))
+            .route("/api/phones/{number}/files", web::post().to(files::send))
             .route("/api/phones/{number}/read", web::post().to(read))
             .route("/api/phones/{number}/typing", web::post().to(typing))
             .route("/api/phones/{number}/unlink", web::post().to(unlink))
@@ -213,11 +217,16 @@ async fn send(hub: web::Data<Hub>, number: web::Path<String>, outgoing: web::Jso
     let Some(to) = state.network.number_of(&outgoing.to) else {
         return problem(404, "the receiver is not on this network");
     };
-    let id = format!("3A{}", uuid::Uuid::new_v4().simple().to_string().to_uppercase().get(..18).unwrap_or_default());
+    let id = new_id();
     let from = number.into_inner();
     let Outgoing { kind, text, data, .. } = outgoing.into_inner();
     state.send(Letter { id: id.clone(), from, to, kind, text, data, at: unix_now(), device: None });
     HttpResponse::Created().json(json!({"id": id}))
+}
+
+/// The id of a message that a phone sends.
+pub(super) fn new_id() -> String {
+    format!("3A{}", uuid::Uuid::new_v4().simple().to_string().to_uppercase().get(..18).unwrap_or_default())
 }
 
 #[derive(Deserialize)]

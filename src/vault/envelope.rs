@@ -3,6 +3,8 @@
 use super::{Sealed, new_key_id};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha512;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -33,6 +35,16 @@ impl Key {
     pub(super) fn from_parts(parts: &[u8]) -> Option<Self> {
         let (id, bytes) = parts.split_at_checked(16)?;
         Some(Self::new(Uuid::from_slice(id).ok()?, bytes.try_into().ok()?))
+    }
+
+    /// HMAC-SHA512 under a key of its own, which follows from this one.
+    pub(super) fn mac(&self, data: &[u8]) -> Vec<u8> {
+        let keyed = |key: &[u8], data: &[u8]| {
+            let mac =
+                <Hmac<Sha512> as Mac>::new_from_slice(key).map(|mac| mac.chain_update(data).finalize().into_bytes());
+            Zeroizing::new(mac.map(|bytes| bytes.to_vec()).unwrap_or_default())
+        };
+        keyed(&keyed(self.bytes.as_ref(), b"wardroom/1|fingerprint"), data).to_vec()
     }
 
     pub(super) fn cipher(&self) -> XChaCha20Poly1305 {

@@ -8,7 +8,7 @@ mod kek;
 mod stream;
 
 pub use kek::{Kek, KekError};
-pub use stream::{Opener, Sealer};
+pub use stream::{CHUNK, HEADER, Opener, Sealer, place};
 
 use dashmap::DashMap;
 use envelope::Key;
@@ -38,6 +38,8 @@ pub enum Kind {
     Snapshot,
     /// A login's localStorage.
     Storage,
+    /// A file that messages carry.
+    File,
 }
 
 impl Kind {
@@ -50,6 +52,7 @@ impl Kind {
             Self::AgentState => "agent_state",
             Self::Snapshot => "snapshot",
             Self::Storage => "storage",
+            Self::File => "file",
         }
     }
 }
@@ -161,8 +164,25 @@ impl Vault {
     /// # Errors
     /// Of the source, or when it was sealed with another key.
     pub fn opener<R: std::io::Read>(&self, label: &Label, source: R) -> std::io::Result<Opener<R>> {
+        self.opener_at(label, source, 0)
+    }
+
+    /// [`Self::opener`], which goes on at a chunk: `source` gives the first [`HEADER`] bytes of the sealed stream, and then
+    /// what begins at [`place`].
+    ///
+    /// # Errors
+    /// As for [`Self::opener`].
+    pub fn opener_at<R: std::io::Read>(&self, label: &Label, source: R, index: u64) -> std::io::Result<Opener<R>> {
         let key = self.dek(label).map_err(std::io::Error::other)?;
-        Opener::new(key, label.aad(), source)
+        Opener::new(key, label.aad(), source, index)
+    }
+
+    /// By which equal contents are known again, and which tells nobody else what they are.
+    ///
+    /// # Errors
+    /// [`Sealed`] when the user's data key is not in the ring.
+    pub fn fingerprint(&self, label: &Label, digest: &[u8]) -> Result<Vec<u8>, Sealed> {
+        Ok(self.dek(label)?.mac(&[label.aad().as_slice(), b"|", digest].concat()))
     }
 
     fn dek(&self, label: &Label) -> Result<Arc<Key>, Sealed> {

@@ -9,9 +9,18 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const CHUNK: usize = 64 * 1024;
+/// Bytes that a chunk seals; only the last one may seal fewer.
+pub const CHUNK: usize = 64 * 1024;
+/// Bytes in front of the first chunk.
+pub const HEADER: usize = 33;
 const TAG: usize = 16;
 const LAST: u32 = 1 << 31;
+
+/// Where a chunk begins in a sealed stream.
+#[must_use]
+pub fn place(index: u64) -> u64 {
+    HEADER as u64 + index * (4 + CHUNK + TAG) as u64
+}
 
 struct Chunks {
     cipher: XChaCha20Poly1305,
@@ -47,6 +56,11 @@ impl<W: Write> Sealer<W> {
         sink.write_all(&prefix)?;
         let chunks = Chunks { cipher: key.cipher(), aad, prefix, index: 0 };
         Ok(Self { chunks, sink, buffer: Vec::with_capacity(CHUNK) })
+    }
+
+    /// What was sealed so far goes here.
+    pub fn sink(&mut self) -> &mut W {
+        &mut self.sink
     }
 
     /// Writes the last chunk and gives the sink back.
@@ -97,7 +111,8 @@ pub struct Opener<R: Read> {
 }
 
 impl<R: Read> Opener<R> {
-    pub(super) fn new(key: Arc<Key>, aad: Vec<u8>, mut source: R) -> Result<Self> {
+    /// Goes on at a chunk: the source gives the header, and then what begins at [`place`].
+    pub(super) fn new(key: Arc<Key>, aad: Vec<u8>, mut source: R, index: u64) -> Result<Self> {
         let (mut version, mut id, mut prefix) = ([0; 1], [0; 16], [0; 16]);
         source.read_exact(&mut version)?;
         source.read_exact(&mut id)?;
@@ -105,7 +120,7 @@ impl<R: Read> Opener<R> {
         if version != [VERSION] || &id != key.id.as_bytes() {
             return Err(damaged());
         }
-        let chunks = Chunks { cipher: key.cipher(), aad, prefix, index: 0 };
+        let chunks = Chunks { cipher: key.cipher(), aad, prefix, index };
         Ok(Self { chunks, source, buffer: vec![], read: 0, ended: false })
     }
 

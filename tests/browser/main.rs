@@ -14,6 +14,7 @@ mod command_line;
 mod dashboard;
 mod faults;
 mod figures;
+mod files;
 mod journey;
 mod kinds;
 mod login;

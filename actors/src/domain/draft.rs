@@ -1,5 +1,7 @@
 //! What somebody wants to be said in a chat.
 
+use super::ids::FileId;
+use super::message::Media;
 use serde::{Deserialize, Serialize};
 
 /// What a message says.
@@ -45,6 +47,37 @@ pub enum Content {
         /// More than one may be chosen.
         multiple: bool,
     },
+    /// A file, which was taken in before.
+    File {
+        /// Which.
+        file: FileId,
+        /// What it is.
+        media: Media,
+        /// How it is shown.
+        shown: Shown,
+        /// The text with it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        caption: String,
+        /// Ids of those whom the text mentions.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mentions: Vec<String>,
+    },
+}
+
+/// How a file is shown in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// A picture.
+    Image,
+    /// Something to open elsewhere.
+    Document,
+    /// A voice message.
+    Voice,
+    /// A film.
+    Video,
+    /// A short round film.
+    Note,
 }
 
 /// A visiting card.
@@ -83,6 +116,13 @@ impl Draft {
             Content::Contacts { cards } if cards.len() > 1 => "multi_vcard",
             Content::Contacts { .. } => "vcard",
             Content::Poll { .. } => "poll_creation",
+            Content::File { shown, .. } => match shown {
+                Shown::Image => "image",
+                Shown::Document => "document",
+                Shown::Voice => "ptt",
+                Shown::Video => "video",
+                Shown::Note => "ptv",
+            },
         }
     }
 
@@ -94,6 +134,7 @@ impl Draft {
             Content::Location { title, .. } => title,
             Content::Contacts { cards } => cards.first().map_or("", |card| &card.vcard),
             Content::Poll { name, .. } => name,
+            Content::File { caption, .. } => caption,
             Content::Forward { .. } => "",
         }
     }
@@ -127,6 +168,16 @@ mod tests {
                     name: "Tea?".into(),
                     options: vec!["yes".into(), "no".into()],
                     multiple: true,
+                },
+                reply_to: None,
+            },
+            Draft {
+                content: Content::File {
+                    file: FileId::generate(),
+                    media: Media { mimetype: "image/png".into(), filename: None, size: Some(3) },
+                    shown: Shown::Image,
+                    caption: "look".into(),
+                    mentions: vec![],
                 },
                 reply_to: None,
             },

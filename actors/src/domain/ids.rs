@@ -48,6 +48,10 @@ uuid_id!(
     WorkerId
 );
 uuid_id!(
+    /// A file that messages of one session carry.
+    FileId
+);
+uuid_id!(
     /// One data directory's server; owns the sessions it runs.
     NodeId
 );

@@ -116,6 +116,9 @@ pub struct Parts {
     /// A question with answers to choose from; the question itself is the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll: Option<Poll>,
+    /// A file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
     /// Its text is not the first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
@@ -145,6 +148,19 @@ pub struct Place {
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+}
+
+/// A file, as the message that carries it tells of it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Media {
+    /// `image/jpeg`, `audio/ogg; codecs=opus`, …
+    pub mimetype: String,
+    /// Its name, where the sender gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// In bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 /// The answers that a poll offers.

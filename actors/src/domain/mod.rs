@@ -6,6 +6,7 @@ pub mod chat;
 pub mod draft;
 pub mod event;
 pub mod exit;
+pub mod fetching;
 pub mod ids;
 pub mod login;
 pub mod message;

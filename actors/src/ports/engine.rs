@@ -26,6 +26,9 @@ pub enum CommandError {
     /// There is no such message.
     #[error("there is no such message")]
     NoMessage,
+    /// The message's file cannot be had any more.
+    #[error("the message's file is gone")]
+    NoFile,
     /// The network does not know the other side.
     #[error("the number is not on WhatsApp")]
     NotOnNetwork,
@@ -56,6 +59,13 @@ pub enum Command {
     Screenshot {
         /// The image.
         answer: Answer<Vec<u8>>,
+    },
+    /// The file of a message, brought into the store.
+    Fetch {
+        /// The message's full id.
+        message: String,
+        /// Done; the store has it under the message's id.
+        answer: Answer<()>,
     },
     /// Something done to a message or a chat.
     Act {

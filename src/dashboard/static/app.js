@@ -307,6 +307,18 @@ function said({ body, location, vCards, _data: { type, pollOptions } }) {
   if (pollOptions) return [`📊 ${body}`, ...pollOptions.map((option) => `○ ${option}`)].join('\n');
   return body;
 }
+// The file of a message, shown where it can be, or as something to save. Its link may name the server as others reach it.
+function attached({ media: { url, mimetype, filename }, body }) {
+  const source = new URL(url).pathname;
+  const tag = { image: 'img', audio: 'audio', video: 'video' }[mimetype.split('/')[0]];
+  if (!tag || mimetype.startsWith('image/svg')) {
+    return Object.assign(element('a', `📎 ${filename || mimetype}`), { href: source, download: filename || '' });
+  }
+  const shown = Object.assign(element(tag, ''), { src: source });
+  if (tag === 'img') Object.assign(shown, { alt: body || 'A picture', loading: 'lazy' });
+  else Object.assign(shown, { controls: true, preload: 'none' });
+  return shown;
+}
 const TICKS = { '-1': 'failed', 0: 'waiting', 1: '✓', 2: '✓✓', 3: '✓✓ read', 4: '✓✓ played' };
 async function loadMessages() {
   const [name, id] = [current, chat];
@@ -314,6 +326,7 @@ async function loadMessages() {
   if (!list || name !== current || id !== chat) return;
   $('messages').replaceChildren(...list.reverse().map((one) => {
     const line = element('p', said(one), one.fromMe ? 'own' : '');
+    if (one.media) line.prepend(attached(one));
     if (one.replyTo?.body) line.prepend(element('q', one.replyTo.body));
     const time = new Date(one.timestamp * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
     const foot = [time, one._data.edited && 'edited', one.fromMe && TICKS[one.ack]];
@@ -328,6 +341,21 @@ $('send').addEventListener('submit', doing($('session-problem'), async () => {
   $('text').value = '';
   await loadMessages();
   $('text').focus();
+}));
+const base64 = (file) =>
+  new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(',') + 1));
+    reader.onerror = () => reject(new Error('The file cannot be read.'));
+    reader.readAsDataURL(file);
+  });
+$('send-file').addEventListener('submit', doing($('session-problem'), async () => {
+  const [file] = $('file').files;
+  const kind = { image: 'Image', video: 'Video' }[file.type.split('/')[0]] || 'File';
+  const body = { mimetype: file.type || 'application/octet-stream', filename: file.name, data: await base64(file) };
+  await ask('POST', `/api/send${kind}`, { session: current, chatId: chat, file: body });
+  $('send-file').reset();
+  await loadMessages();
 }));
 
 enter().catch(showSignIn);

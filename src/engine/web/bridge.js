@@ -60,9 +60,10 @@
     };
   }
 
+  const FILES = ['image', 'video', 'gif', 'audio', 'ptt', 'ptv', 'document', 'sticker'];
   // What clients show as a message's text. The body of media and of places is a small picture.
   function words({ type, body, caption, loc, pollName }) {
-    if (['image', 'video', 'gif', 'audio', 'ptt', 'ptv', 'document', 'sticker'].includes(type)) return caption;
+    if (FILES.includes(type)) return caption;
     return type === 'location' ? loc : type === 'poll_creation' ? pollName : body;
   }
 
@@ -78,6 +79,11 @@
     if (type === 'location') {
       const description = whole(message.loc) || null;
       found.location = { latitude: String(message.lat), longitude: String(message.lng), description };
+    }
+    if (FILES.includes(type)) {
+      const { mimetype, filename, size } = message;
+      const known = { filename: whole(filename) || null, size: Number.isSafeInteger(size) ? size : null };
+      found.media = { mimetype: whole(mimetype) || 'application/octet-stream', ...known };
     }
     if (type === 'vcard') found.cards = [whole(message.body)];
     if (type === 'multi_vcard') found.cards = (message.vcardList || []).map((card) => whole(card.vcard));
@@ -244,7 +250,7 @@
   // wa-js refuses these, however often they are tried.
   const NEVER = [
     'quoted_msg_can_not_reply', 'invalid_quoted_msg', 'mentioned_is_not_user', 'type_not_valid_for_newsletter',
-    'chat_not_found', 'invalid_wid',
+    'chat_not_found', 'invalid_wid', 'file_too_large',
   ];
 
   // How each kind of draft is sent.
@@ -264,6 +270,14 @@
       const copied = Object.fromEntries(COPIES[type].map((name) => [name, original[name]]));
       const raw = { ...copied, type, isForwarded: true, forwardingScore: forwardingScore + 1 };
       return WPP.chat.sendRawMessage(to, raw, options);
+    },
+    // Without a waveform: wa-js would leave an audio device open for each that it draws.
+    file: (to, { parts: held, media, shown, caption, mentions }, options) => {
+      const { mimetype, filename = 'file' } = media;
+      const type = { voice: 'audio', note: 'video' }[shown] ?? shown;
+      const how = { type, isPtt: shown === 'voice', isPtv: shown === 'note', waveform: false };
+      const said = { caption: caption || undefined, mentionedList: mentions };
+      return WPP.chat.sendFileMessage(to, new File(held, filename, { type: mimetype }), { ...options, ...how, ...said });
     },
     poll: (to, { name, options: choices, multiple }, options) =>
       WPP.chat.sendCreatePollMessage(to, name, choices, { ...options, selectableCount: multiple ? 0 : 1 }),
@@ -321,8 +335,40 @@
     },
   };
 
+  // Files on their way into a message, and out of one, in slices.
+  const held = new Map();
+  const opened = new Map();
+  const bytes = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  const base64 = (blob) =>
+    new Promise((resolve, reject) => {
+      const reader = new FileReader();
+      reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(',') + 1));
+      reader.onerror = () => reject(reader.error);
+      reader.readAsDataURL(blob);
+    });
+
   const api = {
     state,
+    // One file at a time is held for a message that leaves; null begins it.
+    hold(id, slice) {
+      if (slice === null) {
+        held.clear();
+        held.set(id, []);
+      } else held.get(id).push(new Blob([bytes(slice)]));
+      return true;
+    },
+    async open(id) {
+      const message = await find(id);
+      if (!message) return failed('message_not_found');
+      try {
+        opened.set(id, await WPP.chat.downloadMedia(message.id));
+      } catch (error) {
+        return failed('file_not_found', String(error?.code ?? error?.message ?? error));
+      }
+      return { status: 'open', size: opened.get(id).size };
+    },
+    slice: (id, from, length) => base64(opened.get(id).slice(from, from + length)),
+    close: (id) => opened.delete(id),
     // Drops what was committed up to `done`, then waits for events or a change of state, at most `wait` ms.
     async pull(done, most, wait, before) {
       while (queue.length && queue[0].seq <= done) queue.shift();
@@ -378,6 +424,12 @@
       const before = WPP.whatsapp.MsgStore.get(key);
       if (before && attempts === 0) return failed('id_taken');
       if (before && before.ack >= 1) return { status: 'sent', message: told(before) };
+      if (draft.kind === 'file') {
+        draft.parts = held.get(id);
+        held.clear();
+        // Half of a file that was on its way when the page went away; wa-js would wait for it for ever.
+        if (before) await WPP.chat.deleteMessage(chat.id, before.id, true, false);
+      }
       const options = { messageId: key, linkPreview: draft.preview === true, markIsRead: false, detectMentioned: false };
       if (draft.reply_to) {
         options.quotedMsg = await find(draft.reply_to, chat);

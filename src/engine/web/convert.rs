@@ -119,6 +119,14 @@ impl PageEvent {
         full.split('_').nth(2).unwrap_or_default()
     }
 
+    /// The full id of a message.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Message { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     /// The event, unless it is history: a message older than `linked_at` is never one.
     pub fn heard(self, linked_at: i64, via_api: impl FnOnce(&str) -> bool) -> Option<Heard> {
         match self {

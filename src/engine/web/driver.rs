@@ -2,6 +2,7 @@
 //! until something ends it. Whatever the reason, the browser is proven gone before its directory is touched.
 
 use super::Shared;
+use super::attachments::{self, fetch_at_once};
 use super::convert::{Heard, PageEvent, PageState, Stage};
 use super::copies::{copy_storage, keep_copies};
 use super::ending::Ending;
@@ -14,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::exit::ExitReason;
@@ -35,6 +36,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const CREDIT: usize = 200;
 /// How long the network may be away before the driver gives up and lets the policy decide.
 const OFFLINE: Duration = Duration::from_secs(30);
+/// Files that are fetched at the same time.
+const FETCHED_AT_ONCE: usize = 2;
 /// Messages before the newest recorded one that are looked at again after a restart; repeats are dropped by their keys.
 const OVERLAP_S: i64 = 3600;
 
@@ -52,6 +55,10 @@ pub(super) struct Live {
     ready: watch::Sender<bool>,
     /// Ids of texts that were sent over the API lately.
     sent: Mutex<VecDeque<String>>,
+    /// Messages whose files are to be fetched.
+    pub wanted: mpsc::Sender<String>,
+    /// Files go through the page a few at a time.
+    pub fetching: Semaphore,
     pub worker: Arc<dyn Worker>,
     /// The profile was made from a snapshot for this run.
     restored: bool,
@@ -139,8 +146,17 @@ impl Live {
 
     /// Commits events; false when the store did not.
     async fn commit(&self, events: Vec<Heard>) -> bool {
+        let carrying = |heard: &Heard| match &heard.kind {
+            EventKind::Message(message) if message.parts.media.is_some() => Some(message.clone()),
+            _ => None,
+        };
+        let carriers: Vec<_> = events.iter().filter_map(carrying).collect();
         let entries: Vec<_> = events.into_iter().map(|heard| self.entry(heard)).collect();
-        entries.is_empty() || self.journal.append(entries).await.is_ok()
+        let stored = entries.is_empty() || self.journal.append(entries).await.is_ok();
+        if stored {
+            carriers.iter().for_each(|message| self.want_file(message));
+        }
+        stored
     }
 
     /// Records a text that just left; `None` when the store did not.
@@ -249,6 +265,7 @@ async fn drive(
     context: &mut DriverContext,
     stop: &mut watch::Receiver<Option<StopMode>>,
 ) -> (Option<Arc<Live>>, ExitReason) {
+    let (wanted, to_fetch) = mpsc::channel(attachments::WAITING);
     let live = Arc::new(Live {
         page,
         outbox: Arc::clone(&context.outbox),
@@ -261,6 +278,8 @@ async fn drive(
         sessions: Arc::clone(&context.sessions),
         ready: watch::Sender::new(false),
         sent: Mutex::default(),
+        wanted,
+        fetching: Semaphore::new(FETCHED_AT_ONCE),
         worker: Arc::clone(&leased.worker),
         restored: leased.restored,
         instead_of: leased.instead_of,
@@ -273,6 +292,7 @@ async fn drive(
     tasks.spawn(follow(Arc::clone(&live)));
     tasks.spawn(pump::run(Arc::clone(&live)));
     tasks.spawn(keep_copies(Arc::clone(&live)));
+    tasks.spawn(fetch_at_once(Arc::clone(&live), to_fetch));
     tasks.spawn(health::probe(Arc::clone(&live)));
     tasks.spawn(health::watch(Arc::clone(&live)));
     let mut commands = JoinSet::new();

@@ -6,6 +6,7 @@
 //! Reading order: `bridge.js` (what runs in the page), [`page`] (the connection), [`driver`] (one session's life),
 //! [`launcher`] and `process` (browsers), [`snapshot`] (how a login is kept).
 
+mod attachments;
 mod convert;
 mod copies;
 mod driver;
@@ -30,12 +31,14 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::exit::ExitReason;
+use wardroom_actors::domain::fetching::When;
 use wardroom_actors::domain::ids::{SessionId, WorkerId};
 use wardroom_actors::domain::login::QrRotation;
 use wardroom_actors::domain::spec::{Network, SessionSpec};
 use wardroom_actors::policy::allowance::{Allowance, Rate};
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::engine::{DriverContext, Engine};
+use wardroom_actors::ports::files::FileStore;
 use wardroom_actors::ports::worker::WorkerLauncher as _;
 use wardroom_actors::ports::{BoxFuture, PortError};
 
@@ -66,6 +69,8 @@ pub struct Options {
     pub keep: Duration,
     /// How fast a session writes, over all and in each chat.
     pub rates: (Rate, Rate),
+    /// When the files of messages are fetched, where a session's config does not say.
+    pub fetch: When,
     /// Before each message a pause of up to so long, each of another length, as people make them.
     pub jitter: Duration,
 }
@@ -80,6 +85,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     launcher: Arc<ChromiumLauncher>,
     snapshots: Snapshots,
+    files: Arc<dyn FileStore>,
     /// Whoever touches a session's profile or snapshot holds its lock.
     locks: DashMap<SessionId, Arc<Mutex<()>>>,
     /// Browsers in a row that failed or crashed before the session was ready.
@@ -91,9 +97,16 @@ struct Shared {
 impl WebEngine {
     /// An engine whose browsers `launcher` starts.
     #[must_use]
-    pub fn new(options: Options, clock: Arc<dyn Clock>, launcher: Arc<ChromiumLauncher>, snapshots: Snapshots) -> Self {
+    pub fn new(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        launcher: Arc<ChromiumLauncher>,
+        snapshots: Snapshots,
+        files: Arc<dyn FileStore>,
+    ) -> Self {
         let (locks, failed_starts, allowances) = (DashMap::new(), DashMap::new(), DashMap::new());
-        Self { shared: Arc::new(Shared { options, clock, launcher, snapshots, locks, failed_starts, allowances }) }
+        let shared = Shared { options, clock, launcher, snapshots, files, locks, failed_starts, allowances };
+        Self { shared: Arc::new(shared) }
     }
 }
 
@@ -194,6 +207,7 @@ impl Engine for WebEngine {
             if let Some(worker) = spec.worker {
                 shared.launcher.remove_profile(worker).await;
             }
+            shared.files.forget(&spec).await?;
             let key = spec.key();
             let removed = tokio::task::spawn_blocking(move || shared.snapshots.remove(key)).await;
             removed.map_err(|_| PortError::Unavailable)?.map_err(|_| PortError::Unavailable)

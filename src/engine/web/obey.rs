@@ -1,5 +1,6 @@
 //! What a session is asked to do at once: handed to the page, answered when it is done.
 
+use super::attachments::fetch;
 use super::driver::Live;
 use super::page::{PageError, js};
 use serde::Deserialize;
@@ -36,6 +37,9 @@ pub(super) async fn obey(live: Arc<Live>, command: Command) {
         }
         Command::Screenshot { answer } => {
             let _ = answer.send(live.page.screenshot().await.map_err(failed));
+        }
+        Command::Fetch { message, answer } => {
+            let _ = answer.send(fetch(&live, &message).await);
         }
         Command::Act { action, answer } => {
             let verdict = live.page.call::<Verdict>(&format!("__wardroom.act({})", js(&action)), ACT).await;

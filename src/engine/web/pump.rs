@@ -1,6 +1,7 @@
 //! Outgoing messages: from the outbox into the page, in the order in which they were accepted. The message id was chosen then,
 //! and the page is asked for it before each attempt, so that one whose fate is unknown is not sent twice.
 
+use super::attachments::{NotHeld, hand_over};
 use super::convert::PageEvent;
 use super::driver::Live;
 use super::health::observed;
@@ -8,6 +9,7 @@ use super::page::js;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use wardroom_actors::domain::draft::Content;
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::failpoint;
@@ -20,6 +22,10 @@ const BATCH: u64 = 32;
 const SEND: Duration = Duration::from_secs(20);
 /// A message that failed so often in a page that was connected all the while is given up; those behind it must not wait for ever.
 const MOST_FAILURES: u32 = 5;
+/// How long one with a file may take, and for each 64 KiB of it a second more.
+const SEND_FILE: Duration = Duration::from_secs(60);
+/// The longest that anything may take.
+const SEND_MOST: Duration = Duration::from_secs(600);
 /// The outbox is looked at so often, also when nobody rang, in milliseconds.
 const LOOK_MS: u64 = 30_000;
 /// Pause after the page or the store failed.
@@ -109,14 +115,39 @@ async fn send(live: &Live, message: Outgoing) -> bool {
     let Outgoing { id, chat, message_id, draft, attempts } = message;
     live.remember_sent(&message_id);
     failpoint::pass("outbox.to_page");
+    let (file, limit) = match &draft.content {
+        Content::File { file, media, .. } => {
+            let seconds = Duration::from_secs(media.size.unwrap_or_default() >> 16);
+            (Some(*file), SEND_FILE.saturating_add(seconds).min(SEND_MOST))
+        }
+        _ => (None, SEND),
+    };
+    if let Some(file) = file {
+        match hand_over(live, file, &message_id).await {
+            Ok(()) => {}
+            Err(NotHeld::Failed) => return false,
+            Err(NotHeld::Gone) => {
+                tracing::error!(session = %key.session, %file, "the file of a message is gone");
+                return finish(live, (id, message_id), Err("file_not_found".to_owned())).await;
+            }
+        }
+    }
     let call = format!("__wardroom.send({}, {}, {}, {attempts})", js(&chat), js(&draft), js(&message_id));
-    let verdict = live.page.call::<Verdict>(&call, SEND).await;
+    let verdict = live.page.call::<Verdict>(&call, limit).await;
     failpoint::pass("page.sent");
     let result = match verdict {
-        Ok(Verdict::Sent { message }) => match live.record_own(*message).await {
-            Some(message) => Ok(message),
-            None => return false,
-        },
+        Ok(Verdict::Sent { message }) => {
+            // Known before its message is, so that nobody fetches what was here all along.
+            if let (Some(file), Some(full)) = (file, message.id())
+                && live.shared.files.attach(&live.spec(), full, file).await.is_err()
+            {
+                return false;
+            }
+            match live.record_own(*message).await {
+                Some(message) => Ok(message),
+                None => return false,
+            }
+        }
         Ok(Verdict::Failed { code, detail }) => {
             tracing::warn!(session = %key.session, code, detail, "a message was refused");
             Err(code)

@@ -121,6 +121,12 @@ class Collection extends Emitter {
     this.trigger('add', model, this, {});
     return model;
   }
+  remove(id) {
+    const model = this.get(id);
+    this._byKey.delete(String(id));
+    this._all = this._all.filter((one) => one !== model);
+    return model;
+  }
   async find(id) {
     return this.get(id) || this.add({ id });
   }

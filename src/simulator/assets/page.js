@@ -60,6 +60,13 @@
     }
     await committed(transaction);
   }
+  async function unkeep(key) {
+    const transaction = (await opened).transaction('messages', 'readwrite', strictly);
+    const messages = transaction.objectStore('messages');
+    const order = await promised(messages.index('key').getKey(key));
+    if (order !== undefined) messages.delete(order);
+    await committed(transaction);
+  }
   // Changes what is kept of a message; `place` confirms what brought the change.
   async function rekeep(key, change, place) {
     const transaction = (await opened).transaction(['messages', 'meta'], 'readwrite', strictly);
@@ -263,26 +270,13 @@
     const message = new Msg({
       id, from, to, body: record.body, t: record.t, ack: record.ack, type: record.kind,
       isNewMsg: fresh, self: record.fromMe ? 'out' : 'in', notifyName: record.name, ...unwired(record.data),
+      ...fileOf(record),
     });
     chat.msgs.add(message);
     chat.t = Math.max(chat.t, record.t);
     if (fresh && !record.fromMe) chat.unreadCount++;
     MsgCollection.processMultipleMessages(chat.id, [message]);
     return message;
-  }
-
-  // What a message carries beside its text, as it goes over the wire: ids are texts there.
-  const FIELDS = [
-    'lat', 'lng', 'loc', 'vcardFormattedName', 'vcardList', 'pollName', 'pollOptions', 'pollSelectableOptionsCount',
-    'quotedMsg', 'quotedParticipant', 'quotedStanzaID', 'mentionedJidList', 'isForwarded', 'forwardingScore',
-  ];
-  const wired = (raw) =>
-    JSON.parse(JSON.stringify(Object.fromEntries(FIELDS.filter((name) => raw[name] != null).map((name) => [name, raw[name]]))));
-  function unwired(data) {
-    const fields = { ...data };
-    if (fields.quotedParticipant) fields.quotedParticipant = wid(fields.quotedParticipant);
-    if (fields.mentionedJidList) fields.mentionedJidList = fields.mentionedJidList.map(wid);
-    return fields;
   }
 
   // Something is done to a message. Functions that wa-js wraps are called through their modules.
@@ -579,32 +573,32 @@
       return { messageSendResult: 'OK' };
     },
   });
-  define('WAWebSendMsgChatAction', {
-    // A model that is in the chat at once, and the promise of what the network says.
-    addAndSendMsgToChat: async (chat, raw) => {
-      const key = raw.id.toString();
-      const message = MsgCollection.get(key) || new Msg(raw);
-      const data = wired(raw);
-      const body = raw.body ?? '';
-      const record = { key, chat: chat.id.toString(), fromMe: true, body, t: raw.t, kind: raw.type, data, ack: ACK.CLOCK };
-      await keep(record);
-      chat.msgs.add(message);
-      chat.t = raw.t;
-      MsgCollection.add(message);
-      const result = (async () => {
-        const to = chat.id.toString();
-        const said = await ask({ type: 'send', id: message.id.id, to, kind: raw.type, text: body, data });
-        if (said.error) {
-          message.ack = ACK.FAILED;
-          return { messageSendResult: said.error, t: raw.t };
-        }
-        await keepAck(key, ACK.SENT);
-        if (message.ack < ACK.SENT) message.ack = ACK.SENT;
-        return { messageSendResult: 'OK', t: said.at };
-      })();
-      return [message, result];
-    },
-  });
+  // A model that is in the chat at once, and the promise of what the network says.
+  async function send(chat, raw, upload = async () => true) {
+    const key = raw.id.toString();
+    const message = MsgCollection.get(key) || new Msg(raw);
+    const [data, body] = [wired(raw), textOf(raw)];
+    const record = { key, chat: chat.id.toString(), fromMe: true, body, t: raw.t, kind: raw.type, data, ack: ACK.CLOCK };
+    await keep(record);
+    chat.msgs.add(message);
+    chat.t = raw.t;
+    MsgCollection.add(message);
+    const result = (async () => {
+      const to = chat.id.toString();
+      const error = (await upload()) ? undefined : 'ERROR_UPLOAD';
+      const said = error ? { error } : await ask({ type: 'send', id: message.id.id, to, kind: raw.type, text: body, data });
+      if (said.error) {
+        message.ack = ACK.FAILED;
+        return { messageSendResult: said.error, t: raw.t };
+      }
+      await keepAck(key, ACK.SENT);
+      if (message.ack < ACK.SENT) message.ack = ACK.SENT;
+      return { messageSendResult: 'OK', t: said.at };
+    })();
+    return [message, result];
+  }
+  define('WAWebSendMsgChatAction', { addAndSendMsgToChat: (chat, raw) => send(chat, raw) });
+  fileModules(send);
 
   // ---- what wa-js and the network make the page do -------------------------------------------------------------
   // As on the real page these answer nothing; what comes of it is a promise of the chat's.
@@ -617,7 +611,12 @@
     messages.forEach((message) => message.set({ star: on }));
     perhaps(chat, 'sendStarMsgs', Promise.all(messages.map((message) => rekeep(keyOfRecord(message), { star: on }))));
   };
-  Object.assign(Cmd, { sendStarMsgs: star(true), sendUnstarMsgs: star(false), sendDeleteMsgs() {} });
+  // For this account only.
+  const remove = (chat, { list }) => {
+    for (const { id } of list) [chat.msgs, MsgCollection].forEach((collection) => collection.remove(id));
+    perhaps(chat, 'sendDeleteMsgs', Promise.all(list.map((message) => unkeep(keyOfRecord(message)))));
+  };
+  Object.assign(Cmd, { sendStarMsgs: star(true), sendUnstarMsgs: star(false), sendDeleteMsgs: remove });
   Socket.logout = () => tell({ type: 'logout' });
   Cmd.on('wants_code', () => tell({ type: 'refresh' }));
 

@@ -56,6 +56,7 @@ function said({ type, text, data = {}, votes = {} }) {
   if (type === 'location') return `📍 ${data.loc || `${data.lat}, ${data.lng}`}`;
   if (type === 'vcard') return `👤 ${data.vcardFormattedName}`;
   if (type === 'multi_vcard') return data.vcardList.map((card) => `👤 ${card.displayName}`).join('\n');
+  if (data.filehash) return [`📎 ${data.filename || data.mimetype}`, text].filter(Boolean).join('\n');
   if (type !== 'poll_creation') return text;
   const count = (option) => Object.values(votes).filter((ids) => ids.includes(option.localId)).length;
   return [`📊 ${data.pollName}`, ...data.pollOptions.map((option) => `○ ${option.name} (${count(option)})`)].join('\n');
@@ -73,6 +74,12 @@ async function messages() {
       const own = one.from === `${current}@c.us`;
       line.className = own ? 'own' : '';
       line.textContent = said(one);
+      if (one.data?.filehash && one.type === 'image') {
+        const image = document.createElement('img');
+        image.src = `/media/${one.data.filehash}`;
+        image.alt = one.text || 'A picture';
+        line.append(image);
+      }
       const foot = document.createElement('small');
       const time = new Date(one.timestamp * 1000).toLocaleTimeString();
       const marks = [time, one.edited && 'edited', one.pinned && '📌', own && ticks[one.ack], ...Object.values(one.reactions || {})];
@@ -94,6 +101,15 @@ $('newest').onclick = tried(() => call(`/api/phones/${current}/scan`, { qr: 'new
 $('pair').onsubmit = tried((form) => call(`/api/phones/${current}/pair`, { code: form.code.value }), 'Linked.');
 $('send').onsubmit = tried(async (form) => {
   await call(`/api/phones/${current}/messages`, { to: digits($('chat').value), text: form.text.value });
+  form.reset();
+}, 'Sent.');
+const KINDS = { image: 'image', video: 'video', audio: 'ptt' };
+$('file').onsubmit = tried(async (form) => {
+  const [file] = form.file.files;
+  const about = { to: digits($('chat').value), kind: KINDS[file.type.split('/')[0]] || 'document', filename: file.name };
+  const path = `/api/phones/${current}/files?${new URLSearchParams(about)}`;
+  const answer = await fetch(path, { method: 'POST', headers: { 'content-type': file.type || 'application/octet-stream' }, body: file });
+  if (!answer.ok) throw new Error((await answer.json()).error);
   form.reset();
 }, 'Sent.');
 $('unlink').onclick = tried(() => call(`/api/phones/${current}/unlink`, {}), 'The linked devices are removed.');

@@ -2,9 +2,11 @@
 
 pub mod agent_state;
 pub mod api_keys;
+pub mod attachments;
 pub mod chat_aliases;
 pub mod chats;
 pub mod dead_letters;
+pub mod files;
 pub mod journal;
 pub mod meta;
 pub mod nodes;

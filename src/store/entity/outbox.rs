@@ -22,6 +22,7 @@ pub struct Model {
     pub hook: Option<String>,
     pub seq: Option<i64>,
     pub name: Option<String>,
+    pub file_id: Option<Uuid>,
     pub created_at: i64,
     pub updated_at: i64,
 }

@@ -240,6 +240,37 @@ impl Store {
         .await
     }
 
+    /// A message that has one of these ids, in whichever of these sessions (of one tenant) it is.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn carrier(
+        &self,
+        specs: Vec<SessionSpec>,
+        ids: Vec<String>,
+    ) -> Result<Option<(SessionSpec, Message)>, PortError> {
+        let store = self.clone();
+        let Some(tenant) = specs.first().map(|spec| spec.tenant) else { return Ok(None) };
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, tenant, Mode::Read).await?;
+            let row = journal::Entity::find()
+                .filter(journal::Column::TenantId.eq(tenant.0))
+                .filter(journal::Column::SessionId.is_in(padded(specs.iter().map(|spec| spec.id.0))))
+                .filter(journal::Column::MessageId.is_in(padded(ids)))
+                .filter(journal::Column::Kind.eq("message"))
+                .order_by_desc(journal::Column::Seq)
+                .one(&*tx)
+                .await?;
+            let spec = |row: &journal::Model| specs.iter().find(|spec| spec.id.0 == row.session_id).cloned();
+            let Some((spec, row)) = row.and_then(|row| Some((spec(&row)?, row))) else {
+                return Ok(None);
+            };
+            store.need_dek(&tx, spec.tenant, spec.user).await?;
+            Ok(store.as_they_stand(&tx, &spec, &[row]).await?.pop().map(|(_, message)| (spec, message)))
+        })
+        .await
+    }
+
     /// Events after a place in the journal, in order.
     ///
     /// # Errors

@@ -144,6 +144,7 @@ impl Store {
             hook: Set(Some(lane.hook.to_string())),
             seq: Set(Some(seq)),
             name: Set(Some(name.to_owned())),
+            file_id: Set(None),
             created_at: Set(self.now()),
             updated_at: Set(self.now()),
         }

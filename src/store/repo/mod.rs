@@ -4,6 +4,7 @@ pub mod agents;
 pub mod chats;
 pub mod dead_letters;
 pub mod deliveries;
+pub mod files;
 pub(in crate::store) mod gather;
 pub mod identity;
 pub mod journal;

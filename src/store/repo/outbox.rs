@@ -10,7 +10,7 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, TryInsertResult};
 use std::collections::HashMap;
 use wardroom_actors::domain::chat::ChatId;
-use wardroom_actors::domain::draft::Draft;
+use wardroom_actors::domain::draft::{Content, Draft};
 use wardroom_actors::domain::ids::{SessionId, SessionKey, TenantId, UserId};
 use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::failpoint;
@@ -150,6 +150,10 @@ impl Store {
             hook: Set(None),
             seq: Set(None),
             name: Set(None),
+            file_id: Set(match draft.content {
+                Content::File { file, .. } => Some(file.0),
+                _ => None,
+            }),
             created_at: Set(self.now()),
             updated_at: Set(self.now()),
         })

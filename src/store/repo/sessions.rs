@@ -1,6 +1,8 @@
 //! Sessions. Every write is fenced by `owner_epoch`: a start of this node that was superseded changes nothing.
 
-use crate::store::entity::{agent_state, chat_aliases, chats, dead_letters, journal, outbox, sessions, users};
+use crate::store::entity::{
+    agent_state, attachments, chat_aliases, chats, dead_letters, files, journal, outbox, sessions, users,
+};
 use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
 use crate::vault::Kind;
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, SimpleExpr};
@@ -152,7 +154,7 @@ impl Store {
                     .await?;
             )* };
         }
-        purge!(journal, outbox, agent_state, dead_letters, chat_aliases, chats);
+        purge!(journal, outbox, agent_state, dead_letters, chat_aliases, chats, attachments, files);
         sessions::Entity::delete_many().filter(is(key)).exec(&*tx).await?;
         tx.commit().await?;
         // Whatever is still on its way finds no owner, and leaves no row behind.

@@ -30,7 +30,7 @@ pub async fn run(minutes: u64) {
     let traffic = Traffic::start(&house, Plan { players: players.clone(), per_second: RATE, name: "soak".to_owned() });
     // A third is warm-up: caches fill, allocators find their size.
     let (begun, warm) = (Instant::now(), Duration::from_secs(minutes * 60 / 3));
-    let (mut memory, mut mapped, mut first) = (vec![], vec![], None);
+    let (mut memory, mut mapped, mut allocated, mut first) = (vec![], vec![], vec![], None);
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     while begun.elapsed() < Duration::from_secs(minutes * 60) {
         seconds.tick().await;
@@ -43,7 +43,12 @@ pub async fn run(minutes: u64) {
             let now = belongings(&house);
             let files = files as f64 / f64::from(1 << 20);
             let minutes = memory.len() / 60;
-            progress(&format!("{minutes} min: {low:.1} to {high:.1} MB, {files:.1} of it pages of files, {now:?}"));
+            let used = house.metric("wardroom_allocator_bytes{kind=\"allocated\"}").await;
+            allocated.push((hours, used));
+            let used = used / f64::from(1 << 20);
+            progress(&format!(
+                "{minutes} min: {low:.1} to {high:.1} MB, {files:.1} of it pages of files, {used:.2} allocated, {now:?}"
+            ));
             if begun.elapsed() > warm {
                 first.get_or_insert(now);
             }
@@ -59,7 +64,8 @@ pub async fn run(minutes: u64) {
     // Pages of files become resident when they are first touched, and the kernel may take them back.
     let anonymous = warmed.iter().zip(&mapped[memory.len() - warmed.len()..]);
     let anonymous: Vec<_> = anonymous.map(|(all, files)| (all.0, all.1 - files.1)).collect();
-    let (slope, floor, anonymous) = (slope(warmed), slope(&floors), slope(&anonymous));
+    let used = allocated.split_at(allocated.partition_point(|one| one.0 * 3600.0 < warm.as_secs_f64())).1;
+    let (slope, floor, anonymous, used) = (slope(warmed), slope(&floors), slope(&anonymous), slope(used));
     let times = latency(&outcome.all_inbound());
     table(
         &["soak", "value"],
@@ -70,6 +76,7 @@ pub async fn run(minutes: u64) {
             vec!["resident memory after warm-up, slope".into(), format!("{slope:.2} % per hour")],
             vec!["slope of each minute's lowest".into(), format!("{floor:.2} % per hour")],
             vec!["slope without pages of files".into(), format!("{anonymous:.2} % per hour")],
+            vec!["slope of what the code has allocated".into(), format!("{used:.2} % per hour")],
             vec![
                 "resident memory at the end".into(),
                 format!("{:.1} MB", floors.last().map_or(0.0, |one| one.1 / 1048576.0)),

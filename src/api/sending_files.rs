@@ -1,0 +1,263 @@
+//! Files that leave: `/api/sendImage`, `/api/sendFile`, `/api/sendVoice`, `/api/sendVideo`.
+//!
+//! A file is taken into the store before its message is accepted, as it comes: a base64 text is decoded out of the request's
+//! body piece by piece, a URL is passed on as its host sends it.
+
+use super::sending::{To, send};
+use super::{Api, chat_id};
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::fetch::FetchError;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use wardroom_actors::domain::draft::{Content, Shown};
+use wardroom_actors::domain::ids::FileId;
+use wardroom_actors::domain::message::Media;
+use wardroom_actors::domain::session::Status;
+use wardroom_actors::domain::spec::SessionSpec;
+use wardroom_actors::ports::files::{Intake, TakeError};
+
+/// Longest caption in bytes, longest name and kind of a file.
+const CAPTION: usize = 4096;
+const NAME: usize = 255;
+/// Bytes of a body that are not the file.
+const REST: usize = 64 << 10;
+/// Letters of base64 that are decoded at once: a multiple of four.
+const LETTERS: usize = 64 << 10;
+
+/// A file with what belongs to it. A client gives `url` or `data`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "tells the document what the body is; it is read in pieces")]
+pub struct FileBody {
+    /// Its kind. Missing: as the host of `url` calls it.
+    #[schema(example = "image/jpeg")]
+    mimetype: Option<String>,
+    /// Its name. Missing: the end of `url`.
+    #[schema(example = "picture.jpg")]
+    filename: Option<String>,
+    /// Where it is.
+    #[schema(example = "https://example.com/picture.jpg")]
+    url: Option<String>,
+    /// The file itself in base64.
+    data: Option<String>,
+}
+
+/// A file for a chat.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "tells the document what the body is; it is read in pieces")]
+pub struct SendFile {
+    #[schema(inline)]
+    #[serde(flatten)]
+    to: To,
+    /// The file.
+    file: FileBody,
+    /// A text with it.
+    #[schema(example = "Look!")]
+    caption: Option<String>,
+    /// Ids of those whom the text mentions; it names each as `@<number>`.
+    #[schema(example = json!(["12132132130@c.us"]))]
+    mentions: Option<Vec<String>>,
+    /// A voice message or a film that is not in WhatsApp's format has to be converted.
+    #[schema(example = false)]
+    convert: Option<bool>,
+    /// A film is shown as a short round one.
+    #[serde(rename = "asNote")]
+    #[schema(example = false)]
+    as_note: Option<bool>,
+}
+
+/// The same, read without copying the file.
+#[derive(Deserialize)]
+struct Read<'a> {
+    #[serde(borrow)]
+    file: ReadFile<'a>,
+    caption: Option<String>,
+    mentions: Option<Vec<String>>,
+    #[serde(default)]
+    convert: Option<bool>,
+    #[serde(rename = "asNote")]
+    as_note: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct ReadFile<'a> {
+    mimetype: Option<String>,
+    filename: Option<String>,
+    url: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+macro_rules! route {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $shown:expr) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// As for a text; 413 when the file is too long.
+        #[utoipa::path(post, path = $path, tag = "chatting", request_body = SendFile, params(
+            ("Idempotency-Key" = Option<String>, Header, description = "As for a text"), ("Prefer" = Option<String>, Header, description = "As for a text")), responses(
+            (status = 201, description = "The message"), (status = 400, description = "Bad input"),
+            (status = 404, description = "No such session"), (status = 413, description = "The file is too long"),
+            (status = 422, description = "As for a text, or the file cannot be fetched or would have to be converted"),
+            (status = 429, description = "Too many messages wait")))]
+        pub async fn $name(
+            request: HttpRequest,
+            caller: Caller,
+            api: web::Data<Api>,
+            body: web::Payload,
+        ) -> Result<HttpResponse, ApiError> {
+            send_file(&request, caller, &api, body, $shown).await
+        }
+    };
+}
+
+route!(
+    /// Sends a picture.
+    send_image, "/api/sendImage", Shown::Image
+);
+route!(
+    /// Sends a file of any kind.
+    send_document, "/api/sendFile", Shown::Document
+);
+route!(
+    /// Sends a voice message: `audio/ogg; codecs=opus`.
+    send_voice, "/api/sendVoice", Shown::Voice
+);
+route!(
+    /// Sends a film: `video/mp4`.
+    send_video, "/api/sendVideo", Shown::Video
+);
+
+async fn send_file(
+    request: &HttpRequest,
+    caller: Caller,
+    api: &Api,
+    body: web::Payload,
+    shown: Shown,
+) -> Result<HttpResponse, ApiError> {
+    // So many bodies are in memory at once.
+    let _turn = api.uploads.acquire().await.map_err(|_| ApiError::new("unavailable", "The server is stopping"))?;
+    let limit = usize::try_from(api.file_bytes).unwrap_or(usize::MAX).saturating_mul(4) / 3 + REST;
+    let body = body.to_bytes_limited(limit).await.map_err(|_| too_large(api.file_bytes))?;
+    let body = body.map_err(|error| ApiError::invalid(error.to_string()))?;
+    let bad = |error: serde_json::Error| ApiError::invalid(error.to_string());
+    let to: To = serde_json::from_slice(&body).map_err(bad)?;
+    let read: Read<'_> = serde_json::from_slice(&body).map_err(bad)?;
+    let caption = read.caption.unwrap_or_default();
+    if caption.len() > CAPTION {
+        return Err(ApiError::invalid(format!("caption may have {CAPTION} bytes")));
+    }
+    let mentions = super::sending::mentioned(read.mentions)?;
+    chat_id(&to.chat_id)?;
+    let (name, seen) = api.session(caller.0, &to.session)?;
+    // A repeated request is answered whatever the session does; it has the file ready.
+    if !to.is_named(request) {
+        api.expect(caller.0.tenant, &name, Status::Working).await?;
+    }
+    let shown = if shown == Shown::Video && read.as_note == Some(true) { Shown::Note } else { shown };
+    let (file, media) = take(api, &seen.spec, read.file).await?;
+    check(shown, &media, read.convert)?;
+    send(request, caller, api, to, Content::File { file, media, shown, caption, mentions }).await
+}
+
+/// What the network would show as broken is refused here.
+fn check(shown: Shown, media: &Media, convert: Option<bool>) -> Result<(), ApiError> {
+    let kind = media.mimetype.split(';').next().unwrap_or_default().trim();
+    let fits = match shown {
+        Shown::Image => kind.starts_with("image/"),
+        Shown::Voice => kind == "audio/ogg" || (convert != Some(true) && kind.starts_with("audio/")),
+        Shown::Video | Shown::Note => kind == "video/mp4" || (convert != Some(true) && kind.starts_with("video/")),
+        Shown::Document => true,
+    };
+    match (fits, convert) {
+        (true, _) => Ok(()),
+        (false, Some(true)) => Err(ApiError::new("not_convertible", format!("This server cannot convert {kind}"))),
+        (false, _) => Err(ApiError::invalid(format!("file.mimetype {kind} is not of this kind"))),
+    }
+}
+
+fn too_large(limit: u64) -> ApiError {
+    ApiError::new("payload_too_large", TakeError::TooLarge { limit }.to_string())
+}
+
+fn refused(error: TakeError) -> ApiError {
+    match error {
+        TakeError::TooLarge { limit } => too_large(limit),
+        TakeError::Store(error) => error.into(),
+    }
+}
+
+fn fetch_failed(error: FetchError) -> ApiError {
+    match error {
+        FetchError::Refused(text) => ApiError::invalid(format!("file.url: {text}")),
+        FetchError::Failed(_) => ApiError::new("file_not_fetched", error.to_string()),
+    }
+}
+
+/// Takes the file in.
+async fn take(api: &Api, spec: &SessionSpec, body: ReadFile<'_>) -> Result<(FileId, Media), ApiError> {
+    let mut intake = api.files.take_in(spec);
+    let (size, mimetype, filename) = match (body.url, body.data) {
+        (None, Some(data)) => (decode(data.get(), intake.as_mut()).await?, None, None),
+        (Some(url), None) => {
+            let mut opened = api.fetcher.open(&url).await.map_err(fetch_failed)?;
+            let (mimetype, name, mut size) = (opened.mimetype(), opened.name(), 0);
+            while let Some(bytes) = opened.next().await.map_err(fetch_failed)? {
+                size += bytes.len() as u64;
+                intake.write(&bytes).await.map_err(refused)?;
+            }
+            (size, mimetype, name)
+        }
+        _ => return Err(ApiError::invalid("file must have a url, or data in base64")),
+    };
+    if size == 0 {
+        return Err(ApiError::invalid("file is empty"));
+    }
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let mimetype = given(body.mimetype).or(mimetype).unwrap_or_else(|| "application/octet-stream".to_owned());
+    let filename = given(body.filename).or(filename);
+    let is_kind = mimetype.len() <= NAME && mimetype.split('/').count() == 2 && mimetype.is_ascii();
+    if !is_kind || filename.as_ref().is_some_and(|name| name.len() > NAME || name.chars().any(char::is_control)) {
+        return Err(ApiError::invalid(format!(
+            "file.mimetype is a kind like image/png, file.filename has at most {NAME} bytes"
+        )));
+    }
+    let file = intake.finish().await.map_err(refused)?;
+    Ok((file, Media { mimetype, filename, size: Some(size) }))
+}
+
+/// Decodes a JSON text of base64, as it stands in the body, piece by piece; answers how many bytes it was. A data URL and line
+/// breaks are accepted.
+async fn decode(raw: &str, intake: &mut dyn Intake) -> Result<u64, ApiError> {
+    let bad = || ApiError::invalid("file.data is not base64");
+    let text = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).ok_or_else(bad)?;
+    let text = text.split_once("base64,").map_or(text, |(_, data)| data);
+    let (mut letters, mut size) = (Vec::with_capacity(LETTERS), 0);
+    let mut source = text.bytes();
+    loop {
+        while letters.len() < LETTERS
+            && let Some(byte) = source.next()
+        {
+            match byte {
+                // How JSON may write a slash or a line break.
+                b'\\' => match source.next() {
+                    Some(b'/') => letters.push(b'/'),
+                    Some(b'n' | b'r') => {}
+                    _ => return Err(bad()),
+                },
+                byte => letters.push(byte),
+            }
+        }
+        if letters.is_empty() {
+            return Ok(size);
+        }
+        let bytes = STANDARD.decode(&letters).map_err(|_| bad())?;
+        size += bytes.len() as u64;
+        intake.write(&bytes).await.map_err(refused)?;
+        letters.clear();
+    }
+}

@@ -1,0 +1,132 @@
+//! Files of messages: out of the store into the page, and out of the page into the store, in slices.
+
+use super::driver::Live;
+use super::page::{PageError, js};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use wardroom_actors::domain::exit::ExitReason;
+use wardroom_actors::domain::fetching::Fetching;
+use wardroom_actors::domain::ids::FileId;
+use wardroom_actors::domain::message::Message;
+use wardroom_actors::ports::PortError;
+use wardroom_actors::ports::engine::CommandError;
+use wardroom_actors::ports::files::TakeError;
+
+/// Bytes that go through the connection to the page at once.
+const SLICE: usize = 256 << 10;
+/// How long the network may take to give a file.
+const OPEN: Duration = Duration::from_secs(60);
+/// How long a slice may take.
+const PASS: Duration = Duration::from_secs(10);
+/// Files that wait to be fetched at once; those above come when somebody asks for them.
+pub(super) const WAITING: usize = 1000;
+
+/// Why a file is not in the page.
+pub(super) enum NotHeld {
+    /// It is not in the store any more.
+    Gone,
+    /// The store or the page failed; it can be tried again.
+    Failed,
+}
+
+/// Hands a file to the page, which holds it for the message of this id.
+pub(super) async fn hand_over(live: &Live, file: FileId, message_id: &str) -> Result<(), NotHeld> {
+    let hold = async |slice: Option<String>| {
+        let call = format!("__wardroom.hold({}, {})", js(message_id), js(slice));
+        live.page.call::<bool>(&call, PASS).await.map_err(|_| NotHeld::Failed)
+    };
+    hold(None).await?;
+    for index in 0.. {
+        let piece = live.shared.files.piece(&live.spec(), file, index).await.map_err(|error| match error {
+            PortError::Unavailable => NotHeld::Failed,
+            PortError::Conflict | PortError::Corrupt => NotHeld::Gone,
+        })?;
+        if piece.is_empty() {
+            break;
+        }
+        for slice in piece.chunks(SLICE) {
+            hold(Some(STANDARD.encode(slice))).await?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Opened {
+    Open { size: u64 },
+    Failed { code: String, detail: Option<String> },
+}
+
+/// Brings the file of a message into the store, unless it is there.
+pub(super) async fn fetch(live: &Live, message: &str) -> Result<(), CommandError> {
+    let Ok(_one_of_few) = live.fetching.acquire().await else { return Err(CommandError::NoAnswer) };
+    let files = &live.shared.files;
+    let known = files.attached(&live.spec(), message).await.map_err(|_| CommandError::NoAnswer)?;
+    if known.is_some() {
+        return Ok(());
+    }
+    let said = live.page.call::<Opened>(&format!("__wardroom.open({})", js(message)), OPEN).await.map_err(failed)?;
+    let size = match said {
+        Opened::Open { size } => size,
+        Opened::Failed { code, .. } if code == "message_not_found" => return Err(CommandError::NoMessage),
+        Opened::Failed { detail, .. } => {
+            tracing::info!(session = %live.spec().id, detail, "the file of a message cannot be had");
+            return Err(CommandError::NoFile);
+        }
+    };
+    let taken = take(live, message, size).await;
+    let _ = live.page.ask::<bool>(&format!("__wardroom.close({})", js(message))).await;
+    files.attach(&live.spec(), message, taken?).await.map_err(|_| CommandError::NoAnswer)
+}
+
+async fn take(live: &Live, message: &str, size: u64) -> Result<FileId, CommandError> {
+    let refused = |error: TakeError| match error {
+        TakeError::TooLarge { .. } => CommandError::Refused(error.to_string()),
+        TakeError::Store(_) => CommandError::NoAnswer,
+    };
+    let mut intake = live.shared.files.take_in(&live.spec());
+    let mut at = 0;
+    while at < size {
+        let call = format!("__wardroom.slice({}, {at}, {SLICE})", js(message));
+        let slice = live.page.call::<String>(&call, PASS).await.map_err(failed)?;
+        let bytes = STANDARD.decode(slice).ok().filter(|bytes| !bytes.is_empty()).ok_or(CommandError::NoAnswer)?;
+        at += bytes.len() as u64;
+        intake.write(&bytes).await.map_err(refused)?;
+    }
+    intake.finish().await.map_err(refused)
+}
+
+fn failed(error: PageError) -> CommandError {
+    match error {
+        PageError::Threw(text) => CommandError::Refused(text),
+        _ => CommandError::NoAnswer,
+    }
+}
+
+impl Live {
+    /// A message is stored: its file is wanted now, or when somebody asks for it.
+    pub fn want_file(&self, message: &Message) {
+        let Some(media) = &message.parts.media else { return };
+        let config = serde_json::from_str(&self.spec().config).unwrap_or_default();
+        let fetching = Fetching::of_config(&config).unwrap_or_default();
+        if fetching.at_once(&media.mimetype, self.shared.options.fetch) {
+            let _ = self.wanted.try_send(message.id.clone());
+        }
+    }
+}
+
+/// Fetches files as their messages come, one after the other; what fails is tried again when somebody asks for it.
+pub(super) async fn fetch_at_once(live: Arc<Live>, mut wanted: mpsc::Receiver<String>) -> ExitReason {
+    loop {
+        live.ready().await;
+        match wanted.recv().await {
+            Some(message) => drop(fetch(&live, &message).await),
+            None => std::future::pending().await,
+        }
+    }
+}

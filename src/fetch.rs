@@ -1,0 +1,115 @@
+//! Files that users name by URL.
+
+use crate::egress::{Egress, Refused, Resolver};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Response, redirect};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Redirects that are followed, as long as they stay at the same host.
+const REDIRECTS: usize = 3;
+
+/// Why a file could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// Our own rules.
+    #[error("{0}")]
+    Refused(String),
+    /// Its host does not answer, or not as it should.
+    #[error("the file's host {0}")]
+    Failed(String),
+}
+
+/// Fetches.
+pub struct Fetcher {
+    http: Client,
+    egress: Arc<Egress>,
+}
+
+impl Fetcher {
+    /// One that gives a file up which takes longer.
+    ///
+    /// # Errors
+    /// When the system has no certificates to trust.
+    pub fn new(egress: Arc<Egress>, timeout: Duration) -> reqwest::Result<Self> {
+        let same_host = redirect::Policy::custom(|attempt| {
+            let origin = attempt.previous().first().map(reqwest::Url::origin);
+            if attempt.previous().len() > REDIRECTS {
+                attempt.error("too many redirects")
+            } else if origin == Some(attempt.url().origin()) {
+                attempt.follow()
+            } else {
+                attempt.error("redirects elsewhere")
+            }
+        });
+        let http = Client::builder()
+            .user_agent(concat!("Wardroom/", env!("CARGO_PKG_VERSION")))
+            .redirect(same_host)
+            .no_proxy()
+            .dns_resolver(Arc::new(Resolver(Arc::clone(&egress))))
+            .connect_timeout(timeout.min(Duration::from_secs(5)))
+            .read_timeout(timeout.min(Duration::from_secs(30)))
+            .timeout(timeout)
+            .build()?;
+        Ok(Self { http, egress })
+    }
+
+    /// Begins to fetch; the body is still to come.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn open(&self, url: &str) -> Result<Opened, FetchError> {
+        let url = self.egress.url(url).map_err(|refused| FetchError::Refused(refused.to_string()))?;
+        let response = self.http.get(url).send().await.map_err(|error| failed(&error))?;
+        if !response.status().is_success() {
+            return Err(FetchError::Failed(format!("answered {}", response.status().as_u16())));
+        }
+        Ok(Opened(response))
+    }
+}
+
+/// A file that is on its way.
+pub struct Opened(Response);
+
+impl Opened {
+    /// Its kind, as its host calls it.
+    #[must_use]
+    pub fn mimetype(&self) -> Option<String> {
+        self.0.headers().get(CONTENT_TYPE)?.to_str().ok().map(str::to_owned)
+    }
+
+    /// The end of its path.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let name = self.0.url().path_segments()?.next_back()?;
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// When it breaks off.
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, FetchError> {
+        self.0.chunk().await.map_err(|error| failed(&error))
+    }
+}
+
+fn failed(error: &reqwest::Error) -> FetchError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(one) = cause {
+        if let Some(refused) = one.downcast_ref::<Refused>() {
+            return FetchError::Refused(refused.to_string());
+        }
+        cause = one.source();
+    }
+    FetchError::Failed(
+        match () {
+            () if error.is_timeout() => "takes too long",
+            () if error.is_redirect() => "redirects elsewhere",
+            () if error.is_connect() => "cannot be reached",
+            () => "broke off",
+        }
+        .to_owned(),
+    )
+}

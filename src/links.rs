@@ -1,0 +1,80 @@
+//! Links that bodies carry: where clients reach this server from outside.
+
+use std::sync::OnceLock;
+use wardroom_actors::domain::message::Media;
+
+static BASE: OnceLock<String> = OnceLock::new();
+
+/// Says once, at the start, where clients reach the server: what the operator set, or else its own address.
+pub fn set_base(public_url: &str, listen: &str) {
+    let base = match public_url.trim_end_matches('/') {
+        "" => format!("http://{}", listen.replace("0.0.0.0", "localhost").replace("[::]", "localhost")),
+        url => url.to_owned(),
+    };
+    let _ = BASE.set(base);
+}
+
+/// The file of a message.
+#[must_use]
+pub fn to_file(message: &str, media: &Media) -> String {
+    let base = BASE.get().map(String::as_str).unwrap_or_default();
+    format!("{base}/api/files/{message}.{}", extension(media))
+}
+
+/// What a file's name ends in: as its sender called it, or as its kind is usually called.
+#[must_use]
+pub fn extension(media: &Media) -> &str {
+    let own = media.filename.as_deref().and_then(|name| name.rsplit_once('.')).map(|(_, end)| end);
+    if let Some(own) =
+        own.filter(|own| (1..=5).contains(&own.len()) && own.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    {
+        return own;
+    }
+    let kind = media.mimetype.split(';').next().unwrap_or_default().trim();
+    KINDS.iter().find(|(known, _)| *known == kind).map_or("bin", |(_, ends)| ends.first().copied().unwrap_or("bin"))
+}
+
+/// The kind of a file that is called so.
+#[must_use]
+pub fn mimetype(name: &str) -> &'static str {
+    let end = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let found = KINDS.iter().find(|(_, ends)| ends.contains(&end.as_str()));
+    found.map_or("application/octet-stream", |(kind, _)| kind)
+}
+
+/// Kinds of files that people send, and how their names end; the usual end first.
+const KINDS: &[(&str, &[&str])] = &[
+    ("image/jpeg", &["jpg", "jpeg"]),
+    ("image/png", &["png"]),
+    ("image/webp", &["webp"]),
+    ("image/gif", &["gif"]),
+    ("video/mp4", &["mp4"]),
+    ("video/3gpp", &["3gp"]),
+    ("audio/ogg", &["oga", "ogg", "opus"]),
+    ("audio/mpeg", &["mp3"]),
+    ("audio/mp4", &["m4a"]),
+    ("audio/aac", &["aac"]),
+    ("application/pdf", &["pdf"]),
+    ("application/zip", &["zip"]),
+    ("text/plain", &["txt", "log"]),
+    ("text/csv", &["csv"]),
+    ("text/vcard", &["vcf"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_ends_as_its_sender_called_it_or_as_its_kind_is_called() {
+        let end = |mimetype: &str, filename: Option<&str>| {
+            let media = Media { mimetype: mimetype.into(), filename: filename.map(Into::into), size: None };
+            extension(&media).to_owned()
+        };
+        assert_eq!(end("audio/ogg; codecs=opus", None), "oga");
+        assert_eq!(end("application/octet-stream", Some("a.b.docx")), "docx");
+        assert_eq!(end("image/png", Some("no/../end.<b>")), "png");
+        assert_eq!(end("application/x-strange", Some("README")), "bin");
+        assert_eq!((mimetype("a.JPEG"), mimetype("README")), ("image/jpeg", "application/octet-stream"));
+    }
+}

@@ -1,0 +1,180 @@
+//! Which files there are, and which message carries what. The bytes lie elsewhere; a row is written when they are all there.
+
+use super::outbox::WAITING;
+use crate::store::entity::{attachments, files, outbox};
+use crate::store::{Failure, Mode, Reason, Store, Tx};
+use sea_orm::ActiveValue::Set;
+use sea_orm::prelude::Uuid;
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query, SimpleExpr};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TryInsertResult};
+use wardroom_actors::domain::ids::{FileId, SessionId, SessionKey, TenantId};
+use wardroom_actors::domain::spec::SessionSpec;
+use wardroom_actors::ports::PortError;
+
+/// Files that go at once.
+const BITE: u64 = 100;
+
+fn of(key: SessionKey) -> SimpleExpr {
+    files::Column::TenantId.eq(key.tenant.0).and(files::Column::SessionId.eq(key.session.0))
+}
+
+impl Store {
+    /// Makes the key ready that seals a user's files.
+    ///
+    /// # Errors
+    /// The database's; [`PortError::Conflict`] when the user is gone.
+    pub async fn ready_to_seal(&self, spec: &SessionSpec) -> Result<(), PortError> {
+        if self.vault.knows(spec.tenant, spec.user) {
+            return Ok(());
+        }
+        let (store, spec) = (self.clone(), spec.clone());
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, spec.tenant, Mode::Read).await?;
+            store.need_dek(&tx, spec.tenant, spec.user).await
+        })
+        .await
+    }
+
+    /// Notes a file whose bytes are all there. Answers the one that counts: an earlier one, if it has the same content.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn note_file(
+        &self,
+        key: SessionKey,
+        file: FileId,
+        fingerprint: Vec<u8>,
+        size: u64,
+    ) -> Result<FileId, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, key.tenant, Mode::Write).await?;
+            let row = files::ActiveModel {
+                tenant_id: Set(key.tenant.0),
+                session_id: Set(key.session.0),
+                id: Set(file.0),
+                fingerprint: Set(fingerprint.clone()),
+                size: Set(i64::try_from(size).map_err(|_| Failure::Strange)?),
+                used_at: Set(store.now()),
+            };
+            use files::Column::{Fingerprint, SessionId, TenantId};
+            let insert = files::Entity::insert(row).on_conflict_do_nothing_on([TenantId, SessionId, Fingerprint]);
+            let file = match insert.exec_without_returning(&*tx).await? {
+                TryInsertResult::Inserted(1) => file,
+                _ => {
+                    let same = of(key).and(Fingerprint.eq(fingerprint));
+                    let known = files::Entity::find().filter(same).one(&*tx).await?.ok_or(Failure::Strange)?;
+                    store.use_file(&tx, key, known.id).await?;
+                    FileId(known.id)
+                }
+            };
+            tx.commit().await?;
+            Ok(file)
+        })
+        .await
+    }
+
+    /// A file's length in bytes, if it is there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn file_size(&self, key: SessionKey, file: FileId) -> Result<Option<u64>, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, key.tenant, Mode::Read).await?;
+            let row = files::Entity::find_by_id((key.tenant.0, key.session.0, file.0)).one(&*tx).await?;
+            Ok(row.and_then(|row| u64::try_from(row.size).ok()))
+        })
+        .await
+    }
+
+    /// Remembers that a message carries a file.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn attach_file(&self, key: SessionKey, message: String, file: FileId) -> Result<(), PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, key.tenant, Mode::Write).await?;
+            let row = attachments::ActiveModel {
+                tenant_id: Set(key.tenant.0),
+                session_id: Set(key.session.0),
+                message_id: Set(message),
+                file_id: Set(file.0),
+            };
+            use attachments::Column::{FileId as File, MessageId, SessionId, TenantId};
+            let again = OnConflict::columns([TenantId, SessionId, MessageId]).update_column(File).to_owned();
+            attachments::Entity::insert(row).on_conflict(again).exec_without_returning(&*tx).await?;
+            store.use_file(&tx, key, file.0).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// The file of a message, if it is there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn attached_file(&self, key: SessionKey, message: String) -> Result<Option<FileId>, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, key.tenant, Mode::Read).await?;
+            let row = attachments::Entity::find_by_id((key.tenant.0, key.session.0, message)).one(&*tx).await?;
+            Ok(row.map(|row| FileId(row.file_id)))
+        })
+        .await
+    }
+
+    async fn use_file(&self, tx: &Tx, key: SessionKey, file: Uuid) -> Result<(), Failure> {
+        files::Entity::update_many()
+            .col_expr(files::Column::UsedAt, Expr::value(self.now()))
+            .filter(of(key).and(files::Column::Id.eq(file)))
+            .exec(&**tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets some files that nobody has used since `before`, and answers them. What has still to leave needs its file.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_files(&self, before: i64) -> Result<Vec<(SessionKey, FileId)>, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Retention, Mode::Write).await?;
+            let needed = Query::select()
+                .expr(Expr::val(1))
+                .from(outbox::Entity)
+                .and_where(outbox::Column::State.eq(WAITING))
+                .and_where(
+                    Expr::col((outbox::Entity, outbox::Column::TenantId))
+                        .equals((files::Entity, files::Column::TenantId)),
+                )
+                .and_where(
+                    Expr::col((outbox::Entity, outbox::Column::FileId)).equals((files::Entity, files::Column::Id)),
+                )
+                .to_owned();
+            let old = files::Entity::find()
+                .filter(files::Column::UsedAt.lt(before).and(Expr::exists(needed).not()))
+                .order_by_asc(files::Column::UsedAt)
+                .limit(BITE)
+                .all(&*tx)
+                .await?;
+            let mut gone = Vec::with_capacity(old.len());
+            for row in old {
+                let key = SessionKey { tenant: TenantId(row.tenant_id), session: SessionId(row.session_id) };
+                attachments::Entity::delete_many()
+                    .filter(attachments::Column::TenantId.eq(row.tenant_id))
+                    .filter(attachments::Column::SessionId.eq(row.session_id))
+                    .filter(attachments::Column::FileId.eq(row.id))
+                    .exec(&*tx)
+                    .await?;
+                files::Entity::delete_by_id((row.tenant_id, row.session_id, row.id)).exec(&*tx).await?;
+                gone.push((key, FileId(row.id)));
+            }
+            tx.commit().await?;
+            Ok(gone)
+        })
+        .await
+    }
+}
