@@ -41,6 +41,8 @@ const TABLE: &[(&str, u16)] = &[
     ("unsupported_media_type", 415),
     ("session_exists", 422),
     ("reserved_name", 422),
+    ("own_key", 422),
+    ("no_session_for_key", 422),
     ("quota_sessions", 422),
     ("session_status", 422),
     ("idempotency_key_reused", 422),

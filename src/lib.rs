@@ -21,6 +21,7 @@ pub mod frames;
 pub mod ground;
 pub mod health;
 pub mod links;
+pub mod live;
 pub mod media;
 pub mod metrics;
 pub mod simulator;

@@ -59,10 +59,22 @@ fn imports_go_one_way() {
     must_not_name("src/store", &["crate::api", "crate::engine", "crate::dashboard", "crate::app", "actix_web"]);
     must_not_name("src/engine", &["crate::api", "crate::store", "crate::dashboard", "crate::app", "actix_web"]);
     must_not_name("src/webhook", &["store::entity", "crate::api", "crate::engine", "crate::dashboard", "actix_web"]);
-    must_not_name("src/api", &["store::entity", "crate::engine", "crate::app", "crate::cli"]);
-    for dir in
-        ["src/api", "src/auth", "src/dashboard", "src/engine", "src/store", "src/vault", "src/metrics", "src/webhook"]
-    {
+    must_not_name(
+        "src/api",
+        &["store::entity", "crate::engine", "crate::dashboard", "crate::media", "crate::app", "crate::cli"],
+    );
+    must_not_name("src/live", &["store::entity", "crate::engine", "crate::dashboard"]);
+    for dir in [
+        "src/api",
+        "src/auth",
+        "src/dashboard",
+        "src/engine",
+        "src/live",
+        "src/store",
+        "src/vault",
+        "src/metrics",
+        "src/webhook",
+    ] {
         must_not_name(dir, &["crate::app", "crate::cli"]);
     }
 }

@@ -1,8 +1,10 @@
-//! Files that messages carry: what is stored, and which message carries what.
+//! Files that messages carry: what is stored, and which message carries what. Keys that may do less than others.
 
 use super::m20261101_000001_foundation::{index, key, table};
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::schema::{big_integer, binary, string, uuid, uuid_null};
+use sea_orm_migration::schema::{
+    big_integer, big_integer_null, binary, binary_null, boolean, integer, string, uuid, uuid_null,
+};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -42,7 +44,21 @@ impl MigrationTrait for Migration {
             .create_index(index("attachments_file", "attachments", &["tenant_id", "session_id", "file_id"], false))
             .await?;
         // A message that has not left needs its file.
-        let column = Table::alter().table("outbox").add_column(uuid_null("file_id")).to_owned();
-        manager.alter_table(column).await
+        let mut columns = vec![Table::alter().table("outbox").add_column(uuid_null("file_id")).to_owned()];
+        // The keys that are there may do what they could, and a key of a session was never made.
+        let of_keys = [
+            string("kind").default("plain").to_owned(),
+            uuid_null("session_id").to_owned(),
+            boolean("is_active").default(true).to_owned(),
+            integer("actions").default(63).to_owned(),
+            big_integer_null("last_used_at").to_owned(),
+            binary_null("old_hash").to_owned(),
+            big_integer_null("old_until").to_owned(),
+        ];
+        columns.extend(of_keys.map(|column| Table::alter().table("api_keys").add_column(column).to_owned()));
+        for column in columns {
+            manager.alter_table(column).await?;
+        }
+        manager.create_index(index("api_keys_old_hash", "api_keys", &["old_hash"], false)).await
     }
 }

@@ -38,7 +38,8 @@ pub async fn list(caller: Caller, api: web::Data<Api>, page: web::Query<Page>) -
         return Err(ApiError::invalid(format!("limit must be 1 to {MOST}")));
     }
     let letters = api.store.dead_letters(caller.0.tenant, page.before, limit).await?;
-    let bodies: Vec<_> = letters.iter().filter(|letter| caller.0.reaches(letter.user)).map(body).collect();
+    let bodies: Vec<_> =
+        letters.iter().filter(|letter| caller.0.reaches(letter.user, letter.key.session)).map(body).collect();
     Ok(HttpResponse::Ok().json(bodies))
 }
 
@@ -52,7 +53,7 @@ pub async fn list(caller: Caller, api: web::Data<Api>, page: web::Query<Page>) -
 pub async fn replay(caller: Caller, api: web::Data<Api>, id: web::Path<i64>) -> Result<HttpResponse, ApiError> {
     let missing = || ApiError::new("not_found", "There is no such dead letter");
     let letter = api.store.dead_letter(caller.0.tenant, *id).await?.ok_or_else(missing)?;
-    if !caller.0.reaches(letter.user) {
+    if !caller.0.reaches(letter.user, letter.key.session) {
         return Err(missing());
     }
     if letter.signal.is_none() {

@@ -1,6 +1,6 @@
 //! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
 
-use super::{acting, auth, chats, dead_letters, files, health, screenshot, sending, sending_files};
+use super::{acting, auth, chats, dead_letters, files, health, keys, screenshot, sending, sending_files};
 use super::{server, sessions, supervision, webhooks};
 use std::collections::HashSet;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
@@ -21,8 +21,9 @@ use utoipa::{Modify, OpenApi};
         acting::send_seen, acting::start_typing, acting::stop_typing, acting::react, acting::star, acting::vote,
         acting::edit, acting::revoke, acting::pin, acting::unpin,
         chats::list, chats::overview, chats::messages, chats::message, server::ping, server::version, server::status,
+        keys::list, keys::create, keys::update, keys::delete, keys::rotate, keys::media, keys::control,
         supervision::tree, health::detailed, dead_letters::list, dead_letters::replay,
-        crate::dashboard::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many,
+        crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many,
     ),
     modifiers(&Key),
     security(("api_key" = [])),

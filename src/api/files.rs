@@ -35,7 +35,8 @@ pub async fn get(
 ) -> Result<HttpResponse, ApiError> {
     let gone = || ApiError::new("file_not_found", "File not found or no longer available");
     let sessions = api.handle.sessions(caller.0.tenant);
-    let specs = sessions.into_iter().map(|seen| seen.spec).filter(|spec| caller.0.reaches(spec.user)).collect();
+    let specs =
+        sessions.into_iter().map(|seen| seen.spec).filter(|spec| caller.0.reaches(spec.user, spec.id)).collect();
     // An id has dots of its own, and a client may have cut off the end.
     let ids = [file.rsplit_once('.').map(|(id, _)| id), Some(file.as_str())].into_iter().flatten();
     let found = api.store.carrier(specs, ids.map(str::to_owned).collect()).await?;

@@ -10,6 +10,7 @@ pub mod dead_letters;
 pub mod docs;
 pub mod files;
 pub mod health;
+pub mod keys;
 pub mod screenshot;
 pub mod sending;
 pub mod sending_files;
@@ -72,7 +73,7 @@ impl Api {
     pub fn session(&self, holder: KeyHolder, name: &str) -> Result<(SessionName, Seen), ApiError> {
         let name = SessionName::parse(name).map_err(|_| ApiError::no_session())?;
         let seen = self.handle.session(holder.tenant, &name)?;
-        if holder.reaches(seen.spec.user) { Ok((name, seen)) } else { Err(ApiError::no_session()) }
+        if holder.reaches(seen.spec.user, seen.spec.id) { Ok((name, seen)) } else { Err(ApiError::no_session()) }
     }
 
     /// Waits for a status as WAHA does, then says what is wrong.
@@ -173,7 +174,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/stopTyping", [("POST", post().to(acting::stop_typing))]))
         .service(resource("/api/reaction", [("PUT", put().to(acting::react))]))
         .service(resource("/api/star", [("PUT", put().to(acting::star))]))
-        .service(resource("/api/events", [("GET", get().to(crate::dashboard::stream::open))]))
+        .service(resource("/api/events", [("GET", get().to(crate::live::stream::open))]))
+        .service(resource("/api/keys", [("GET", get().to(keys::list)), ("POST", post().to(keys::create))]))
+        .service(resource("/api/keys/media", [("POST", post().to(keys::media))]))
+        .service(resource("/api/keys/control", [("POST", post().to(keys::control))]))
+        .service(resource("/api/keys/{id}", [("PUT", put().to(keys::update)), ("DELETE", delete().to(keys::delete))]))
+        .service(resource("/api/keys/{id}/rotate", [("POST", post().to(keys::rotate))]))
         .service(resource("/api/server/version", [("GET", get().to(server::version))]))
         .service(resource("/api/server/status", [("GET", get().to(server::status))]))
         .service(resource("/api/supervision", [("GET", get().to(supervision::tree))]))

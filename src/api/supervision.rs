@@ -28,7 +28,8 @@ pub async fn tree(caller: Caller, api: web::Data<Api>) -> Result<HttpResponse, A
         session
     };
     let all = api.handle.supervision(holder.tenant);
-    let sessions: Vec<_> = all.iter().filter(|one| holder.reaches(one.spec.user)).map(with_queue).collect();
+    let sessions: Vec<_> =
+        all.iter().filter(|one| holder.reaches(one.spec.user, one.spec.id)).map(with_queue).collect();
     let arbiters: Vec<_> =
         api.handle.lateness().iter().map(|late| json!({"delayMs": late.now_ms, "worstMs": late.worst_ms})).collect();
     let node = json!({

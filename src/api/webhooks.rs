@@ -52,11 +52,13 @@ pub struct Replay {
 }
 
 fn which(holder: KeyHolder) -> Dead {
-    Dead { user: (!holder.is_admin).then_some(holder.user), ..Dead::default() }
+    let session = holder.session.filter(|_| !holder.is_admin);
+    Dead { user: (!holder.is_admin).then_some(holder.user), session, ..Dead::default() }
 }
 
 fn session_of(api: &Api, holder: KeyHolder, name: Option<&String>) -> Result<Option<SessionId>, ApiError> {
-    name.map(|name| Ok(api.session(holder, name)?.1.spec.id)).transpose()
+    let named = name.map(|name| Ok::<_, ApiError>(api.session(holder, name)?.1.spec.id)).transpose()?;
+    Ok(named.or(which(holder).session))
 }
 
 fn missing() -> ApiError {

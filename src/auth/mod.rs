@@ -1,5 +1,7 @@
-//! The guard: who calls, for which tenant, and whether they may. A handler gets a [`Caller`] or an [`Admin`]; there is no
-//! other way to a tenant.
+//! The guard: who calls, for which tenant, and whether they may. A handler gets a [`Caller`], whose key has what the route
+//! needs; there is no other way to a tenant.
+
+mod need;
 
 use crate::error::ApiError;
 use crate::store::Store;
@@ -7,6 +9,7 @@ use crate::store::repo::identity::KeyHolder;
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
 use actix_web::{FromRequest, HttpRequest, web};
+use need::Need;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -60,7 +63,9 @@ async fn authenticate(request: &HttpRequest, query: bool) -> Result<KeyHolder, A
         }
         (None, None) => None,
     };
-    holder.ok_or_else(unauthorized)
+    let holder = holder.ok_or_else(unauthorized)?;
+    let need = Need::of(request.method(), request.match_pattern().as_deref().unwrap_or_default());
+    if need.is_met_by(&holder) { Ok(holder) } else { Err(ApiError::new("forbidden", "This key may not do that")) }
 }
 
 /// A cookie counts only for what our own page asks: another site can send it along, but not hide where it comes from.

@@ -105,6 +105,8 @@ pub struct Inner {
     outbox_seq: AtomicI64,
     /// Whose each session is, as far as that was needed.
     owners: DashMap<SessionKey, UserId>,
+    /// When keys were last used, as far as it was noted.
+    key_uses: DashMap<uuid::Uuid, i64>,
     /// Who reads for agents.
     readers: Gather<repo::agents::Reading>,
     /// Who writes their steps.
@@ -213,6 +215,7 @@ impl Store {
             journal_reserved: AtomicI64::new(0),
             outbox_seq: AtomicI64::new(0),
             owners: DashMap::new(),
+            key_uses: DashMap::new(),
             readers: Gather::new(),
             agents: Gather::new(),
             lanes: Gather::new(),

@@ -40,6 +40,8 @@ pub enum Kind {
     Storage,
     /// A file that messages carry.
     File,
+    /// A key that follows from the user's.
+    ApiKey,
 }
 
 impl Kind {
@@ -53,6 +55,7 @@ impl Kind {
             Self::Snapshot => "snapshot",
             Self::Storage => "storage",
             Self::File => "file",
+            Self::ApiKey => "api_key",
         }
     }
 }

@@ -16,6 +16,7 @@ mod faults;
 mod figures;
 mod files;
 mod journey;
+mod keys;
 mod kinds;
 mod login;
 mod rude;

@@ -21,7 +21,7 @@ pub struct Which {
 pub async fn list(caller: Caller, api: web::Data<Api>, which: web::Query<Which>) -> HttpResponse {
     let all = which.all.as_deref().is_some_and(|all| all.eq_ignore_ascii_case("true"));
     let sessions = api.handle.sessions(caller.0.tenant);
-    let own = sessions.iter().filter(|seen| caller.0.reaches(seen.spec.user));
+    let own = sessions.iter().filter(|seen| caller.0.reaches(seen.spec.user, seen.spec.id));
     let shown = own.filter(|seen| all || seen.view.status != Status::Stopped);
     HttpResponse::Ok().json(shown.map(session_body).collect::<Vec<_>>())
 }

@@ -13,6 +13,13 @@ pub struct Model {
     pub hash: Vec<u8>,
     pub is_admin: bool,
     pub created_at: i64,
+    pub kind: String,
+    pub session_id: Option<Uuid>,
+    pub is_active: bool,
+    pub actions: i32,
+    pub last_used_at: Option<i64>,
+    pub old_hash: Option<Vec<u8>>,
+    pub old_until: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

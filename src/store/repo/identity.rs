@@ -1,21 +1,16 @@
 //! Tenants, users, API keys and stays on the dashboard.
 
+use super::keys::KeyKind;
 use crate::store::entity::{api_keys, sign_ins, tenants, users};
 use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::ExprTrait as _;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
-use wardroom_actors::domain::ids::{TenantId, UserId};
+use wardroom_actors::domain::ids::{SessionId, TenantId, UserId};
 use wardroom_actors::ports::PortError;
-
-impl KeyHolder {
-    /// Whether the key reaches what belongs to this user of its tenant.
-    #[must_use]
-    pub fn reaches(&self, user: UserId) -> bool {
-        self.is_admin || self.user == user
-    }
-}
 
 /// Whose key it is and what it may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +23,107 @@ pub struct KeyHolder {
     pub user: UserId,
     /// Reaches all sessions of the tenant and may act for other users; without it, only its own user's.
     pub is_admin: bool,
+    /// The only session that it reaches.
+    pub session: Option<SessionId>,
+    /// What it may do to sessions; an admin key may do everything.
+    pub actions: Actions,
+    /// It may fetch files, whatever else it may do.
+    pub files: bool,
+}
+
+impl KeyHolder {
+    /// Whether the key reaches a session of its tenant.
+    #[must_use]
+    pub fn reaches(&self, user: UserId, session: SessionId) -> bool {
+        self.is_admin || (self.user == user && self.session.is_none_or(|own| own == session))
+    }
+
+    /// Whether it may do this to the sessions that it reaches.
+    #[must_use]
+    pub fn may(&self, action: Action) -> bool {
+        let Actions { read, send, control, setting, app, delete } = self.actions;
+        let allowed = match action {
+            Action::Read => read,
+            Action::Send => send,
+            Action::Control => control,
+            Action::Setting => setting,
+            Action::App => app,
+            Action::Delete => delete,
+        };
+        self.is_admin || allowed
+    }
+}
+
+/// A kind of things to do to a session, as WAHA divides them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Messages, chats, events.
+    Read,
+    /// Sending, and whatever else others see.
+    Send,
+    /// Starting, stopping, linking.
+    Control,
+    /// Its settings.
+    Setting,
+    /// Integrations.
+    App,
+    /// Deleting it.
+    Delete,
+}
+
+/// What a key may do; what is not said is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actions {
+    /// See [`Action::Read`].
+    #[serde(default)]
+    pub read: bool,
+    /// See [`Action::Send`].
+    #[serde(default)]
+    pub send: bool,
+    /// See [`Action::Control`].
+    #[serde(default)]
+    pub control: bool,
+    /// See [`Action::Setting`].
+    #[serde(default)]
+    pub setting: bool,
+    /// See [`Action::App`].
+    #[serde(default)]
+    pub app: bool,
+    /// See [`Action::Delete`].
+    #[serde(default)]
+    pub delete: bool,
+}
+
+impl Default for Actions {
+    /// What a key may do that says nothing of it, as in WAHA.
+    fn default() -> Self {
+        Self { delete: false, ..Self::of_bits(63) }
+    }
+}
+
+impl Actions {
+    /// Nothing.
+    pub const NONE: Self = Self::of_bits(0);
+
+    pub(super) const fn of_bits(bits: i32) -> Self {
+        Self {
+            read: bits & 1 != 0,
+            send: bits & 2 != 0,
+            control: bits & 4 != 0,
+            setting: bits & 8 != 0,
+            app: bits & 16 != 0,
+            delete: bits & 32 != 0,
+        }
+    }
+
+    pub(super) fn bits(self) -> i32 {
+        let all = [self.read, self.send, self.control, self.setting, self.app, self.delete];
+        all.iter().rev().fold(0, |bits, one| bits << 1 | i32::from(*one))
+    }
 }
 
 /// A secret text as it is stored. Keys have 160 random bits and more, so a plain hash is enough.
-fn hash(secret: &str) -> Vec<u8> {
+pub(super) fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 
@@ -141,6 +233,8 @@ impl Store {
                 hash: Set(hash),
                 is_admin: Set(is_admin),
                 created_at: Set(store.now()),
+                actions: Set(63),
+                ..Default::default()
             };
             api_keys::Entity::insert(row).exec_without_returning(&*tx).await?;
             Ok(tx.commit().await?)
@@ -169,7 +263,15 @@ impl Store {
         let (store, hash) = (self.clone(), hash(secret));
         self.on_io(async move {
             let tx = Tx::system(&store, Reason::KeyLookup, Mode::Read).await?;
-            let row = api_keys::Entity::find().filter(api_keys::Column::Hash.eq(hash)).one(&*tx).await?;
+            let old = api_keys::Column::OldHash.eq(hash.clone()).and(api_keys::Column::OldUntil.gt(store.now()));
+            let found = api_keys::Entity::find()
+                .filter(api_keys::Column::Hash.eq(hash).or(old))
+                .filter(api_keys::Column::IsActive.eq(true));
+            let row = found.one(&*tx).await?;
+            drop(tx);
+            if let Some(row) = &row {
+                store.key_used(row);
+            }
             Ok(row.map(holder))
         })
         .await
@@ -211,7 +313,7 @@ impl Store {
                 .await?;
             let Some(stay) = stay else { return Ok(None) };
             let key = api_keys::Entity::find_by_id((stay.tenant_id, stay.key_id)).one(&*tx).await?;
-            Ok(key.map(holder))
+            Ok(key.filter(|key| key.is_active).map(holder))
         })
         .await
     }
@@ -239,5 +341,13 @@ impl Store {
 pub const OWNER: &str = "owner";
 
 fn holder(row: api_keys::Model) -> KeyHolder {
-    KeyHolder { key: row.id, tenant: TenantId(row.tenant_id), user: UserId(row.user_id), is_admin: row.is_admin }
+    KeyHolder {
+        key: row.id,
+        tenant: TenantId(row.tenant_id),
+        user: UserId(row.user_id),
+        is_admin: row.is_admin,
+        session: row.session_id.map(SessionId),
+        actions: Actions::of_bits(row.actions),
+        files: row.kind == KeyKind::Media.name(),
+    }
 }

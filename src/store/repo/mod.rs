@@ -8,6 +8,7 @@ pub mod files;
 pub(in crate::store) mod gather;
 pub mod identity;
 pub mod journal;
+pub mod keys;
 pub mod node;
 pub mod outbox;
 pub mod retention;

@@ -1,7 +1,7 @@
 //! Sessions. Every write is fenced by `owner_epoch`: a start of this node that was superseded changes nothing.
 
 use crate::store::entity::{
-    agent_state, attachments, chat_aliases, chats, dead_letters, files, journal, outbox, sessions, users,
+    agent_state, api_keys, attachments, chat_aliases, chats, dead_letters, files, journal, outbox, sessions, users,
 };
 use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
 use crate::vault::Kind;
@@ -154,7 +154,7 @@ impl Store {
                     .await?;
             )* };
         }
-        purge!(journal, outbox, agent_state, dead_letters, chat_aliases, chats, attachments, files);
+        purge!(journal, outbox, agent_state, dead_letters, chat_aliases, chats, attachments, files, api_keys);
         sessions::Entity::delete_many().filter(is(key)).exec(&*tx).await?;
         tx.commit().await?;
         // Whatever is still on its way finds no owner, and leaves no row behind.

@@ -1,13 +1,14 @@
 //! The way to a socket, with a count of what waits there. actix-web-actors has no back-pressure, and an actor whose client
 //! does not read is never polled again: so the count stands outside the actor, and a watchdog cuts the TCP connection.
 
+use crate::store::repo::identity::KeyHolder;
 use bytestring::ByteString;
 use std::collections::{HashSet, VecDeque};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use wardroom_actors::domain::event::Event;
-use wardroom_actors::domain::ids::{SessionName, TenantId, UserId};
+use wardroom_actors::domain::ids::SessionName;
 
 /// Where a gate's frames go. It never waits.
 pub type Line = Box<dyn Fn(Frame) + Send + Sync>;
@@ -26,10 +27,8 @@ pub struct Conn(pub Arc<TcpStream>);
 /// What a client wants to hear.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    /// Whose events.
-    pub tenant: TenantId,
-    /// Only of this user's sessions.
-    pub user: Option<UserId>,
+    /// Whose key it is: only what it reaches.
+    pub holder: KeyHolder,
     /// One session, or all.
     pub session: Option<SessionName>,
     /// Event names; none = everything but secrets.

@@ -7,7 +7,7 @@ use crate::error::ApiError;
 use crate::frames::{self, Face};
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::store::repo::identity::KeyHolder;
+use crate::store::repo::identity::{Action, KeyHolder};
 use actix::prelude::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use wardroom_actors::domain::event::Event;
-use wardroom_actors::domain::ids::{SessionName, TenantId, UserId};
+use wardroom_actors::domain::ids::{SessionName, TenantId};
 use wardroom_actors::handle::Handle;
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::journal::EventSink;
@@ -61,7 +61,7 @@ impl Sockets {
     }
 
     fn of_tenant(&self, tenant: TenantId) -> usize {
-        self.gates.iter().filter(|gate| gate.filter.tenant == tenant).count()
+        self.gates.iter().filter(|gate| gate.filter.holder.tenant == tenant).count()
     }
 
     /// A client is here: it hears what is new, after what it missed.
@@ -99,8 +99,7 @@ impl Sockets {
     /// # Errors
     /// 400, 429.
     pub(super) fn admit(&self, request: &HttpRequest, holder: KeyHolder) -> Result<Asked, ApiError> {
-        let user = (!holder.is_admin).then_some(holder.user);
-        let (filter, since) = parameters(request, holder.tenant, user)?;
+        let (filter, since) = parameters(request, holder)?;
         if self.of_tenant(holder.tenant) >= self.per_tenant {
             return Err(ApiError::new("too_many_requests", "This tenant has too many open sockets"));
         }
@@ -115,13 +114,15 @@ impl Sockets {
         }
         let Some(handle) = self.handle.get() else { return };
         let seen = handle.session(event.key.tenant, &event.session).ok();
-        let owner = seen.as_ref().map(|seen| seen.spec.user);
-        if gate.filter.user.is_some() && gate.filter.user != owner {
+        let holder = gate.filter.holder;
+        let reached = seen.as_ref().is_some_and(|seen| holder.reaches(seen.spec.user, seen.spec.id));
+        if !reached && !holder.is_admin {
             return;
         }
         let face = seen.as_ref().map(Face::of).unwrap_or_default();
         let mut out = frames::frames(event, &face);
         if frames::shows_qr(event)
+            && holder.may(Action::Control)
             && gate.filter.wants(&event.session, frames::QR)
             && let Some(qr) = seen.as_ref().and_then(|seen| seen.view.qr.as_ref())
             && let Ok(png) = qr_png(&qr.text)
@@ -161,7 +162,7 @@ impl Sockets {
             let _ = gate.offer(frame, self.clock.now());
         }
         while !gate.is_gone() {
-            let Ok(events) = store.events_after(gate.filter.tenant, after, PAGE).await else { break };
+            let Ok(events) = store.events_after(gate.filter.holder.tenant, after, PAGE).await else { break };
             for event in &events {
                 self.room(&gate).await;
                 self.deliver(&gate, event);
@@ -183,7 +184,7 @@ impl EventSink for Sockets {
     fn publish(&self, event: Event) {
         let event = Arc::new(event);
         for gate in self.gates.iter() {
-            if gate.filter.tenant == event.key.tenant && !gate.hold(&event) {
+            if gate.filter.holder.tenant == event.key.tenant && !gate.hold(&event) {
                 self.deliver(&gate, &event);
             }
         }
@@ -270,11 +271,7 @@ fn cursor(text: &str) -> Result<i64, ApiError> {
     frames::read_cursor(text).ok_or_else(|| ApiError::invalid("since must be a cursor that an event carried"))
 }
 
-fn parameters(
-    request: &HttpRequest,
-    tenant: TenantId,
-    user: Option<UserId>,
-) -> Result<(Filter, Option<i64>), ApiError> {
+fn parameters(request: &HttpRequest, holder: KeyHolder) -> Result<(Filter, Option<i64>), ApiError> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_err(|error| ApiError::invalid(error.to_string()))?
         .into_inner();
@@ -309,5 +306,5 @@ fn parameters(
         }
         (false, _) => Some(names),
     };
-    Ok((Filter { tenant, user, session, names }, since))
+    Ok((Filter { holder, session, names }, since))
 }

@@ -1,0 +1,112 @@
+//! What each route needs of the key that calls it.
+
+use crate::store::repo::identity::{Action, KeyHolder};
+use actix_web::http::Method;
+
+/// What a route needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// A key that is good; what it does not reach is not found.
+    Any,
+    /// One that may do this.
+    May(Action),
+    /// One that may read, or is for files.
+    Files,
+    /// One that is not bound to a session and may change settings.
+    Create,
+    /// An admin's.
+    Admin,
+}
+
+impl Need {
+    /// Of a route by its pattern. One that does not stand here is for admins.
+    pub fn of(method: &Method, pattern: &str) -> Self {
+        use Action::{Control, Delete, Read, Send, Setting};
+        let get = *method == Method::GET || *method == Method::HEAD;
+        match pattern {
+            "/api/version"
+            | "/api/server/version"
+            | "/api/server/status"
+            | "/dashboard/sign-in"
+            | "/dashboard/sign-out" => Self::Any,
+            "/api/sessions" if get => Self::Any,
+            "/api/sessions" => Self::Create,
+            "/api/sessions/{session}" if get => Self::Any,
+            "/api/sessions/{session}" if *method == Method::DELETE => Self::May(Delete),
+            "/api/sessions/{session}" => Self::May(Setting),
+            "/api/sessions/{session}/me" | "/api/sessions/{session}/status" => Self::Any,
+            "/api/sessions/{session}/start"
+            | "/api/sessions/{session}/stop"
+            | "/api/sessions/{session}/restart"
+            | "/api/sessions/{session}/reconnect"
+            | "/api/sessions/{session}/logout"
+            | "/api/{session}/auth/qr"
+            | "/api/{session}/auth/request-code"
+            | "/api/screenshot" => Self::May(Control),
+            "/api/files/{file}" => Self::Files,
+            "/ws" | "/api/events" | "/api/supervision" | "/api/health/detailed" => Self::May(Read),
+            "/api/dead-letters"
+            | "/api/webhooks/dead-letters"
+            | "/api/webhooks/dead-letters/{id}"
+            | "/api/{session}/chats"
+            | "/api/{session}/chats/overview"
+            | "/api/{session}/chats/{chat}/messages" => Self::May(Read),
+            "/api/dead-letters/{id}/replay"
+            | "/api/webhooks/dead-letters/replay"
+            | "/api/webhooks/dead-letters/{id}/replay" => Self::May(Setting),
+            "/api/{session}/chats/{chat}/messages/{message}" if get => Self::May(Read),
+            "/api/{session}/chats/{chat}/messages/{message}"
+            | "/api/{session}/chats/{chat}/messages/{message}/pin"
+            | "/api/{session}/chats/{chat}/messages/{message}/unpin"
+            | "/api/{session}/new-message-id"
+            | "/api/sendText"
+            | "/api/sendImage"
+            | "/api/sendFile"
+            | "/api/sendVoice"
+            | "/api/sendVideo"
+            | "/api/sendLocation"
+            | "/api/sendContactVcard"
+            | "/api/sendPoll"
+            | "/api/sendPollVote"
+            | "/api/forwardMessage"
+            | "/api/sendSeen"
+            | "/api/startTyping"
+            | "/api/stopTyping"
+            | "/api/reaction"
+            | "/api/star" => Self::May(Send),
+            _ => Self::Admin,
+        }
+    }
+
+    /// Whether a key has it.
+    pub fn is_met_by(self, holder: &KeyHolder) -> bool {
+        match self {
+            Self::Any => true,
+            Self::May(action) => holder.may(action),
+            Self::Files => holder.files || holder.may(Action::Read),
+            Self::Create => holder.is_admin || (holder.session.is_none() && holder.may(Action::Setting)),
+            Self::Admin => holder.is_admin,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Routes that are for admins on purpose.
+    const ADMINS: &[&str] =
+        &["/api/keys", "/api/keys/{id}", "/api/keys/{id}/rotate", "/api/keys/media", "/api/keys/control"];
+
+    #[test]
+    fn every_route_says_what_it_needs() {
+        let document: serde_json::Value = serde_json::from_str(&crate::api::docs::document()).unwrap();
+        for (path, verbs) in document["paths"].as_object().unwrap() {
+            for verb in verbs.as_object().unwrap().keys() {
+                let method = Method::from_bytes(verb.to_uppercase().as_bytes()).unwrap();
+                let admin = Need::of(&method, path) == Need::Admin;
+                assert!(path == "/ping" || admin == ADMINS.contains(&path.as_str()), "{verb} {path}");
+            }
+        }
+    }
+}
