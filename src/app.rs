@@ -350,6 +350,7 @@ impl Parts<'_> {
                 Rate { per_minute: pacing.session_per_minute, burst: pacing.session_burst },
                 Rate { per_minute: pacing.chat_per_minute, burst: pacing.chat_burst },
             ),
+            file_bytes: self.config.media.max_bytes,
             fetch: self.config.media.fetch,
             jitter: Duration::from_millis(pacing.jitter_ms),
         };
@@ -419,7 +420,7 @@ impl Parts<'_> {
             dead_letters_ms: days(kept.dead_letter_days),
         };
         let (store, files) = (self.store.clone(), self.files.clone());
-        let keep = Duration::from_secs(self.config.media.keep_h.saturating_mul(3600));
+        let keep = Duration::from_secs(self.config.media.keep_h.max(1).saturating_mul(3600));
         self.io.spawn(async move {
             let mut hour = tokio::time::interval(Duration::from_secs(3600));
             loop {

@@ -83,7 +83,8 @@ impl Opened {
     #[must_use]
     pub fn name(&self) -> Option<String> {
         let name = self.0.url().path_segments()?.next_back()?;
-        (!name.is_empty()).then(|| name.to_owned())
+        let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
+        (!name.is_empty()).then(|| name.into_owned())
     }
 
     /// The next bytes; `None` at the end.

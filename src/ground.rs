@@ -124,6 +124,7 @@ pub fn objects(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn ObjectStor
     if media.s3_bucket.is_empty() {
         let dir = dir.join("media");
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        remove_halves(&dir)?;
         // What was written is there after a power cut.
         let disk = LocalFileSystem::new_with_prefix(&dir)?.with_fsync(true).with_automatic_cleanup(true);
         return Ok(Arc::new(disk));
@@ -141,6 +142,19 @@ pub fn objects(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn ObjectStor
         "" => Arc::new(bucket),
         prefix => Arc::new(PrefixStore::new(bucket, prefix)),
     })
+}
+
+/// Removes what a killed server had not written to the end: it is staged under names that no object has.
+fn remove_halves(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_halves(&entry.path())?;
+        } else if entry.file_name().to_string_lossy().contains('#') {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// How browsers are started here.

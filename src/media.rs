@@ -53,7 +53,17 @@ impl Files {
         limit: u64,
         io: tokio::runtime::Handle,
     ) -> Self {
-        Self { store, vault, objects, clock, io, limit }
+        let files = Self { store, vault, objects, clock, io, limit };
+        let purged = files.clone();
+        files.store.hear_purges(move |key| {
+            let files = purged.clone();
+            purged.io.spawn(async move {
+                if let Err(error) = files.forget(key).await {
+                    tracing::warn!(%error, "a deleted session's files are still there; the broom will try again");
+                }
+            });
+        });
+        files
     }
 
     fn on_io<T: Send + 'static>(
@@ -114,10 +124,20 @@ impl Files {
         })?;
         failpoint::pass("file.stored");
         let kept = self.store.note_file(spec.key(), file, fingerprint, size).await?;
-        if kept != file {
-            self.remove(&path).await;
+        if kept == file {
+            return Ok(file);
         }
-        Ok(kept)
+        match self.objects.head(&object(spec.key(), kept)).await {
+            // The bytes of the one that was there are lost: this one takes its place.
+            Err(object_store::Error::NotFound { .. }) => {
+                self.store.replace_file(spec.key(), kept, file).await?;
+                Ok(file)
+            }
+            _ => {
+                self.remove(&path).await;
+                Ok(kept)
+            }
+        }
     }
 
     /// Seals all there is; answers its fingerprint and length.
@@ -176,28 +196,36 @@ impl Files {
         }
     }
 
-    /// The broom: removes bytes that belong to no file. Answers how many there were.
+    /// The broom: removes bytes that belong to no file of this database's tenants; what else lies there is not ours.
     ///
     /// # Errors
     /// The database's, or the object store's.
     pub async fn sweep(&self) -> Result<usize, PortError> {
         let before = self.clock.unix_ms().saturating_sub(i64::try_from(LEFT_BEHIND.as_millis()).unwrap_or(i64::MAX));
-        let (mut all, mut found) = (0, self.objects.list(None));
-        while let Some(object) = found.next().await {
-            let object = object.map_err(|error| failed(&error))?;
-            if object.last_modified.timestamp_millis() >= before {
-                continue;
-            }
-            let known = match of_path(&object.location) {
-                Some((key, file)) => self.store.file_size(key, file).await?.is_some(),
-                None => false,
-            };
-            if !known {
-                self.remove(&object.location).await;
-                all += 1;
+        let mut all = 0;
+        for tenant in self.store.tenants().await? {
+            let mut found = self.objects.list(Some(&Path::from(tenant.to_string())));
+            while let Some(object) = found.next().await {
+                let object = object.map_err(|error| failed(&error))?;
+                let Some((key, file)) = of_path(&object.location) else { continue };
+                let old = object.last_modified.timestamp_millis() < before;
+                if old && self.store.file_size(key, file).await?.is_none() {
+                    self.remove(&object.location).await;
+                    all += 1;
+                }
             }
         }
         Ok(all)
+    }
+
+    /// Removes the bytes of a session that is gone.
+    async fn forget(&self, key: SessionKey) -> Result<(), object_store::Error> {
+        let theirs = self.objects.list(Some(&of_session(key)));
+        let paths: Vec<_> = theirs.map_ok(|object| object.location).try_collect().await?;
+        for path in paths {
+            self.remove(&path).await;
+        }
+        Ok(())
     }
 }
 
@@ -222,19 +250,6 @@ impl FileStore for Files {
     fn attached(&self, spec: &SessionSpec, message: &str) -> BoxFuture<'static, Result<Option<FileId>, PortError>> {
         let (store, key, message) = (self.store.clone(), spec.key(), message.to_owned());
         Box::pin(async move { store.attached_file(key, message).await })
-    }
-
-    fn forget(&self, spec: &SessionSpec) -> BoxFuture<'static, Result<(), PortError>> {
-        let (files, key) = (self.clone(), spec.key());
-        self.on_io(async move {
-            let theirs = files.objects.list(Some(&of_session(key)));
-            let paths: Vec<_> =
-                theirs.map_ok(|object| object.location).try_collect().await.map_err(|error| failed(&error))?;
-            for path in paths {
-                files.remove(&path).await;
-            }
-            Ok(())
-        })
     }
 }
 

@@ -12,6 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use wardroom_load::house::free_port;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -143,8 +144,4 @@ fn a_fresh_machine_gets_to_ready_with_one_command() {
     let poor = machine.command("setpriv --reuid=65534 --clear-groups deploy/setup.sh").output().unwrap();
     let told = String::from_utf8_lossy(&poor.stderr).into_owned();
     assert!(!poor.status.success() && told.contains("sudo sh -c") && told.contains("npm"), "{told}");
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -464,12 +464,26 @@ impl Handle {
         name: &SessionName,
         command: impl FnOnce(Answer<T>) -> Command,
     ) -> Result<T, Refusal> {
+        self.ask_within(ANSWER_TIMEOUT, tenant, name, command).await
+    }
+
+    /// [`Self::ask`] with a time-out of one's own.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn ask_within<T>(
+        &self,
+        limit: Duration,
+        tenant: TenantId,
+        name: &SessionName,
+        command: impl FnOnce(Answer<T>) -> Command,
+    ) -> Result<T, Refusal> {
         let entry = self.entry(tenant, name)?;
         let inbox = entry.inbox.get().ok_or(Refusal::Busy)?;
         let permit = inbox.permit().ok_or(Refusal::Busy)?;
         let (answer, hear) = oneshot::channel();
         inbox.addr.do_send(Ask { command: command(answer), permit });
-        match tokio::time::timeout(ANSWER_TIMEOUT, hear).await {
+        match tokio::time::timeout(limit, hear).await {
             Ok(Ok(answer)) => Ok(answer?),
             _ => Err(CommandError::NoAnswer.into()),
         }

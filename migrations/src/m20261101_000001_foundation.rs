@@ -205,6 +205,10 @@ const PARTIAL: [&str; 2] = [
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in identity().into_iter().chain(sessions()).chain(records()) {
             manager.create_table(table).await?;

@@ -30,8 +30,16 @@ fn tables() -> [TableCreateStatement; 2] {
     ]
 }
 
+/// A session has one key of each kind that follows from it.
+const DERIVED: &str =
+    "CREATE UNIQUE INDEX api_keys_derived ON api_keys (tenant_id, session_id, kind) WHERE kind <> 'plain'";
+
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in tables() {
             manager.create_table(table).await?;
@@ -59,6 +67,8 @@ impl MigrationTrait for Migration {
         for column in columns {
             manager.alter_table(column).await?;
         }
-        manager.create_index(index("api_keys_old_hash", "api_keys", &["old_hash"], false)).await
+        manager.create_index(index("api_keys_old_hash", "api_keys", &["old_hash"], false)).await?;
+        manager.get_connection().execute_unprepared(DERIVED).await?;
+        Ok(())
     }
 }

@@ -4,10 +4,12 @@ use super::Api;
 use crate::auth::QueryCaller;
 use crate::error::ApiError;
 use actix_web::body::SizedStream;
+use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use std::ops::Range;
+use std::time::Duration;
 use wardroom_actors::domain::ids::FileId;
 use wardroom_actors::domain::message::Media;
 use wardroom_actors::domain::session::Status;
@@ -15,6 +17,9 @@ use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::ports::PortError;
 use wardroom_actors::ports::engine::Command;
 use wardroom_actors::ports::files::PIECE;
+
+/// How long a file may take that has to be fetched first.
+const FETCH: Duration = Duration::from_secs(300);
 
 /// The file of a message. One that is not here yet is fetched first, which needs its session to be WORKING.
 ///
@@ -47,7 +52,8 @@ pub async fn get(
         None => {
             api.expect(spec.tenant, &spec.name, Status::Working).await?;
             let id = message.id.clone();
-            api.handle.ask(spec.tenant, &spec.name, |answer| Command::Fetch { message: id, answer }).await?;
+            let fetch = |answer| Command::Fetch { message: id, answer };
+            api.handle.ask_within(FETCH, spec.tenant, &spec.name, fetch).await?;
             api.files.attached(&spec, &message.id).await?.ok_or_else(gone)?
         }
     };
@@ -81,7 +87,7 @@ fn answer(
     };
     let mut response = HttpResponse::build(status);
     response
-        .insert_header((header::CONTENT_TYPE, media.mimetype.as_str()))
+        .insert_header((header::CONTENT_TYPE, kind_of(media)))
         .insert_header((header::ETAG, tag))
         .insert_header((header::ACCEPT_RANGES, "bytes"))
         .insert_header((header::CACHE_CONTROL, "private, max-age=3600"))
@@ -114,6 +120,12 @@ fn answer(
     Ok(response.body(SizedStream::new(length, pieces)))
 }
 
+/// Its kind, as far as a header can carry what the sender says.
+fn kind_of(media: &Media) -> HeaderValue {
+    let said = HeaderValue::from_str(&media.mimetype);
+    said.unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
+}
+
 /// The part that a `Range` header asks for; `None` when it is to be ignored (RFC 9110, 14.2), an error when there is none such.
 fn part(header: &str, size: u64) -> Option<Result<Range<u64>, ()>> {
     let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
@@ -121,14 +133,20 @@ fn part(header: &str, size: u64) -> Option<Result<Range<u64>, ()>> {
     let range = match (first.trim(), last.trim()) {
         ("", last) => size.saturating_sub(number(last)?)..size,
         (first, "") => number(first)?..size,
-        (first, last) => number(first)?..number(last)?.saturating_add(1).min(size),
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            if last < first {
+                return None;
+            }
+            first..last.saturating_add(1).min(size)
+        }
     };
     Some(if range.start < range.end { Ok(range) } else { Err(()) })
 }
 
 /// Pictures, sounds and films may be shown where they are; everything else is for saving.
 fn disposition(media: &Media) -> String {
-    let kind = media.mimetype.split(';').next().unwrap_or_default();
+    let kind = media.mimetype.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let shown = ["image/", "audio/", "video/"].iter().any(|start| kind.starts_with(start)) && kind != "image/svg+xml";
     let how = if shown { "inline" } else { "attachment" };
     let Some(name) = &media.filename else { return how.to_owned() };
@@ -153,7 +171,7 @@ mod tests {
         assert_eq!(part("bytes=-500", 100), Some(Ok(0..100)));
         assert_eq!(part("bytes=50-500", 100), Some(Ok(50..100)));
         assert_eq!(part("bytes=100-", 100), Some(Err(())));
-        for ignored in ["bytes=a-b", "items=0-1", "bytes=1", "bytes=0-1,5-6"] {
+        for ignored in ["bytes=a-b", "items=0-1", "bytes=1", "bytes=0-1,5-6", "bytes=5-2"] {
             assert_eq!(part(ignored, 100), None, "{ignored}");
         }
     }
@@ -164,6 +182,8 @@ mod tests {
             disposition(&Media { mimetype: mimetype.into(), filename: Some(name.into()), size: None })
         };
         assert_eq!(of("image/png", "a b\"\r\n.png"), "inline; filename*=UTF-8''a%20b%22%0D%0A.png");
-        assert!(of("image/svg+xml", "x").starts_with("attachment") && of("text/html", "x").starts_with("attachment"));
+        assert!(
+            of("image/SVG+xml ;x", "x").starts_with("attachment") && of("text/html", "x").starts_with("attachment")
+        );
     }
 }

@@ -3,6 +3,7 @@
 use super::Api;
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::live::socket::Sockets;
 use crate::store::repo::identity::Actions;
 use crate::store::repo::keys::{Key, KeyKind, KeyWish};
 use crate::vault::Kek;
@@ -13,14 +14,16 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use wardroom_actors::domain::ids::UserId;
 
+/// Keys of a tenant, those that sessions derive included.
+const MOST: usize = 5000;
 /// Longest overlap of a rotation, in seconds.
 const OVERLAP_S: u32 = 30 * 24 * 3600;
 
 /// What a key is and may do.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyBody {
-    /// Reaches all sessions and everything else of the tenant.
+    /// Reaches all sessions and everything else of the tenant, and is bound to none.
     #[serde(default)]
     #[schema(example = false)]
     is_admin: bool,
@@ -96,8 +99,10 @@ async fn find(api: &Api, caller: Caller, id: &str) -> Result<Key, ApiError> {
 
 /// What the body says, and whose the key is.
 fn wish(api: &Api, caller: Caller, body: KeyBody) -> Result<(KeyWish, UserId), ApiError> {
-    let session = body.session.filter(|_| !body.is_admin);
-    let spec = session.map(|name| api.session(caller.0, &name)).transpose()?.map(|(_, seen)| seen.spec);
+    if body.is_admin && body.session.is_some() {
+        return Err(ApiError::invalid("an admin key is not bound to a session: leave out isAdmin or session"));
+    }
+    let spec = body.session.map(|name| api.session(caller.0, &name)).transpose()?.map(|(_, seen)| seen.spec);
     let wish = KeyWish {
         is_admin: body.is_admin,
         session: spec.as_ref().map(|spec| spec.id),
@@ -127,12 +132,15 @@ pub async fn list(caller: Caller, api: web::Data<Api>) -> Result<HttpResponse, A
     (status = 404, description = "No such session")))]
 pub async fn create(caller: Caller, api: web::Data<Api>, body: web::Json<KeyBody>) -> Result<HttpResponse, ApiError> {
     let (wish, user) = wish(&api, caller, body.into_inner())?;
+    if api.store.keys(caller.0.tenant).await?.len() >= MOST {
+        return Err(ApiError::new("quota_keys", format!("A tenant may have {MOST} keys")));
+    }
     let secret = secret();
     let key = api.store.create_key(caller.0.tenant, user, &secret, wish).await?;
     Ok(HttpResponse::Created().json(self::body(&api, caller, &key, Some(&secret))))
 }
 
-/// Changes what a key may do. It cannot be done to the key that asks.
+/// Changes what a key may do: the body replaces all that was said before. It cannot be done to the key that asks.
 ///
 /// # Errors
 /// 403 without an admin key, 404 for an unknown key or session, 422 for one's own key or one that follows from a session.
@@ -143,6 +151,7 @@ pub async fn create(caller: Caller, api: web::Data<Api>, body: web::Json<KeyBody
 pub async fn update(
     caller: Caller,
     api: web::Data<Api>,
+    sockets: web::Data<Sockets>,
     id: web::Path<String>,
     body: web::Json<KeyBody>,
 ) -> Result<HttpResponse, ApiError> {
@@ -152,6 +161,7 @@ pub async fn update(
     // A key that stays unbound stays its user's.
     let user = if wish.session.is_some() { user } else { known.user };
     let key = api.store.change_key(caller.0.tenant, known.id, user, wish).await?.ok_or_else(missing)?;
+    sockets.forget(known.id);
     Ok(HttpResponse::Ok().json(self::body(&api, caller, &key, None)))
 }
 
@@ -173,12 +183,18 @@ fn changeable(caller: Caller, key: &Key) -> Result<(), ApiError> {
     params(("id" = String, Path, example = "key_id_01990000000070008000000000000000")), responses(
     (status = 200, description = "It is gone"), (status = 403, description = "Not an admin"),
     (status = 404, description = "No such key"), (status = 422, description = "One's own key")))]
-pub async fn delete(caller: Caller, api: web::Data<Api>, id: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn delete(
+    caller: Caller,
+    api: web::Data<Api>,
+    sockets: web::Data<Sockets>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
     let known = find(&api, caller, &id).await?;
     if known.kind == KeyKind::Plain {
         changeable(caller, &known)?;
     }
     if api.store.delete_key(caller.0.tenant, known.id).await? {
+        sockets.forget(known.id);
         Ok(HttpResponse::Ok().finish())
     } else {
         Err(missing())
@@ -197,6 +213,7 @@ pub async fn delete(caller: Caller, api: web::Data<Api>, id: web::Path<String>) 
 pub async fn rotate(
     caller: Caller,
     api: web::Data<Api>,
+    sockets: web::Data<Sockets>,
     id: web::Path<String>,
     body: web::Json<Rotation>,
 ) -> Result<HttpResponse, ApiError> {
@@ -209,6 +226,7 @@ pub async fn rotate(
     }
     let (secret, overlap) = (secret(), i64::from(body.overlap_seconds) * 1000);
     let key = api.store.rotate_key(caller.0.tenant, known.id, &secret, overlap).await?.ok_or_else(missing)?;
+    sockets.forget(known.id);
     Ok(HttpResponse::Created().json(self::body(&api, caller, &key, Some(&secret))))
 }
 

@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::time::Duration;
 use utoipa::ToSchema;
 use wardroom_actors::domain::draft::{Content, Shown};
 use wardroom_actors::domain::ids::FileId;
@@ -26,6 +27,8 @@ const CAPTION: usize = 4096;
 const NAME: usize = 255;
 /// Bytes of a body that are not the file.
 const REST: usize = 64 << 10;
+/// How long a body may take to come.
+const BODY: Duration = Duration::from_secs(300);
 /// Letters of base64 that are decoded at once: a multiple of four.
 const LETTERS: usize = 64 << 10;
 
@@ -139,14 +142,30 @@ async fn send_file(
     body: web::Payload,
     shown: Shown,
 ) -> Result<HttpResponse, ApiError> {
-    // So many bodies are in memory at once.
-    let _turn = api.uploads.acquire().await.map_err(|_| ApiError::new("unavailable", "The server is stopping"))?;
-    let limit = usize::try_from(api.file_bytes).unwrap_or(usize::MAX).saturating_mul(4) / 3 + REST;
-    let body = body.to_bytes_limited(limit).await.map_err(|_| too_large(api.file_bytes))?;
-    let body = body.map_err(|error| ApiError::invalid(error.to_string()))?;
+    let (to, content) = {
+        // So many bodies are in memory at once; whoever sends one slowly must not keep the others out.
+        let _turn = api.uploads.acquire().await.map_err(|_| ApiError::new("unavailable", "The server is stopping"))?;
+        let limit = usize::try_from(api.file_bytes).unwrap_or(usize::MAX).saturating_mul(4) / 3 + REST;
+        let body = tokio::time::timeout(BODY, body.to_bytes_limited(limit)).await;
+        let body = body.map_err(|_| ApiError::invalid("the body takes too long"))?;
+        let body =
+            body.map_err(|_| too_large(api.file_bytes))?.map_err(|error| ApiError::invalid(error.to_string()))?;
+        read(request, caller, api, &body, shown).await?
+    };
+    send(request, caller, api, to, content).await
+}
+
+/// What a body says, with its file taken in.
+async fn read(
+    request: &HttpRequest,
+    caller: Caller,
+    api: &Api,
+    body: &[u8],
+    shown: Shown,
+) -> Result<(To, Content), ApiError> {
     let bad = |error: serde_json::Error| ApiError::invalid(error.to_string());
-    let to: To = serde_json::from_slice(&body).map_err(bad)?;
-    let read: Read<'_> = serde_json::from_slice(&body).map_err(bad)?;
+    let to: To = serde_json::from_slice(body).map_err(bad)?;
+    let read: Read<'_> = serde_json::from_slice(body).map_err(bad)?;
     let caption = read.caption.unwrap_or_default();
     if caption.len() > CAPTION {
         return Err(ApiError::invalid(format!("caption may have {CAPTION} bytes")));
@@ -154,14 +173,14 @@ async fn send_file(
     let mentions = super::sending::mentioned(read.mentions)?;
     chat_id(&to.chat_id)?;
     let (name, seen) = api.session(caller.0, &to.session)?;
-    // A repeated request is answered whatever the session does; it has the file ready.
+    // A repeated request is answered whatever the session does.
     if !to.is_named(request) {
         api.expect(caller.0.tenant, &name, Status::Working).await?;
     }
     let shown = if shown == Shown::Video && read.as_note == Some(true) { Shown::Note } else { shown };
     let (file, media) = take(api, &seen.spec, read.file).await?;
     check(shown, &media, read.convert)?;
-    send(request, caller, api, to, Content::File { file, media, shown, caption, mentions }).await
+    Ok((to, Content::File { file, media, shown, caption, mentions }))
 }
 
 /// What the network would show as broken is refused here.
@@ -218,16 +237,27 @@ async fn take(api: &Api, spec: &SessionSpec, body: ReadFile<'_>) -> Result<(File
         return Err(ApiError::invalid("file is empty"));
     }
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let mimetype = given(body.mimetype).or(mimetype).unwrap_or_else(|| "application/octet-stream".to_owned());
-    let filename = given(body.filename).or(filename);
-    let is_kind = mimetype.len() <= NAME && mimetype.split('/').count() == 2 && mimetype.is_ascii();
-    if !is_kind || filename.as_ref().is_some_and(|name| name.len() > NAME || name.chars().any(char::is_control)) {
+    // What its host says is used where it makes sense; what the caller says has to.
+    let mimetype = given(body.mimetype).or(mimetype.filter(|said| is_kind(said)));
+    let mimetype = mimetype.unwrap_or_else(|| "application/octet-stream".to_owned());
+    let filename = given(body.filename).or(filename.filter(|said| is_name(said)));
+    if !is_kind(&mimetype) || filename.as_ref().is_some_and(|name| !is_name(name)) {
         return Err(ApiError::invalid(format!(
             "file.mimetype is a kind like image/png, file.filename has at most {NAME} bytes"
         )));
     }
     let file = intake.finish().await.map_err(refused)?;
     Ok((file, Media { mimetype, filename, size: Some(size) }))
+}
+
+/// A kind and its parameters, as a header can carry them.
+fn is_kind(text: &str) -> bool {
+    let kind = text.split(';').next().unwrap_or_default();
+    text.len() <= NAME && kind.split('/').count() == 2 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= NAME && !text.chars().any(char::is_control)
 }
 
 /// Decodes a JSON text of base64, as it stands in the body, piece by piece; answers how many bytes it was. A data URL and line
@@ -243,10 +273,15 @@ async fn decode(raw: &str, intake: &mut dyn Intake) -> Result<u64, ApiError> {
             && let Some(byte) = source.next()
         {
             match byte {
-                // How JSON may write a slash or a line break.
+                // How JSON may write a slash or a line break, and whatever else a client's library is careful about.
                 b'\\' => match source.next() {
                     Some(b'/') => letters.push(b'/'),
                     Some(b'n' | b'r') => {}
+                    Some(b'u') => {
+                        let digits: Vec<u8> = source.by_ref().take(4).collect();
+                        let code = std::str::from_utf8(&digits).ok().and_then(|text| u8::from_str_radix(text, 16).ok());
+                        letters.push(code.ok_or_else(bad)?);
+                    }
                     _ => return Err(bad()),
                 },
                 byte => letters.push(byte),

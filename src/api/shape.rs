@@ -2,6 +2,7 @@
 
 use crate::error::ApiError;
 use crate::links;
+use crate::store::repo::identity::{Action, KeyHolder};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use wardroom_actors::domain::fetching::Fetching;
@@ -17,10 +18,15 @@ pub fn time_ms(ms: i64) -> Value {
     json!(ms)
 }
 
-/// WAHA's session object; `network` in the config and `user`-facing fields are Wardroom's.
+/// WAHA's session object; `network` in the config and `user`-facing fields are Wardroom's. A config has secrets: whoever may
+/// not set it sees its metadata alone.
 #[must_use]
-pub fn session_body(seen: &Seen) -> Value {
-    let config: Value = serde_json::from_str(&seen.spec.config).unwrap_or_default();
+pub fn session_body(seen: &Seen, holder: &KeyHolder) -> Value {
+    let config: Value = if holder.may(Action::Setting) {
+        serde_json::from_str(&seen.spec.config).unwrap_or_default()
+    } else {
+        json!({"metadata": metadata_of(&seen.spec.config)})
+    };
     let mut body = json!({
         "name": seen.spec.name.as_str(),
         "status": seen.view.status.as_str(),

@@ -260,7 +260,7 @@ pub struct Webhooks {
 pub struct Media {
     /// Longest file in bytes.
     pub max_bytes: u64,
-    /// Hours that a file is kept after its last use.
+    /// Hours that a file is kept after it came or was last sent.
     pub keep_h: u64,
     /// When the files of incoming messages are fetched.
     pub fetch: When,

@@ -89,6 +89,11 @@ impl Sockets {
         self.metrics.socket(-1);
     }
 
+    /// Closes what was opened with a key: it may do something else now, or nothing.
+    pub fn forget(&self, key: uuid::Uuid) {
+        self.gates.iter().filter(|gate| gate.filter.holder.key == key).for_each(|gate| gate.evict());
+    }
+
     /// The clock that gates count by.
     pub(super) fn now(&self) -> u64 {
         self.clock.now()
@@ -113,7 +118,9 @@ impl Sockets {
             return;
         }
         let Some(handle) = self.handle.get() else { return };
+        // Another session may have the name by now.
         let seen = handle.session(event.key.tenant, &event.session).ok();
+        let seen = seen.filter(|seen| seen.spec.id == event.key.session);
         let holder = gate.filter.holder;
         let reached = seen.as_ref().is_some_and(|seen| holder.reaches(seen.spec.user, seen.spec.id));
         if !reached && !holder.is_admin {

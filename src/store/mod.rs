@@ -115,6 +115,8 @@ pub struct Inner {
     lanes: Gather<repo::deliveries::Reading>,
     /// Who writes what became of their events.
     settling: Gather<repo::deliveries::Settling>,
+    /// Who is told that a session's rows are gone.
+    purged: OnceLock<Box<dyn Fn(SessionKey) + Send + Sync>>,
     /// Who is told that webhooks have something to be told.
     bell: OnceLock<Arc<dyn repo::deliveries::LaneBell>>,
 }
@@ -220,6 +222,7 @@ impl Store {
             agents: Gather::new(),
             lanes: Gather::new(),
             settling: Gather::new(),
+            purged: OnceLock::new(),
             bell: OnceLock::new(),
         };
         let mut store = Self(Arc::new(inner));
@@ -276,6 +279,11 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// From now on `hear` is told of every session whose rows are gone, so that what lies elsewhere can go, too.
+    pub fn hear_purges(&self, hear: impl Fn(SessionKey) + Send + Sync + 'static) {
+        let _ = self.purged.set(Box::new(hear));
     }
 
     /// Runs a task beside everything else on the store's runtime.

@@ -3,7 +3,7 @@
 use crate::supervision::walk;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use wardroom_load::house::{House, KEY, SOON, signal, until};
 
 fn ids(messages: &[Value]) -> Vec<String> {
@@ -49,13 +49,10 @@ async fn five_sessions_of_two_tenants_come_back_and_miss_nothing() {
                 house.network.send("491799999", number, &format!("{n} to {number}")).await;
             }
         }
-        let begun = Instant::now();
         house.open().await;
         for (key, session, _) in &five {
             house.is_as(key, session, "WORKING").await;
         }
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(10), "all WORKING after {took:?}");
         for (key, session, number) in &five {
             same_at_both_ends(&house, key, session, number, "491799999", 200 * round).await;
             // The simulator unlinks a page that cannot sign with its old key, and names each link anew.

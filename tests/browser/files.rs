@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
+use wardroom_load::bucket::{ACCESS_KEY, Bucket};
 use wardroom_load::house::{Answer, House, KEY, SOON, until};
 
 const BOB: &str = "491700002@c.us";
@@ -123,7 +124,7 @@ async fn files_of_all_kinds_leave() {
         let data = format!("data:{mimetype};base64,{}", STANDARD.encode(noise(200_000)));
         let mut body = json!({"chatId": BOB, "file": {"mimetype": mimetype, "data": data}});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let text = body.to_string().replace('/', "\\/");
+        let text = body.to_string().replace('/', "\\/").replace('+', "\\u002B").replace("==", "\\u003d=");
         let post = reqwest::Client::new()
             .post(format!("http://127.0.0.1:{}/api/{route}", house.http))
             .header("x-api-key", KEY)
@@ -190,7 +191,10 @@ async fn files_that_come_are_fetched_at_once_or_when_they_are_asked_for() {
     // The network has lost it since, and the server was killed.
     std::fs::remove_file(at_the_network(&house, &hash(&song))).unwrap();
     house.kill();
+    let half = stored(&house)[0].with_extension("#1");
+    std::fs::write(&half, "half of a file").unwrap();
     house.open().await;
+    assert!(!half.exists(), "halves are removed at the start");
     assert!(fetch(&house, &url, &[key]).await.bytes == song);
 
     let config = json!({"config": {"network": "simulator", "media": {"fetch": "lazily"}}});
@@ -201,10 +205,25 @@ async fn files_that_come_are_fetched_at_once_or_when_they_are_asked_for() {
     assert_eq!(message["media"]["filename"], "a.pdf");
     let again = bob(&house, "image", "image/png", "", STANDARD.decode(PNG).unwrap()).await;
     assert_eq!(stored(&house).len(), 1);
-    assert!(fetch(&house, &message["media"]["url"], &[key]).await.bytes == paper);
+    // Several who ask at the same time wait for the same.
+    let keys = [key];
+    let asked = (0..4).map(|_| fetch(&house, &message["media"]["url"], &keys));
+    assert!(futures_util::future::join_all(asked).await.iter().all(|answer| answer.bytes == paper));
     assert_eq!(stored(&house).len(), 2);
     std::fs::remove_file(at_the_network(&house, &hash(&STANDARD.decode(PNG).unwrap()))).unwrap();
     assert_eq!(fetch(&house, &again["media"]["url"], &[key]).await.refused(404), "file_not_found");
+    // A file of an account that logged out and came back is still the same file.
+    house.ask("POST", "/api/sessions/default/logout", None).await.ok();
+    let qr = house.qr("default").await;
+    house.network.ask("POST", "/api/phones/491700001/scan", Some(json!({"qr": qr}))).await.ok();
+    house.is("default", "WORKING").await;
+    let file = json!({"mimetype": "application/pdf", "data": STANDARD.encode(&paper)});
+    house.post("/api/sendFile", json!({"chatId": BOB, "file": file})).await;
+    until("it leaves again", SOON, || async {
+        (shown(&house).await["data"]["filehash"] == hash(&paper)).then_some(())
+    })
+    .await;
+    assert_eq!(stored(&house).len(), 2);
     house.ask("POST", "/api/sessions/default/stop", None).await.ok();
     assert_eq!(fetch(&house, &again["media"]["url"], &[key]).await.refused(422), "session_status");
     assert!(fetch(&house, &message["media"]["url"], &[key]).await.bytes == paper, "what is here needs no session");
@@ -249,5 +268,40 @@ async fn a_file_leaves_once_whenever_the_server_is_killed() {
         assert_eq!(theirs.len(), 1, "{moment}");
         assert!(answer["id"].as_str().unwrap().ends_with(theirs[0]["id"].as_str().unwrap()), "{moment}: {answer}");
     }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_may_be_kept_in_a_bucket() {
+    let bucket = Bucket::open().await;
+    let endpoint = format!("http://127.0.0.1:{}", bucket.port);
+    let mut house = linked(&[
+        ("WARDROOM__MEDIA__S3_BUCKET", "files"),
+        ("WARDROOM__MEDIA__S3_ENDPOINT", &endpoint),
+        ("WARDROOM__MEDIA__S3_PREFIX", "wardroom/prod"),
+        ("WARDROOM__MEDIA__S3_ACCESS_KEY", ACCESS_KEY),
+        ("WARDROOM__MEDIA__S3_SECRET_KEY", "a secret"),
+    ])
+    .await;
+    // One that fits into one part, and one that does not.
+    for length in [100_000, 12_000_000] {
+        let bytes = noise(length);
+        let file = json!({"mimetype": "a/b", "data": STANDARD.encode(&bytes)});
+        let sent = house.post("/api/sendFile", json!({"chatId": BOB, "file": file})).await;
+        until("it has left", SOON, || async {
+            (shown(&house).await["data"]["filehash"] == hash(&bytes)).then_some(())
+        })
+        .await;
+        let key = ("x-api-key", KEY);
+        assert!(fetch(&house, &sent["media"]["url"], &[key]).await.bytes == bytes);
+        let last = fetch(&house, &sent["media"]["url"], &[key, ("range", "bytes=-10")]).await;
+        assert_eq!(last.bytes, bytes[length - 10..]);
+    }
+    let objects = bucket.objects();
+    assert_eq!((objects.len(), bucket.in_parts()), (2, 1));
+    assert!(objects.keys().all(|name| name.starts_with("wardroom/prod/")), "{:?}", objects.keys());
+    assert!(stored(&house).is_empty(), "nothing is kept on this disk");
+    house.ask("DELETE", "/api/sessions/default", None).await.ok();
+    until("a deleted session leaves nothing there", SOON, || async { bucket.objects().is_empty().then_some(()) }).await;
     house.close().await;
 }

@@ -48,10 +48,34 @@ async fn a_key_does_what_it_may_and_no_more() {
     let (reader, _) = make(&house, reader).await;
     assert_eq!(allowed(&house, &reader).await, [200, 403, 403, 403, 404, 403], "what is not said is not allowed");
 
+    let config = json!({"config": {"network": "simulator", "metadata": {"of": "me"}, "webhooks": [{"url": "http://127.0.0.1:1/"}]}});
+    house.ask("PUT", "/api/sessions/a", Some(config)).await.ok();
+    for path in ["/api/sessions/a", "/api/sessions"] {
+        let seen = house.ask_as(&reader, "GET", path, None).await.ok();
+        let config = if path.ends_with("/a") { &seen["config"] } else { &seen[0]["config"] };
+        assert_eq!(config, &json!({"metadata": {"of": "me"}}), "a config has secrets");
+    }
+    house.is("a", "WORKING").await;
+    for (path, body) in [
+        ("/api/sendText", json!({"session": "b", "chatId": BOB, "text": "x"})),
+        ("/api/sendFile", json!({"session": "b", "chatId": BOB, "file": {"data": "eA=="}})),
+    ] {
+        assert_eq!(house.ask_as(&bound, "POST", path, Some(body)).await.refused(404), "session_not_found");
+    }
+    let tree = house.ask_as(&bound, "GET", "/api/supervision", None).await.ok();
+    assert!(!tree.to_string().contains("\"b\""), "{tree}");
+    for odd in [json!({"sesion": "a"}), json!({"isAdmin": true, "session": "a"})] {
+        assert_eq!(house.ask("POST", "/api/keys", Some(odd)).await.refused(400), "bad_request");
+    }
+    let mut socket = listening(&house, &bound).await;
+    house.network.send("491700002", "491700001", "heard").await;
+    assert!(next(&mut socket).await.unwrap().contains("heard"));
+
     let changed = json!({"session": "a", "actions": {"send": true}});
     let path = format!("/api/keys/{id}");
     let changed = house.ask("PUT", &path, Some(changed)).await.ok();
     assert_eq!((&changed["key"], &changed["actions"]["send"]), (&Value::Null, &json!(true)));
+    assert!(next(&mut socket).await.is_none(), "what was opened with it is closed");
     assert_eq!(allowed(&house, &bound).await, [403, 201, 403, 403, 403, 403]);
     house.ask("PUT", &path, Some(json!({"session": "a", "isActive": false}))).await.ok();
     assert_eq!(allowed(&house, &bound).await, [401; 6]);
@@ -84,6 +108,28 @@ async fn a_key_does_what_it_may_and_no_more() {
     assert_eq!(house.ask_as(&stranger, "DELETE", &format!("/api/keys/{id}"), None).await.refused(404), "not_found");
     assert_eq!(house.ask_as(&stranger, "GET", "/api/keys", None).await.ok().as_array().unwrap().len(), 1);
     house.close().await;
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+async fn listening(house: &House, key: &str) -> Socket {
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+    let url = format!("ws://127.0.0.1:{}/ws?events=message", house.http);
+    let mut request = url.into_client_request().unwrap();
+    request.headers_mut().insert("x-api-key", key.parse().unwrap());
+    tokio_tungstenite::connect_async(request).await.unwrap().0
+}
+
+/// The next event; none when the socket is closed.
+async fn next(socket: &mut Socket) -> Option<String> {
+    use futures_util::StreamExt;
+    loop {
+        match tokio::time::timeout(SOON, socket.next()).await.expect("an event or the end") {
+            Some(Ok(frame)) if frame.is_text() => return Some(frame.to_text().unwrap().to_owned()),
+            Some(Ok(frame)) if !frame.is_close() => {}
+            _ => return None,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

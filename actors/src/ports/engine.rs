@@ -29,6 +29,9 @@ pub enum CommandError {
     /// The message's file cannot be had any more.
     #[error("the message's file is gone")]
     NoFile,
+    /// The message's file is longer than the operator allows.
+    #[error("the message's file is longer than this server takes")]
+    FileTooLarge,
     /// The network does not know the other side.
     #[error("the number is not on WhatsApp")]
     NotOnNetwork,

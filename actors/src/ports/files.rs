@@ -32,9 +32,6 @@ pub trait FileStore: Send + Sync + 'static {
     /// Remembers that a message carries a file.
     fn attach(&self, spec: &SessionSpec, message: &str, file: FileId) -> BoxFuture<'static, Result<(), PortError>>;
 
-    /// Removes all files of a session.
-    fn forget(&self, spec: &SessionSpec) -> BoxFuture<'static, Result<(), PortError>>;
-
     /// The file of a message, if it is here.
     fn attached(&self, spec: &SessionSpec, message: &str) -> BoxFuture<'static, Result<Option<FileId>, PortError>>;
 }

@@ -78,5 +78,5 @@ pub async fn create(
         desired_running: start,
     };
     let seen = api.handle.create(new).await?;
-    Ok(HttpResponse::Created().json(session_body(&seen)))
+    Ok(HttpResponse::Created().json(session_body(&seen, &caller.0)))
 }

@@ -8,5 +8,5 @@ use actix_web::HttpResponse;
 #[utoipa::path(get, path = "/api/sessions/{session}", tag = "sessions", params(("session" = String, Path, example = "default")),
     responses((status = 200, description = "The session"), (status = 404, description = "No such session")))]
 pub async fn get(named: Named) -> HttpResponse {
-    HttpResponse::Ok().json(session_body(&named.seen))
+    HttpResponse::Ok().json(session_body(&named.seen, &named.holder))
 }

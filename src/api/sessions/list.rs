@@ -23,5 +23,5 @@ pub async fn list(caller: Caller, api: web::Data<Api>, which: web::Query<Which>)
     let sessions = api.handle.sessions(caller.0.tenant);
     let own = sessions.iter().filter(|seen| caller.0.reaches(seen.spec.user, seen.spec.id));
     let shown = own.filter(|seen| all || seen.view.status != Status::Stopped);
-    HttpResponse::Ok().json(shown.map(session_body).collect::<Vec<_>>())
+    HttpResponse::Ok().json(shown.map(|seen| session_body(seen, &caller.0)).collect::<Vec<_>>())
 }

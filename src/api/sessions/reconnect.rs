@@ -13,5 +13,5 @@ use actix_web::{HttpResponse, web};
     responses((status = 201, description = "The session"), (status = 404, description = "No such session")))]
 pub async fn reconnect(named: Named, api: web::Data<Api>) -> Result<HttpResponse, ApiError> {
     let seen = api.handle.restart(named.holder.tenant, &named.name).await?;
-    Ok(HttpResponse::Created().json(session_body(&seen)))
+    Ok(HttpResponse::Created().json(session_body(&seen, &named.holder)))
 }

@@ -31,5 +31,5 @@ pub async fn update(
     let config = body.into_inner().config.unwrap_or_else(|| json!({}));
     let network = read_config(&config)?;
     let seen = api.handle.configure(named.holder.tenant, &named.name, network, config.to_string()).await?;
-    Ok(HttpResponse::Ok().json(session_body(&seen)))
+    Ok(HttpResponse::Ok().json(session_body(&seen, &named.holder)))
 }

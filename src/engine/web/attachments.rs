@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use wardroom_actors::domain::exit::ExitReason;
@@ -29,20 +30,22 @@ pub(super) const WAITING: usize = 1000;
 pub(super) enum NotHeld {
     /// It is not in the store any more.
     Gone,
-    /// The store or the page failed; it can be tried again.
-    Failed,
+    /// The store failed, which is no fault of the message's.
+    StoreFailed,
+    /// The page failed.
+    PageFailed,
 }
 
 /// Hands a file to the page, which holds it for the message of this id.
 pub(super) async fn hand_over(live: &Live, file: FileId, message_id: &str) -> Result<(), NotHeld> {
     let hold = async |slice: Option<String>| {
         let call = format!("__wardroom.hold({}, {})", js(message_id), js(slice));
-        live.page.call::<bool>(&call, PASS).await.map_err(|_| NotHeld::Failed)
+        live.page.call::<bool>(&call, PASS).await.map_err(|_| NotHeld::PageFailed)
     };
     hold(None).await?;
     for index in 0.. {
         let piece = live.shared.files.piece(&live.spec(), file, index).await.map_err(|error| match error {
-            PortError::Unavailable => NotHeld::Failed,
+            PortError::Unavailable => NotHeld::StoreFailed,
             PortError::Conflict | PortError::Corrupt => NotHeld::Gone,
         })?;
         if piece.is_empty() {
@@ -62,37 +65,53 @@ enum Opened {
     Failed { code: String, detail: Option<String> },
 }
 
-/// Brings the file of a message into the store, unless it is there.
+/// Brings the file of a message into the store, unless it is there. Whoever asks while somebody fetches it waits for that.
 pub(super) async fn fetch(live: &Live, message: &str) -> Result<(), CommandError> {
+    let lock = Arc::clone(&live.fetches.entry(message.to_owned()).or_default());
+    let alone = lock.lock().await;
+    let fetched = fetch_alone(live, message).await;
+    drop(alone);
+    // The map's and this one: nobody else waits.
+    live.fetches.remove_if(message, |_, lock| Arc::strong_count(lock) <= 2);
+    fetched
+}
+
+async fn fetch_alone(live: &Live, message: &str) -> Result<(), CommandError> {
     let Ok(_one_of_few) = live.fetching.acquire().await else { return Err(CommandError::NoAnswer) };
-    let files = &live.shared.files;
-    let known = files.attached(&live.spec(), message).await.map_err(|_| CommandError::NoAnswer)?;
+    let known = live.shared.files.attached(&live.spec(), message).await.map_err(|_| CommandError::NoAnswer)?;
     if known.is_some() {
         return Ok(());
     }
-    let said = live.page.call::<Opened>(&format!("__wardroom.open({})", js(message)), OPEN).await.map_err(failed)?;
-    let size = match said {
-        Opened::Open { size } => size,
-        Opened::Failed { code, .. } if code == "message_not_found" => return Err(CommandError::NoMessage),
-        Opened::Failed { detail, .. } => {
-            tracing::info!(session = %live.spec().id, detail, "the file of a message cannot be had");
-            return Err(CommandError::NoFile);
-        }
-    };
-    let taken = take(live, message, size).await;
-    let _ = live.page.ask::<bool>(&format!("__wardroom.close({})", js(message))).await;
-    files.attach(&live.spec(), message, taken?).await.map_err(|_| CommandError::NoAnswer)
+    let handle = live.handles.fetch_add(1, Ordering::Relaxed);
+    let taken = take(live, message, handle).await;
+    // Also after a time-out: what the page still downloads then is dropped when it is there.
+    let _ = live.page.ask::<bool>(&format!("__wardroom.close({handle})")).await;
+    live.shared.files.attach(&live.spec(), message, taken?).await.map_err(|_| CommandError::NoAnswer)
 }
 
-async fn take(live: &Live, message: &str, size: u64) -> Result<FileId, CommandError> {
+async fn take(live: &Live, message: &str, handle: u64) -> Result<FileId, CommandError> {
     let refused = |error: TakeError| match error {
-        TakeError::TooLarge { .. } => CommandError::Refused(error.to_string()),
+        TakeError::TooLarge { .. } => CommandError::FileTooLarge,
         TakeError::Store(_) => CommandError::NoAnswer,
+    };
+    let limit = live.shared.options.file_bytes;
+    let open = format!("__wardroom.open({handle}, {}, {limit})", js(message));
+    let size = match live.page.call::<Opened>(&open, OPEN).await.map_err(failed)? {
+        Opened::Open { size } if size <= limit => size,
+        Opened::Open { .. } => return Err(CommandError::FileTooLarge),
+        Opened::Failed { code, detail } => {
+            tracing::info!(session = %live.spec().id, code, detail, "the file of a message cannot be had");
+            return Err(match code.as_str() {
+                "message_not_found" => CommandError::NoMessage,
+                "file_too_large" => CommandError::FileTooLarge,
+                _ => CommandError::NoFile,
+            });
+        }
     };
     let mut intake = live.shared.files.take_in(&live.spec());
     let mut at = 0;
     while at < size {
-        let call = format!("__wardroom.slice({}, {at}, {SLICE})", js(message));
+        let call = format!("__wardroom.slice({handle}, {at}, {SLICE})");
         let slice = live.page.call::<String>(&call, PASS).await.map_err(failed)?;
         let bytes = STANDARD.decode(slice).ok().filter(|bytes| !bytes.is_empty()).ok_or(CommandError::NoAnswer)?;
         at += bytes.len() as u64;
@@ -111,10 +130,12 @@ fn failed(error: PageError) -> CommandError {
 impl Live {
     /// A message is stored: its file is wanted now, or when somebody asks for it.
     pub fn want_file(&self, message: &Message) {
-        let Some(media) = &message.parts.media else { return };
+        // What was sent over the API is here.
+        let Some(media) = message.parts.media.as_ref().filter(|_| !message.via_api) else { return };
         let config = serde_json::from_str(&self.spec().config).unwrap_or_default();
         let fetching = Fetching::of_config(&config).unwrap_or_default();
-        if fetching.at_once(&media.mimetype, self.shared.options.fetch) {
+        let fits = media.size.is_none_or(|size| size <= self.shared.options.file_bytes);
+        if fits && fetching.at_once(&media.mimetype, self.shared.options.fetch) {
             let _ = self.wanted.try_send(message.id.clone());
         }
     }

@@ -337,6 +337,7 @@
 
   // Files on their way into a message, and out of one, in slices.
   const held = new Map();
+  const sending = new Map();
   const opened = new Map();
   const bytes = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
   const base64 = (blob) =>
@@ -357,18 +358,22 @@
       } else held.get(id).push(new Blob([bytes(slice)]));
       return true;
     },
-    async open(id) {
+    async open(handle, id, most) {
       const message = await find(id);
       if (!message) return failed('message_not_found');
+      if (message.size > most) return failed('file_too_large');
+      opened.set(handle, null);
       try {
-        opened.set(id, await WPP.chat.downloadMedia(message.id));
+        const file = await WPP.chat.downloadMedia(message.id);
+        // Whoever asked may have given it up.
+        if (opened.has(handle)) opened.set(handle, file);
+        return { status: 'open', size: file.size };
       } catch (error) {
         return failed('file_not_found', String(error?.code ?? error?.message ?? error));
       }
-      return { status: 'open', size: opened.get(id).size };
     },
-    slice: (id, from, length) => base64(opened.get(id).slice(from, from + length)),
-    close: (id) => opened.delete(id),
+    slice: (handle, from, length) => base64(opened.get(handle).slice(from, from + length)),
+    close: (handle) => opened.delete(handle),
     // Drops what was committed up to `done`, then waits for events or a change of state, at most `wait` ms.
     async pull(done, most, wait, before) {
       while (queue.length && queue[0].seq <= done) queue.shift();
@@ -417,6 +422,8 @@
       return Promise.race([answer, late]);
     },
     async send(to, draft, id, attempts) {
+      draft.parts = held.get(id);
+      held.clear();
       const known = to.endsWith('@c.us') ? await WPP.contact.queryExists(to) : true;
       if (!known) return failed('not_on_whatsapp');
       const chat = await WPP.chat.find(to);
@@ -424,12 +431,9 @@
       const before = WPP.whatsapp.MsgStore.get(key);
       if (before && attempts === 0) return failed('id_taken');
       if (before && before.ack >= 1) return { status: 'sent', message: told(before) };
-      if (draft.kind === 'file') {
-        draft.parts = held.get(id);
-        held.clear();
-        // Half of a file that was on its way when the page went away; wa-js would wait for it for ever.
-        if (before) await WPP.chat.deleteMessage(chat.id, before.id, true, false);
-      }
+      // Half of a file that was on its way when the page went away; wa-js waits until a message of this id is added.
+      if (before && draft.kind === 'file' && !sending.has(id))
+        for (const collection of [chat.msgs, WPP.whatsapp.MsgStore]) collection.remove(before);
       const options = { messageId: key, linkPreview: draft.preview === true, markIsRead: false, detectMentioned: false };
       if (draft.reply_to) {
         options.quotedMsg = await find(draft.reply_to, chat);
@@ -444,8 +448,10 @@
         if (NEVER.includes(error?.code)) return { sendMsgResult: error.code };
         throw error;
       };
-      const { sendMsgResult } = await says[draft.kind](chat.id, draft, options).catch(refused);
-      const result = await sendMsgResult;
+      // A file may still be on its way although whoever asked has given it up.
+      const say = () => says[draft.kind](chat.id, draft, options).catch(refused).then((said) => said.sendMsgResult);
+      if (draft.kind === 'file' && !sending.has(id)) sending.set(id, say().finally(() => sending.delete(id)));
+      const result = await (sending.get(id) ?? say());
       const verdict = result?.messageSendResult ?? result;
       if (verdict === 'not_on_whatsapp') return failed('not_on_whatsapp');
       if (verdict !== 'OK') return failed('refused', String(verdict));

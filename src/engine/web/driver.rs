@@ -11,6 +11,7 @@ use super::lease::{Leased, lease};
 use super::obey::obey;
 use super::page::{PageError, PageLink, js};
 use super::pump;
+use dashmap::DashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,6 +60,10 @@ pub(super) struct Live {
     pub wanted: mpsc::Sender<String>,
     /// Files go through the page a few at a time.
     pub fetching: Semaphore,
+    /// Messages whose files are being fetched.
+    pub fetches: DashMap<String, Arc<tokio::sync::Mutex<()>>>,
+    /// Names for files that are being read out of the page.
+    pub handles: AtomicU64,
     pub worker: Arc<dyn Worker>,
     /// The profile was made from a snapshot for this run.
     restored: bool,
@@ -280,6 +285,8 @@ async fn drive(
         sent: Mutex::default(),
         wanted,
         fetching: Semaphore::new(FETCHED_AT_ONCE),
+        fetches: DashMap::new(),
+        handles: AtomicU64::new(1),
         worker: Arc::clone(&leased.worker),
         restored: leased.restored,
         instead_of: leased.instead_of,

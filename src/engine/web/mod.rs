@@ -69,6 +69,8 @@ pub struct Options {
     pub keep: Duration,
     /// How fast a session writes, over all and in each chat.
     pub rates: (Rate, Rate),
+    /// Longest file that is fetched, in bytes.
+    pub file_bytes: u64,
     /// When the files of messages are fetched, where a session's config does not say.
     pub fetch: When,
     /// Before each message a pause of up to so long, each of another length, as people make them.
@@ -207,7 +209,6 @@ impl Engine for WebEngine {
             if let Some(worker) = spec.worker {
                 shared.launcher.remove_profile(worker).await;
             }
-            shared.files.forget(&spec).await?;
             let key = spec.key();
             let removed = tokio::task::spawn_blocking(move || shared.snapshots.remove(key)).await;
             removed.map_err(|_| PortError::Unavailable)?.map_err(|_| PortError::Unavailable)

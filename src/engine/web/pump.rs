@@ -88,13 +88,13 @@ pub(super) async fn run(live: Arc<Live>) -> ExitReason {
                 live.shared.pause(session, &chat).await;
             }
             let (id, message_id) = (message.id, message.message_id.clone());
-            let attempt = async { live.is_ready() && send(&live, message).await };
-            let (sent, starved) = observed(&live, attempt).await;
-            if sent {
+            let attempt = async { if live.is_ready() { send(&live, message).await } else { Attempt::Hindered } };
+            let (ended, starved) = observed(&live, attempt).await;
+            if ended == Attempt::Closed {
                 continue;
             }
             // A machine without CPU for the page is no fault of the message's.
-            let counts = !starved && live.stands().await;
+            let counts = ended == Attempt::Failed && !starved && live.stands().await;
             failing = if failing.0 == id { (id, failing.1 + u32::from(counts)) } else { (id, 0) };
             if failing.1 >= MOST_FAILURES {
                 tracing::warn!(session = %live.spec().id, "a message is given up");
@@ -106,11 +106,21 @@ pub(super) async fn run(live: Arc<Live>) -> ExitReason {
     }
 }
 
-/// One attempt; false when it has to be made again.
-async fn send(live: &Live, message: Outgoing) -> bool {
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// The message is dealt with.
+    Closed,
+    /// The page failed: it is tried again, but not for ever.
+    Failed,
+    /// A store failed, which is no fault of the message's.
+    Hindered,
+}
+
+async fn send(live: &Live, message: Outgoing) -> Attempt {
     let key = live.spec().key();
     if live.outbox.attempt(key, message.id).await.is_err() {
-        return false;
+        return Attempt::Hindered;
     }
     let Outgoing { id, chat, message_id, draft, attempts } = message;
     live.remember_sent(&message_id);
@@ -125,7 +135,8 @@ async fn send(live: &Live, message: Outgoing) -> bool {
     if let Some(file) = file {
         match hand_over(live, file, &message_id).await {
             Ok(()) => {}
-            Err(NotHeld::Failed) => return false,
+            Err(NotHeld::StoreFailed) => return Attempt::Hindered,
+            Err(NotHeld::PageFailed) => return Attempt::Failed,
             Err(NotHeld::Gone) => {
                 tracing::error!(session = %key.session, %file, "the file of a message is gone");
                 return finish(live, (id, message_id), Err("file_not_found".to_owned())).await;
@@ -141,11 +152,11 @@ async fn send(live: &Live, message: Outgoing) -> bool {
             if let (Some(file), Some(full)) = (file, message.id())
                 && live.shared.files.attach(&live.spec(), full, file).await.is_err()
             {
-                return false;
+                return Attempt::Hindered;
             }
             match live.record_own(*message).await {
                 Some(message) => Ok(message),
-                None => return false,
+                None => return Attempt::Hindered,
             }
         }
         Ok(Verdict::Failed { code, detail }) => {
@@ -154,21 +165,22 @@ async fn send(live: &Live, message: Outgoing) -> bool {
         }
         Err(error) => {
             tracing::warn!(session = %key.session, %error, "a message could not be handed to the page");
-            return false;
+            return Attempt::Failed;
         }
     };
     finish(live, (id, message_id), result).await
 }
 
-async fn finish(live: &Live, (id, message_id): (i64, String), result: Result<Message, String>) -> bool {
+async fn finish(live: &Live, (id, message_id): (i64, String), result: Result<Message, String>) -> Attempt {
     let delivery = match &result {
         Ok(message) => Delivery::Sent { id: message.id.clone() },
         Err(code) => Delivery::Failed { code: code.clone() },
     };
     failpoint::pass("outbox.to_mark");
     let stored = live.outbox.finish(live.spec().key(), id, delivery).await.is_ok();
-    if stored {
-        live.report(Report::Delivered { message_id, result }).await;
+    if !stored {
+        return Attempt::Hindered;
     }
-    stored
+    live.report(Report::Delivered { message_id, result }).await;
+    Attempt::Closed
 }

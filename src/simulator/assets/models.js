@@ -121,9 +121,8 @@ class Collection extends Emitter {
     this.trigger('add', model, this, {});
     return model;
   }
-  remove(id) {
-    const model = this.get(id);
-    this._byKey.delete(String(id));
+  remove(model) {
+    this._byKey.delete(String(model.id));
     this._all = this._all.filter((one) => one !== model);
     return model;
   }

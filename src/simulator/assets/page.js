@@ -60,13 +60,6 @@
     }
     await committed(transaction);
   }
-  async function unkeep(key) {
-    const transaction = (await opened).transaction('messages', 'readwrite', strictly);
-    const messages = transaction.objectStore('messages');
-    const order = await promised(messages.index('key').getKey(key));
-    if (order !== undefined) messages.delete(order);
-    await committed(transaction);
-  }
   // Changes what is kept of a message; `place` confirms what brought the change.
   async function rekeep(key, change, place) {
     const transaction = (await opened).transaction(['messages', 'meta'], 'readwrite', strictly);
@@ -611,12 +604,7 @@
     messages.forEach((message) => message.set({ star: on }));
     perhaps(chat, 'sendStarMsgs', Promise.all(messages.map((message) => rekeep(keyOfRecord(message), { star: on }))));
   };
-  // For this account only.
-  const remove = (chat, { list }) => {
-    for (const { id } of list) [chat.msgs, MsgCollection].forEach((collection) => collection.remove(id));
-    perhaps(chat, 'sendDeleteMsgs', Promise.all(list.map((message) => unkeep(keyOfRecord(message)))));
-  };
-  Object.assign(Cmd, { sendStarMsgs: star(true), sendUnstarMsgs: star(false), sendDeleteMsgs: remove });
+  Object.assign(Cmd, { sendStarMsgs: star(true), sendUnstarMsgs: star(false), sendDeleteMsgs() {} });
   Socket.logout = () => tell({ type: 'logout' });
   Cmd.on('wants_code', () => tell({ type: 'refresh' }));
 

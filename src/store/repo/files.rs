@@ -1,7 +1,7 @@
 //! Which files there are, and which message carries what. The bytes lie elsewhere; a row is written when they are all there.
 
 use super::outbox::WAITING;
-use crate::store::entity::{attachments, files, outbox};
+use crate::store::entity::{attachments, files, outbox, tenants};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use sea_orm::ActiveValue::Set;
 use sea_orm::prelude::Uuid;
@@ -125,6 +125,44 @@ impl Store {
         .await
     }
 
+    /// Puts a file in the place of one with the same content whose bytes are lost.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn replace_file(&self, key: SessionKey, lost: FileId, file: FileId) -> Result<(), PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, key.tenant, Mode::Write).await?;
+            files::Entity::update_many()
+                .col_expr(files::Column::Id, Expr::value(file.0))
+                .filter(of(key).and(files::Column::Id.eq(lost.0)))
+                .exec(&*tx)
+                .await?;
+            attachments::Entity::update_many()
+                .col_expr(attachments::Column::FileId, Expr::value(file.0))
+                .filter(attachments::Column::TenantId.eq(key.tenant.0))
+                .filter(attachments::Column::SessionId.eq(key.session.0))
+                .filter(attachments::Column::FileId.eq(lost.0))
+                .exec(&*tx)
+                .await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// All tenants of this database.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn tenants(&self) -> Result<Vec<TenantId>, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Retention, Mode::Read).await?;
+            Ok(tenants::Entity::find().all(&*tx).await?.into_iter().map(|row| TenantId(row.id)).collect())
+        })
+        .await
+    }
+
     async fn use_file(&self, tx: &Tx, key: SessionKey, file: Uuid) -> Result<(), Failure> {
         files::Entity::update_many()
             .col_expr(files::Column::UsedAt, Expr::value(self.now()))
@@ -163,13 +201,17 @@ impl Store {
             let mut gone = Vec::with_capacity(old.len());
             for row in old {
                 let key = SessionKey { tenant: TenantId(row.tenant_id), session: SessionId(row.session_id) };
+                // Somebody may have used it since.
+                let unused = of(key).and(files::Column::Id.eq(row.id)).and(files::Column::UsedAt.lt(before));
+                if files::Entity::delete_many().filter(unused).exec(&*tx).await?.rows_affected == 0 {
+                    continue;
+                }
                 attachments::Entity::delete_many()
                     .filter(attachments::Column::TenantId.eq(row.tenant_id))
                     .filter(attachments::Column::SessionId.eq(row.session_id))
                     .filter(attachments::Column::FileId.eq(row.id))
                     .exec(&*tx)
                     .await?;
-                files::Entity::delete_by_id((row.tenant_id, row.session_id, row.id)).exec(&*tx).await?;
                 gone.push((key, FileId(row.id)));
             }
             tx.commit().await?;

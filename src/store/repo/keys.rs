@@ -216,11 +216,25 @@ impl Store {
             let mut row = row.into_active_model();
             (row.hash, row.old_hash) = (Set(hash), Set(Some(before)));
             row.old_until = Set(Some(store.now().saturating_add(overlap_ms)));
+            if overlap_ms == 0 {
+                (row.old_hash, row.old_until) = (Set(None), Set(None));
+            }
             let row = row.update(&*tx).await?;
+            // Whoever signed in with the secret before has to do it again.
+            Self::end_stays(&tx, tenant, id).await?;
             tx.commit().await?;
             Ok(Some(key(row)))
         })
         .await
+    }
+
+    async fn end_stays(tx: &Tx, tenant: TenantId, id: Uuid) -> Result<(), Failure> {
+        sign_ins::Entity::delete_many()
+            .filter(sign_ins::Column::TenantId.eq(tenant.0))
+            .filter(sign_ins::Column::KeyId.eq(id))
+            .exec(&**tx)
+            .await?;
+        Ok(())
     }
 
     /// Removes a key, and ends the stays that began with it; false when there was none.
@@ -231,11 +245,7 @@ impl Store {
         let store = self.clone();
         self.on_io(async move {
             let tx = Tx::tenant(&store, tenant, Mode::Write).await?;
-            sign_ins::Entity::delete_many()
-                .filter(sign_ins::Column::TenantId.eq(tenant.0))
-                .filter(sign_ins::Column::KeyId.eq(id))
-                .exec(&*tx)
-                .await?;
+            Self::end_stays(&tx, tenant, id).await?;
             let gone = api_keys::Entity::delete_many().filter(is(tenant, id)).exec(&*tx).await?;
             tx.commit().await?;
             Ok(gone.rows_affected > 0)

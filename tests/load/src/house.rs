@@ -22,8 +22,15 @@ pub fn binary() -> PathBuf {
     root().join("target/release/wardroom")
 }
 
+/// A port that nobody listens at. Not one of those that the system gives to outgoing connections: until somebody listens at it,
+/// a connection of another test could take it.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let port = rand::random_range(10_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Waits until `look` finds something.

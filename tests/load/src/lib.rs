@@ -16,6 +16,7 @@
 )]
 
 pub mod bench;
+pub mod bucket;
 pub mod faults;
 pub mod house;
 pub mod postgres;
