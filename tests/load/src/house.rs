@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -104,11 +104,12 @@ pub struct Network {
 
 impl Network {
     pub async fn start(dir: &Path, port: u16, extra: &[&str]) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(dir.join("network.log")).unwrap();
         let child = Command::new(binary())
             .args(["simulator", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
             .arg(dir.join("network"))
             .args(extra)
-            .stdout(Stdio::null())
+            .stdout(log)
             .spawn()
             .unwrap();
         let network = Self { child, port, dir: dir.to_owned() };
@@ -474,6 +475,8 @@ impl Drop for House {
         }
         if std::thread::panicking() {
             eprintln!("--- the server's log ---\n{}", self.log());
+            let network = std::fs::read_to_string(self.dir.path().join("network.log")).unwrap_or_default();
+            eprintln!("--- the network's log ---\n{network}");
         } else {
             assert!(self.browsers().is_empty(), "a browser outlived the server");
         }
