@@ -144,7 +144,7 @@ impl Store {
         writer.sqlx_logging(false).acquire_timeout(Duration::from_secs(5));
         writer.map_sqlx_sqlite_opts(|sqlite| {
             let wal = sqlite.create_if_missing(true).pragma("journal_mode", "WAL").pragma("synchronous", "FULL");
-            // Statements of many rows are large and of many lengths: each connection would keep a hundred of them.
+            // Statements of many rows are large, and each connection would keep a hundred; see `repo::sizes`.
             let wal = wal.statement_cache_capacity(STATEMENTS);
             wal.pragma("busy_timeout", "5000").pragma("foreign_keys", "ON").pragma("secure_delete", "ON")
         });

@@ -148,7 +148,7 @@ async fn send(live: &Live, message: Outgoing) -> Attempt {
     failpoint::pass("page.sent");
     let result = match verdict {
         Ok(Verdict::Sent { message }) => {
-            // Known before its message is, so that nobody fetches what was here all along.
+            // Known before the message is closed; what was sent over the API is not fetched meanwhile (`want_file`).
             if let (Some(file), Some(full)) = (file, message.id())
                 && live.shared.files.attach(&live.spec(), full, file).await.is_err()
             {
