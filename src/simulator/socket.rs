@@ -70,10 +70,20 @@ enum FromPage {
 pub(super) struct PageSocket {
     hub: Hub,
     connection: u64,
-    /// What a device that knocks has to sign.
-    challenge: Option<(String, String, u64)>,
+    /// The knock of a device that has to prove itself.
+    knock: Option<Knock>,
     codes: u32,
     timer: Option<SpawnHandle>,
+}
+
+/// A device says that it is there.
+struct Knock {
+    device: String,
+    /// The public key that it has now.
+    identity: String,
+    /// What it has to sign.
+    nonce: String,
+    counter: u64,
 }
 
 /// How long a pairing code is valid, as in wa-js.
@@ -81,7 +91,7 @@ const PAIRING_CODE_LIFE: Duration = Duration::from_secs(195);
 
 impl PageSocket {
     pub fn new(hub: Hub) -> Self {
-        Self { hub, connection: 0, challenge: None, codes: 0, timer: None }
+        Self { hub, connection: 0, knock: None, codes: 0, timer: None }
     }
 
     fn next_code(&mut self, ctx: &mut ws::WebsocketContext<Self>) {
@@ -108,27 +118,29 @@ impl PageSocket {
         }));
     }
 
-    fn knock(&mut self, device: String, counter: u64, ctx: &mut ws::WebsocketContext<Self>) {
+    fn knock(&mut self, device: String, identity: String, counter: u64, ctx: &mut ws::WebsocketContext<Self>) {
         let state = self.hub.lock();
         let Some(known) = state.network.devices.get(&device) else {
+            tracing::warn!(device, "a page says that it is a device that nobody knows");
             return state.push(self.connection, json!({"type": "unlinked"}));
         };
         if state.dropped.get(&known.number).is_some_and(|until| *until > instant_now()) {
             drop(state);
             return ctx.stop();
         }
-        let challenge = random_text(32);
-        state.push(self.connection, json!({"type": "challenge", "nonce": challenge}));
+        let nonce = random_text(32);
+        state.push(self.connection, json!({"type": "challenge", "nonce": nonce}));
         drop(state);
-        self.challenge = Some((device, challenge, counter));
+        self.knock = Some(Knock { device, identity, nonce, counter });
     }
 
     fn admit(&mut self, signature: &str) {
-        let Some((device, nonce, counter)) = self.challenge.take() else { return };
+        let Some(Knock { device, identity, nonce, counter }) = self.knock.take() else { return };
         let mut state = self.hub.lock();
         let Some(known) = state.network.devices.get(&device) else { return };
         if !signed(&known.identity, &nonce, signature) {
-            tracing::warn!(device, "a page could not prove that it is this device");
+            let same_key = known.identity == identity;
+            tracing::warn!(device, same_key, counter, "a page could not prove that it is this device");
             return state.push(self.connection, json!({"type": "unlinked"}));
         }
         if counter < known.stored && !known.rolled_back {
@@ -175,7 +187,7 @@ impl PageSocket {
             return;
         }
         match message {
-            FromPage::Hello { device: Some(device), counter, .. } => self.knock(device, counter, ctx),
+            FromPage::Hello { device: Some(device), identity, counter } => self.knock(device, identity, counter, ctx),
             FromPage::Hello { identity, device: None, .. } => {
                 self.hub.lock().introduce(self.connection, identity);
                 self.next_code(ctx);

@@ -66,20 +66,23 @@ fn stat(pid: u32) -> Option<String> {
     Some(text)
 }
 
-/// Processes that are not zombies, with their groups.
+/// A process's group, if anything of the process is left. Its first thread can be a zombie while others still wait for a
+/// disk and keep its files open and locked: a browser that is started then finds its databases locked, and begins new ones.
+fn group_of_living(stat: &str) -> Option<u32> {
+    let fields: Vec<_> = stat.split_whitespace().collect();
+    let zombie = matches!(*fields.first()?, "Z" | "X");
+    let threads: u32 = fields.get(17)?.parse().ok()?;
+    if zombie && threads <= 1 { None } else { fields.get(2)?.parse().ok() }
+}
+
+/// Processes of which anything is left, with their groups.
 fn everybody() -> impl Iterator<Item = (u32, u32)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter_map(|pid| {
-        let text = stat(pid)?;
-        let mut fields = text.split_whitespace();
-        let alive = fields.next().is_some_and(|state| state != "Z" && state != "X");
-        let group = fields.nth(1)?.parse().ok()?;
-        alive.then_some((pid, group))
-    })
+    pids.filter_map(|pid| Some((pid, group_of_living(&stat(pid)?)?)))
 }
 
-/// Processes of a group that are not zombies.
+/// Processes of a group of which anything is left.
 pub(super) fn members(group: u32) -> Vec<u32> {
     everybody().filter(|(_, of)| *of == group).map(|(pid, _)| pid).collect()
 }
@@ -144,7 +147,7 @@ pub(super) fn signal_group(group: u32, signal: rustix::process::Signal) {
     }
 }
 
-/// Kills the group until nothing of it is left.
+/// Kills the group until nothing of it is left, however long its last writes take.
 pub(super) async fn kill_group(group: u32) {
     loop {
         signal_group(group, rustix::process::Signal::KILL);
@@ -173,4 +176,21 @@ pub(super) fn account(name: &str) -> Option<(u32, u32)> {
         let (_, uid, gid) = (fields.next()?, fields.next()?, fields.next()?);
         found.then_some((uid.parse().ok()?, gid.parse().ok()?))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_gone_when_its_last_thread_is() {
+        let stat = |state: &str, threads: u32| {
+            format!(" {state} 1 77 77 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 {threads} 0 9000 0 0 18446744073709551615")
+        };
+        assert_eq!(group_of_living(&stat("S", 30)), Some(77));
+        assert_eq!(group_of_living(&stat("Z", 3)), Some(77), "threads of it still run");
+        assert_eq!(group_of_living(&stat("Z", 1)), None);
+        assert_eq!(group_of_living(&stat("X", 0)), None);
+        assert!(everybody().any(|(pid, _)| pid == std::process::id()));
+    }
 }

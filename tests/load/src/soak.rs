@@ -60,7 +60,7 @@ pub async fn run(minutes: u64) {
     let warmed = memory.split_at(memory.partition_point(|one| one.0 * 3600.0 < warm.as_secs_f64())).1;
     // A leak lifts the lowest second of each minute as well; copies of logins, which take seconds, do not.
     let lowest = |minute: &[(f64, f64)]| minute.iter().min_by(|one, two| one.1.total_cmp(&two.1)).copied();
-    let floors: Vec<_> = warmed.chunks(60).filter_map(lowest).collect();
+    let floors: Vec<_> = warmed.chunks_exact(60).filter_map(lowest).collect();
     // Pages of files become resident when they are first touched, and the kernel may take them back.
     let anonymous = warmed.iter().zip(&mapped[memory.len() - warmed.len()..]);
     let anonymous: Vec<_> = anonymous.map(|(all, files)| (all.0, all.1 - files.1)).collect();

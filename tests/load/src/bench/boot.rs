@@ -1,5 +1,5 @@
-//! A server with 10,000 registered sessions of which some are linked: how soon it is ready, and how soon those are WORKING. Beside
-//! it the same server with the linked ones only.
+//! How soon a server is ready, and how soon its linked sessions are WORKING: with 10,000 registered ones beside them and without,
+//! after a stop and after kill -9.
 
 use crate::house::House;
 use crate::report::progress;
@@ -34,6 +34,16 @@ pub async fn run(linked: usize, registered: usize) -> (Start, Start) {
     house.close().await;
     let many = start(&mut house, &names).await;
     (few, many)
+}
+
+/// Starts after a stop and after kill -9.
+pub async fn again(linked: usize) -> (Start, Start) {
+    let mut house = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
+    let names: Vec<_> = link(&house, linked).await.into_iter().map(|player| player.session).collect();
+    house.close().await;
+    let stopped = start(&mut house, &names).await;
+    house.kill();
+    (stopped, start(&mut house, &names).await)
 }
 
 async fn start(house: &mut House, names: &[String]) -> Start {
