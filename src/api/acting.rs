@@ -97,12 +97,12 @@ fn message(id: String) -> Result<String, ApiError> {
 }
 
 /// Waits until the session is WORKING, and has it do something.
-async fn act(api: &Api, caller: Caller, session: &str, action: Action) -> Result<(), ApiError> {
+pub(super) async fn act(api: &Api, caller: Caller, session: &str, action: Action) -> Result<(), ApiError> {
     let (name, _) = api.session(caller.0, session)?;
     act_in(api, caller.0.tenant, &name, action).await
 }
 
-async fn act_in(
+pub(super) async fn act_in(
     api: &Api,
     tenant: wardroom_actors::domain::ids::TenantId,
     name: &SessionName,

@@ -7,8 +7,8 @@ use crate::frames::{cursor, read_cursor};
 use crate::store::repo::chats::Page;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
-use serde_json::json;
-use utoipa::IntoParams;
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::message::Ack;
 
@@ -16,6 +16,8 @@ use wardroom_actors::domain::message::Ack;
 const MOST: u64 = 1000;
 /// Chats of one overview: each asks for its last message.
 const OVERVIEW: u64 = 100;
+/// Ids of one overview.
+const IDS: usize = 1000;
 
 /// Which page of the chats.
 #[derive(Deserialize, IntoParams)]
@@ -114,27 +116,86 @@ fn offset(asked: Option<u64>) -> Result<u64, ApiError> {
     responses((status = 200, description = "Chats"), (status = 404, description = "No such session")))]
 pub async fn list(named: Named, api: web::Data<Api>, page: web::Query<ChatsPage>) -> Result<HttpResponse, ApiError> {
     let (limit, offset) = (limit(page.limit, 100)?, offset(page.offset)?);
-    let chats = api.store.chats(&named.seen.spec, limit, offset).await?;
+    let chats = api.store.chats(&named.seen.spec, limit, offset, &[]).await?;
     let body = chats
         .iter()
         .map(|chat| json!({"id": chat.id, "name": chat.name, "conversationTimestamp": chat.last_at / 1000}));
     Ok(HttpResponse::Ok().json(body.collect::<Vec<_>>()))
 }
 
-/// Chats with their last messages.
+/// Which chats of an overview.
+#[derive(Default, Deserialize, ToSchema)]
+pub struct OverviewBody {
+    /// Which part.
+    #[serde(default)]
+    pagination: Pagination,
+    /// Which of all.
+    #[serde(default)]
+    filter: Only,
+}
+
+/// Which part of a list.
+#[derive(Default, Deserialize, ToSchema)]
+pub struct Pagination {
+    /// At most so many, 1 to 100.
+    #[schema(example = 20)]
+    limit: Option<u64>,
+    /// After skipping so many.
+    #[schema(example = 0)]
+    offset: Option<u64>,
+}
+
+/// Which chats.
+#[derive(Default, Deserialize, ToSchema)]
+pub struct Only {
+    /// These; none means all.
+    #[serde(default)]
+    #[schema(example = json!(["12132132130@c.us"]))]
+    ids: Vec<String>,
+}
+
+/// Chats with their last messages. `ids` may be repeated and names the chats that are wanted.
 ///
 /// # Errors
 /// 404 when there is no such session.
 #[utoipa::path(get, path = "/api/{session}/chats/overview", tag = "chats",
-    params(("session" = String, Path, example = "default"), ChatsPage),
+    params(("session" = String, Path, example = "default"), ChatsPage, ("ids" = Option<Vec<String>>, Query, example = json!(["12132132130@c.us"]))),
     responses((status = 200, description = "Chats, the latest first"), (status = 404, description = "No such session")))]
 pub async fn overview(
     named: Named,
     api: web::Data<Api>,
     page: web::Query<ChatsPage>,
+    every: web::Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
-    let limit = page.limit.unwrap_or(20).min(OVERVIEW);
-    let chats = api.store.chats(&named.seen.spec, self::limit(Some(limit), 20)?, offset(page.offset)?).await?;
+    let ids = every.into_inner().into_iter().filter(|(name, _)| name == "ids").map(|(_, id)| id).collect();
+    let pagination = Pagination { limit: page.limit, offset: page.offset };
+    let body = overview_of(&named, &api, OverviewBody { pagination, filter: Only { ids } }).await?;
+    Ok(HttpResponse::Ok().json(body))
+}
+
+/// The same, for more ids than fit into a URL.
+///
+/// # Errors
+/// 404 when there is no such session.
+#[utoipa::path(post, path = "/api/{session}/chats/overview", tag = "chats", request_body = OverviewBody,
+    params(("session" = String, Path, example = "default")),
+    responses((status = 201, description = "Chats, the latest first"), (status = 404, description = "No such session")))]
+pub async fn overview_by_body(
+    named: Named,
+    api: web::Data<Api>,
+    body: web::Json<OverviewBody>,
+) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Created().json(overview_of(&named, &api, body.into_inner()).await?))
+}
+
+async fn overview_of(named: &Named, api: &Api, asked: OverviewBody) -> Result<Vec<Value>, ApiError> {
+    let OverviewBody { pagination, filter } = asked;
+    let limit = limit(Some(pagination.limit.unwrap_or(20).min(OVERVIEW)), 20)?;
+    if filter.ids.len() > IDS {
+        return Err(ApiError::invalid(format!("ids must be at most {IDS}")));
+    }
+    let only = filter.ids.iter().map(|id| chat_id(id)).collect::<Result<Vec<_>, _>>()?;
+    let chats = api.store.chats(&named.seen.spec, limit, offset(pagination.offset)?, &only).await?;
     let account = named.seen.view.account.as_ref();
     let mut body = Vec::with_capacity(chats.len());
     for chat in chats {
@@ -143,7 +204,7 @@ pub async fn overview(
         let last = last.map(|(_, message)| message_body(&message, account));
         body.push(json!({"id": chat.id, "name": chat.name, "picture": null, "lastMessage": last, "_chat": {}}));
     }
-    Ok(HttpResponse::Ok().json(body))
+    Ok(body)
 }
 
 /// The messages of a chat, as they stand now; `all` instead of an id means every chat.

@@ -1,7 +1,7 @@
 //! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
 
-use super::{acting, auth, chats, dead_letters, files, health, keys, screenshot, sending, sending_files};
-use super::{server, sessions, supervision, webhooks};
+use super::{acting, auth, chat_acts, chats, contacts, dead_letters, engines, files, groups, health, keys, labels};
+use super::{presence, profile, screenshot, sending, sending_files, server, sessions, supervision, webhooks};
 use std::collections::HashSet;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -20,7 +20,19 @@ use utoipa::{Modify, OpenApi};
         sending_files::send_voice, sending_files::send_video, files::get,
         acting::send_seen, acting::start_typing, acting::stop_typing, acting::react, acting::star, acting::vote,
         acting::edit, acting::revoke, acting::pin, acting::unpin,
-        chats::list, chats::overview, chats::messages, chats::message, server::ping, server::version, server::status,
+        chats::list, chats::overview, chats::overview_by_body, chats::messages, chats::message,
+        chat_acts::read, chat_acts::picture, chat_acts::archive, chat_acts::unarchive, chat_acts::unread,
+        chat_acts::delete, chat_acts::clear, engines::list,
+        contacts::all, contacts::get, contacts::exists, contacts::about, contacts::picture, contacts::block,
+        contacts::unblock, contacts::save, contacts::lids, contacts::count_lids, contacts::by_lid, contacts::by_number,
+        presence::set, presence::list, presence::get, presence::subscribe,
+        profile::get, profile::name, profile::about, profile::reject,
+        groups::list, groups::count, groups::create, groups::invited, groups::join, groups::refresh, groups::get,
+        groups::delete, groups::members, groups::members_v2, groups::add, groups::remove, groups::promote,
+        groups::demote, groups::leave, groups::subject, groups::description, groups::restricted, groups::restrict,
+        groups::announces, groups::announce, groups::invite_code, groups::revoke_invite,
+        labels::list, labels::create, labels::update, labels::delete, labels::chats, labels::of_chat, labels::set,
+        server::ping, server::version, server::status,
         keys::list, keys::create, keys::update, keys::delete, keys::rotate, keys::media, keys::control,
         supervision::tree, health::detailed, dead_letters::list, dead_letters::replay,
         crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many,

@@ -4,13 +4,21 @@
 //! handler gets its caller from the guard and its session from [`Named`]; what belongs to another tenant is not found.
 
 pub mod acting;
+pub mod asking;
 pub mod auth;
+pub mod chat_acts;
 pub mod chats;
+pub mod contacts;
 pub mod dead_letters;
 pub mod docs;
+pub mod engines;
 pub mod files;
+pub mod groups;
 pub mod health;
 pub mod keys;
+pub mod labels;
+pub mod presence;
+pub mod profile;
 pub mod screenshot;
 pub mod sending;
 pub mod sending_files;
@@ -210,9 +218,21 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/{session}/auth/qr", [("GET", get().to(auth::qr))]))
         .service(resource("/api/{session}/auth/request-code", [("POST", post().to(auth::request_code))]))
         .service(resource("/api/{session}/chats", [("GET", get().to(chats::list))]))
-        .service(resource("/api/{session}/chats/overview", [("GET", get().to(chats::overview))]))
+        .service(resource(
+            "/api/{session}/chats/overview",
+            [("GET", get().to(chats::overview)), ("POST", post().to(chats::overview_by_body))],
+        ))
+        .service(resource("/api/{session}/chats/{chat}", [("DELETE", delete().to(chat_acts::delete))]))
+        .service(resource("/api/{session}/chats/{chat}/picture", [("GET", get().to(chat_acts::picture))]))
+        .service(resource("/api/{session}/chats/{chat}/archive", [("POST", post().to(chat_acts::archive))]))
+        .service(resource("/api/{session}/chats/{chat}/unarchive", [("POST", post().to(chat_acts::unarchive))]))
+        .service(resource("/api/{session}/chats/{chat}/unread", [("POST", post().to(chat_acts::unread))]))
+        .service(resource("/api/{session}/chats/{chat}/messages/read", [("POST", post().to(chat_acts::read))]))
         .service(resource("/api/{session}/new-message-id", [("GET", get().to(sending::new_message_id))]))
-        .service(resource("/api/{session}/chats/{chat}/messages", [("GET", get().to(chats::messages))]))
+        .service(resource(
+            "/api/{session}/chats/{chat}/messages",
+            [("GET", get().to(chats::messages)), ("DELETE", delete().to(chat_acts::clear))],
+        ))
         .service(resource(
             "/api/{session}/chats/{chat}/messages/{message}",
             [
@@ -222,10 +242,80 @@ pub fn routes(config: &mut web::ServiceConfig) {
             ],
         ))
         .service(resource("/api/{session}/chats/{chat}/messages/{message}/pin", [("POST", post().to(acting::pin))]))
+        .service(resource("/api/{session}/chats/{chat}/messages/{message}/unpin", [("POST", post().to(acting::unpin))]))
+        .configure(people);
+}
+
+/// Routes about people, groups and labels.
+fn people(config: &mut web::ServiceConfig) {
+    use web::{delete, get, post, put};
+    const GROUP: &str = "/api/{session}/groups/{group}";
+    let of_group = |rest: &str| format!("{GROUP}{rest}");
+    config
+        .service(resource("/api/engines", [("GET", get().to(engines::list))]))
+        .service(resource("/api/contacts", [("GET", get().to(contacts::get))]))
+        .service(resource("/api/contacts/all", [("GET", get().to(contacts::all))]))
+        .service(resource("/api/contacts/check-exists", [("GET", get().to(contacts::exists))]))
+        .service(resource("/api/contacts/about", [("GET", get().to(contacts::about))]))
+        .service(resource("/api/contacts/profile-picture", [("GET", get().to(contacts::picture))]))
+        .service(resource("/api/contacts/block", [("POST", post().to(contacts::block))]))
+        .service(resource("/api/contacts/unblock", [("POST", post().to(contacts::unblock))]))
+        .service(resource("/api/{session}/contacts/{chat}", [("PUT", put().to(contacts::save))]))
+        .service(resource("/api/{session}/lids", [("GET", get().to(contacts::lids))]))
+        .service(resource("/api/{session}/lids/count", [("GET", get().to(contacts::count_lids))]))
+        .service(resource("/api/{session}/lids/{lid}", [("GET", get().to(contacts::by_lid))]))
+        .service(resource("/api/{session}/lids/pn/{phone}", [("GET", get().to(contacts::by_number))]))
         .service(resource(
-            "/api/{session}/chats/{chat}/messages/{message}/unpin",
-            [("POST", post().to(acting::unpin))],
-        ));
+            "/api/{session}/presence",
+            [("GET", get().to(presence::list)), ("POST", post().to(presence::set))],
+        ))
+        .service(resource("/api/{session}/presence/{chat}", [("GET", get().to(presence::get))]))
+        .service(resource("/api/{session}/presence/{chat}/subscribe", [("POST", post().to(presence::subscribe))]))
+        .service(resource("/api/{session}/profile", [("GET", get().to(profile::get))]))
+        .service(resource("/api/{session}/profile/name", [("PUT", put().to(profile::name))]))
+        .service(resource("/api/{session}/profile/status", [("PUT", put().to(profile::about))]))
+        .service(resource("/api/{session}/calls/reject", [("POST", post().to(profile::reject))]))
+        .service(resource(
+            "/api/{session}/groups",
+            [("GET", get().to(groups::list)), ("POST", post().to(groups::create))],
+        ))
+        .service(resource("/api/{session}/groups/count", [("GET", get().to(groups::count))]))
+        .service(resource("/api/{session}/groups/join-info", [("GET", get().to(groups::invited))]))
+        .service(resource("/api/{session}/groups/join", [("POST", post().to(groups::join))]))
+        .service(resource("/api/{session}/groups/refresh", [("POST", post().to(groups::refresh))]))
+        .service(resource(GROUP, [("GET", get().to(groups::get)), ("DELETE", delete().to(groups::delete))]))
+        .service(resource(&of_group("/participants"), [("GET", get().to(groups::members))]))
+        .service(resource(&of_group("/participants/v2"), [("GET", get().to(groups::members_v2))]))
+        .service(resource(&of_group("/participants/add"), [("POST", post().to(groups::add))]))
+        .service(resource(&of_group("/participants/remove"), [("POST", post().to(groups::remove))]))
+        .service(resource(&of_group("/admin/promote"), [("POST", post().to(groups::promote))]))
+        .service(resource(&of_group("/admin/demote"), [("POST", post().to(groups::demote))]))
+        .service(resource(&of_group("/leave"), [("POST", post().to(groups::leave))]))
+        .service(resource(&of_group("/subject"), [("PUT", put().to(groups::subject))]))
+        .service(resource(&of_group("/description"), [("PUT", put().to(groups::description))]))
+        .service(resource(
+            &of_group("/settings/security/info-admin-only"),
+            [("GET", get().to(groups::restricted)), ("PUT", put().to(groups::restrict))],
+        ))
+        .service(resource(
+            &of_group("/settings/security/messages-admin-only"),
+            [("GET", get().to(groups::announces)), ("PUT", put().to(groups::announce))],
+        ))
+        .service(resource(&of_group("/invite-code"), [("GET", get().to(groups::invite_code))]))
+        .service(resource(&of_group("/invite-code/revoke"), [("POST", post().to(groups::revoke_invite))]))
+        .service(resource(
+            "/api/{session}/labels",
+            [("GET", get().to(labels::list)), ("POST", post().to(labels::create))],
+        ))
+        .service(resource(
+            "/api/{session}/labels/{label}",
+            [("PUT", put().to(labels::update)), ("DELETE", delete().to(labels::delete))],
+        ))
+        .service(resource("/api/{session}/labels/{label}/chats", [("GET", get().to(labels::chats))]));
+    // WAHA has the second of these with a slash behind it.
+    for path in ["/api/{session}/labels/chats/{chat}", "/api/{session}/labels/chats/{chat}/"] {
+        config.service(resource(path, [("GET", get().to(labels::of_chat)), ("PUT", put().to(labels::set))]));
+    }
 }
 
 /// What no route takes.

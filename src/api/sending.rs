@@ -15,7 +15,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use utoipa::ToSchema;
-use wardroom_actors::domain::draft::{Card, Content, Draft};
+use wardroom_actors::domain::draft::{Card, Content, Draft, EVERYBODY};
 use wardroom_actors::domain::ids::message_id;
 use wardroom_actors::domain::message::{Ack, Message, Parts, Place, Poll};
 use wardroom_actors::domain::session::Status;
@@ -74,7 +74,7 @@ pub struct SendText {
     /// The text.
     #[schema(example = "Hi there!")]
     text: String,
-    /// Ids of those who are mentioned; the text names each as `@<number>`.
+    /// Ids of those who are mentioned; the text names each as `@<number>`. `["all"]` in a group means everybody.
     #[schema(example = json!(["12132132130@c.us"]))]
     mentions: Option<Vec<String>>,
     /// Whether WhatsApp may look up what a link leads to. Off, unless it is asked for.
@@ -301,13 +301,16 @@ pub async fn forward(
     send(&request, caller, &api, to, Content::Forward { message: message_id }).await
 }
 
-/// Ids of people.
+/// Ids of people; the word for all of a group stays as it is.
 pub(super) fn mentioned(ids: Option<Vec<String>>) -> Result<Vec<String>, ApiError> {
     let ids = ids.unwrap_or_default();
     if ids.len() > MENTIONS {
         return Err(ApiError::invalid(format!("mentions may have {MENTIONS} ids")));
     }
     let person = |id: &String| {
+        if id == EVERYBODY {
+            return Ok(id.clone());
+        }
         let id = chat_id(id)?.to_string();
         let is_one = id.ends_with("@c.us") || id.ends_with("@lid");
         if is_one { Ok(id) } else { Err(ApiError::invalid("mentions must be people: @c.us or @lid")) }

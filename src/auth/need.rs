@@ -18,6 +18,19 @@ pub(super) enum Need {
     Admin,
 }
 
+/// What is below these is read, or changed by who may send.
+const OF_THE_ACCOUNT: &[&str] = &[
+    "/api/contacts",
+    "/api/{session}/calls",
+    "/api/{session}/chats",
+    "/api/{session}/contacts",
+    "/api/{session}/groups",
+    "/api/{session}/labels",
+    "/api/{session}/lids",
+    "/api/{session}/presence",
+    "/api/{session}/profile",
+];
+
 impl Need {
     /// Of a route by its pattern. One that does not stand here is for admins.
     pub fn of(method: &Method, pattern: &str) -> Self {
@@ -28,7 +41,8 @@ impl Need {
             | "/api/server/version"
             | "/api/server/status"
             | "/dashboard/sign-in"
-            | "/dashboard/sign-out" => Self::Any,
+            | "/dashboard/sign-out"
+            | "/api/engines" => Self::Any,
             "/api/sessions" if get => Self::Any,
             "/api/sessions" => Self::Create,
             "/api/sessions/{session}" if get => Self::Any,
@@ -48,17 +62,16 @@ impl Need {
             "/api/dead-letters"
             | "/api/webhooks/dead-letters"
             | "/api/webhooks/dead-letters/{id}"
-            | "/api/{session}/chats"
-            | "/api/{session}/chats/overview"
-            | "/api/{session}/chats/{chat}/messages" => Self::May(Read),
+            | "/api/{session}/chats/overview" => Self::May(Read),
             "/api/dead-letters/{id}/replay"
             | "/api/webhooks/dead-letters/replay"
             | "/api/webhooks/dead-letters/{id}/replay" => Self::May(Setting),
-            "/api/{session}/chats/{chat}/messages/{message}" if get => Self::May(Read),
-            "/api/{session}/chats/{chat}/messages/{message}"
-            | "/api/{session}/chats/{chat}/messages/{message}/pin"
-            | "/api/{session}/chats/{chat}/messages/{message}/unpin"
-            | "/api/{session}/new-message-id"
+            // A POST only because many ids do not fit into a URL; a subscription is asked for by reading as well.
+            "/api/{session}/presence/{chat}/subscribe" => Self::May(Read),
+            _ if OF_THE_ACCOUNT.iter().any(|family| pattern.starts_with(family)) => {
+                Self::May(if get { Read } else { Send })
+            }
+            "/api/{session}/new-message-id"
             | "/api/sendText"
             | "/api/sendImage"
             | "/api/sendFile"

@@ -1,7 +1,8 @@
 //! Who is connected to the network, and the log of its changes on disk.
 
 use super::Options;
-use super::network::{Change, Letter, Network};
+use super::groups::GroupChange;
+use super::network::{Change, Letter, Network, is_group};
 use super::socket::Push;
 use actix::Recipient;
 use serde_json::{Value, json};
@@ -194,7 +195,7 @@ impl State {
 
     /// A message enters the network; answers whether it was new to its receiver.
     pub fn send(&mut self, letter: Letter) -> bool {
-        if self.network.has_seen(&letter.to, &letter.id) {
+        if self.network.has_seen(&letter.from, &letter.to, &letter.id) {
             self.apply(&Change::Repeated { id: letter.id, to: letter.to });
             return false;
         }
@@ -202,36 +203,115 @@ impl State {
         let (id, device) = (letter.id.clone(), letter.device.clone());
         let is_message = letter.target().is_none();
         self.apply(&Change::Sent(letter));
-        for (connection, name) in self.online(&[&from, &to]) {
+        let mut everybody = self.network.others(&from, &to);
+        everybody.push(from.clone());
+        for (connection, name) in self.online(&everybody) {
             if device.as_ref() != Some(&name) {
                 self.flush(connection, &name, false);
             }
         }
         if is_message {
-            self.receipts(&from, &to, &[id], 2);
+            for other in self.network.others(&from, &to) {
+                self.receipts(&from, &to, &other, std::slice::from_ref(&id), 2);
+            }
         }
         true
     }
 
     /// Somebody read: their messages get ack 3.
     pub fn read(&mut self, number: &str, other: &str) {
-        let ids = self.network.unread(number, other);
-        if !ids.is_empty() {
-            self.apply(&Change::Read { number: number.to_owned(), other: other.to_owned() });
-            self.receipts(other, number, &ids, 3);
+        let mut of: HashMap<String, Vec<String>> = HashMap::new();
+        for (id, sender) in self.network.unread(number, other) {
+            of.entry(sender).or_default().push(id);
         }
+        if !of.is_empty() {
+            self.apply(&Change::Read { number: number.to_owned(), other: other.to_owned() });
+        }
+        let chat = if is_group(other) { other } else { number };
+        for (sender, ids) in of {
+            self.receipts(&sender, chat, number, &ids, 3);
+        }
+    }
+
+    /// Digits where a page wrote addresses; who is not on the network stays as written, and is refused.
+    pub fn by_number(&self, change: &mut GroupChange) {
+        for one in change.people_mut() {
+            if let Some(number) = self.network.number_of(one) {
+                *one = number;
+            }
+        }
+    }
+
+    /// An id for a group.
+    pub fn new_group(&self) -> String {
+        format!("12036{:013}@g.us", self.network.groups.len() + 1)
+    }
+
+    /// Somebody does something to a group; false when the network refuses.
+    pub fn regroup(&mut self, id: &str, by: &str, change: GroupChange) -> bool {
+        let known = change.people().iter().all(|number| self.network.phones.contains_key(number));
+        let made = matches!(change, GroupChange::Made { .. });
+        let allowed = self.network.groups.get(id).map_or(made, |group| group.allows(by, &change));
+        if !known || !allowed {
+            return false;
+        }
+        let before = self.network.others("", id);
+        let (word, at) = (change.word(), unix_now());
+        let people: Vec<_> = change.people().iter().map(|number| self.address(number)).collect();
+        self.apply(&Change::Group { id: id.to_owned(), by: by.to_owned(), at, change });
+        let Some(group) = self.network.groups.get(id) else { return false };
+        // Those who are sent away hear of it, too.
+        let mut everybody: Vec<_> = group.members.keys().cloned().chain(before).collect();
+        everybody.dedup();
+        let shape = group.shape(id, |number| self.address(number));
+        let told =
+            json!({"type": "group", "group": shape, "what": word, "by": self.address(by), "people": people, "at": at});
+        for (connection, _) in self.online(&everybody) {
+            self.push(connection, told.clone());
+        }
+        true
+    }
+
+    /// An account keeps something for all its devices; the others hear of it.
+    pub fn keep(&mut self, number: &str, key: &str, value: Value) {
+        let told = json!({"type": "kept", "key": key, "value": value});
+        self.apply(&Change::Kept { number: number.to_owned(), key: key.to_owned(), value });
+        for (connection, _) in self.online(&[number.to_owned()]) {
+            self.push(connection, told.clone());
+        }
+    }
+
+    /// A call begins, is rejected or ends.
+    pub fn call(&mut self, id: &str, from: &str, to: &str, state: &str, video: bool) {
+        let told = json!({"type": "call", "id": id, "from": self.address(from), "state": state, "video": video, "at": unix_now()});
+        let (id, from, state) = (id.to_owned(), from.to_owned(), state.to_owned());
+        self.apply(&Change::Call { id, from, to: to.to_owned(), state, video });
+        for (connection, _) in self.online(&[to.to_owned()]) {
+            self.push(connection, told.clone());
+        }
+    }
+
+    /// What a device has to know of the account when it comes.
+    pub fn ground(&self, number: &str) -> Value {
+        let groups = self.network.groups.iter().filter(|(_, group)| group.members.contains_key(number));
+        let groups: Vec<_> = groups.map(|(id, group)| group.shape(id, |number| self.address(number))).collect();
+        let kept = self.network.phones.get(number).map(|phone| &phone.kept);
+        json!({"groups": groups, "kept": kept})
     }
 
     /// Tells the sender's devices how far messages have got.
-    fn receipts(&self, sender: &str, receiver: &str, ids: &[String], ack: i8) {
-        let chat = self.address(receiver);
-        for (connection, _) in self.online(&[sender]) {
-            self.push(connection, json!({"type": "receipt", "chat": chat, "ids": ids, "ack": ack}));
+    fn receipts(&self, sender: &str, chat: &str, who: &str, ids: &[String], ack: i8) {
+        let (chat, who) = (self.address(chat), self.address(who));
+        for (connection, _) in self.online(&[sender.to_owned()]) {
+            self.push(connection, json!({"type": "receipt", "chat": chat, "who": who, "ids": ids, "ack": ack}));
         }
     }
 
-    /// How others see a phone: by its number, or by its hidden id.
+    /// How others see a phone: by its number, or by its hidden id. A group's id is its address.
     pub fn address(&self, number: &str) -> String {
+        if is_group(number) {
+            return number.to_owned();
+        }
         match self.network.phones.get(number) {
             Some(phone) if phone.hidden => format!("{}@lid", phone.lid),
             _ => format!("{number}@c.us"),
@@ -240,9 +320,11 @@ impl State {
 
     /// Tells a number's pages that somebody types, or stops.
     pub fn presence(&self, from: &str, to: &str, state: &str) {
-        let chat = self.address(from);
-        for (connection, _) in self.online(&[to]) {
-            self.push(connection, json!({"type": "presence", "chat": chat, "state": state}));
+        let who = self.address(from);
+        let chat = if is_group(to) { to } else { &who };
+        let told = json!({"type": "presence", "chat": chat, "who": who, "state": state, "seen": unix_now()});
+        for (connection, _) in self.online(&self.network.others(from, to)) {
+            self.push(connection, told.clone());
         }
     }
 
@@ -255,9 +337,12 @@ impl State {
             let own = letter.from == state.number;
             let other = if own { &letter.to } else { &letter.from };
             let (name, lid) = self.face(other);
+            let group = is_group(&letter.to);
+            let chat = self.address(if group { &letter.to } else { other });
+            let participant = group.then(|| self.address(&letter.from));
             let message = json!({
-                "type": "message", "place": place, "id": letter.id, "fromMe": own, "chat": self.address(other),
-                "number": other, "lid": lid, "name": name, "at": letter.at, "kind": letter.kind, "data": letter.data,
+                "type": "message", "place": place, "id": letter.id, "fromMe": own, "chat": chat,
+                "participant": participant, "number": other, "lid": lid, "name": name, "at": letter.at, "kind": letter.kind, "data": letter.data,
                 "text": if state.rolled_back { Value::Null } else { Value::from(letter.text.as_str()) },
             });
             self.push_late(connection, message, late);
@@ -265,10 +350,8 @@ impl State {
     }
 
     /// Connections of these numbers' devices.
-    pub fn online(&self, numbers: &[&str]) -> Vec<(u64, String)> {
-        let of = |device: &String| {
-            self.network.devices.get(device).is_some_and(|one| numbers.contains(&one.number.as_str()))
-        };
+    pub fn online(&self, numbers: &[String]) -> Vec<(u64, String)> {
+        let of = |device: &String| self.network.devices.get(device).is_some_and(|one| numbers.contains(&one.number));
         let all = self.connections.iter().filter_map(|(id, one)| Some((*id, one.device.clone()?)));
         all.filter(|(_, device)| of(device)).collect()
     }

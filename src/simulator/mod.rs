@@ -8,6 +8,7 @@
 //! `assets/page.js` (the WhatsApp Web page), `assets/letters.js` (what its messages carry).
 
 mod files;
+pub mod groups;
 mod hub;
 pub mod network;
 mod server;

@@ -1,5 +1,6 @@
 //! The state of the fake network: phones, linked devices, messages. Changes are events; the state is what follows from them.
 
+use super::groups::{Group, GroupChange};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -59,6 +60,39 @@ pub enum Change {
         /// The device.
         device: String,
     },
+    /// Somebody made a group, or changed one.
+    Group {
+        /// `…@g.us`.
+        id: String,
+        /// Digits of who did it.
+        by: String,
+        /// Unix seconds.
+        at: i64,
+        /// What.
+        change: GroupChange,
+    },
+    /// An account keeps something at the network for all its devices: labels, whom it blocks, ….
+    Kept {
+        /// Digits of the account.
+        number: String,
+        /// Under which name.
+        key: String,
+        /// What; null removes it.
+        value: Value,
+    },
+    /// Somebody calls, or a call ends.
+    Call {
+        /// Its id.
+        id: String,
+        /// Digits of who calls.
+        from: String,
+        /// Digits of who is called.
+        to: String,
+        /// `ringing`, `rejected` or `ended`.
+        state: String,
+        /// With pictures.
+        video: bool,
+    },
 }
 
 /// A message on its way.
@@ -68,7 +102,7 @@ pub struct Letter {
     pub id: String,
     /// Digits of the sender.
     pub from: String,
-    /// Digits of the receiver.
+    /// Digits of the receiver, or the id of a group.
     pub to: String,
     /// What it is: `chat` for text, `location`, `vcard`, …; or what it does to the message that `data.target` names
     /// (`reaction`, `edit`, `revoke`, `vote`, `pin`).
@@ -106,7 +140,7 @@ pub struct Shown {
     pub seq: u64,
     /// Bare id.
     pub id: String,
-    /// The chat: `digits@c.us` of the other side.
+    /// The chat: `digits@c.us` of the other side, or the id of a group.
     pub chat: String,
     /// Sender.
     pub from: String,
@@ -166,6 +200,10 @@ pub struct Phone {
     pub hidden: bool,
     /// What it shows.
     pub messages: Vec<Shown>,
+    /// What the account keeps for all its devices.
+    pub kept: BTreeMap<String, Value>,
+    /// Calls to it, with their states, the newest last.
+    pub calls: Vec<(String, String)>,
     seen: HashSet<String>,
 }
 
@@ -193,6 +231,8 @@ pub struct Network {
     pub phones: BTreeMap<String, Phone>,
     /// By device id.
     pub devices: BTreeMap<String, Device>,
+    /// By id.
+    pub groups: BTreeMap<String, Group>,
     /// Ids that came again, with their receivers.
     pub repeats: Vec<(String, String)>,
     links: u64,
@@ -208,6 +248,8 @@ impl Network {
                     lid: hidden_id(number),
                     hidden: *hidden,
                     messages: vec![],
+                    kept: BTreeMap::new(),
+                    calls: vec![],
                     seen: HashSet::new(),
                 };
                 self.phones.entry(number.clone()).or_insert(phone);
@@ -239,13 +281,55 @@ impl Network {
                     device.rolled_back = true;
                 }
             }
+            Change::Group { id, by, at, change: GroupChange::Made { subject, people, invite } } => {
+                self.groups.insert(id.clone(), Group::made(by, *at, subject, people, invite));
+            }
+            Change::Group { id, by, change, .. } => {
+                if let Some(group) = self.groups.get_mut(id) {
+                    group.apply(by, change);
+                }
+            }
+            Change::Kept { number, key, value } => {
+                if let Some(phone) = self.phones.get_mut(number) {
+                    match value {
+                        Value::Null => drop(phone.kept.remove(key)),
+                        value => drop(phone.kept.insert(key.clone(), value.clone())),
+                    }
+                }
+            }
+            Change::Call { id, to, state, .. } => {
+                if let Some(phone) = self.phones.get_mut(to) {
+                    phone.calls.retain(|(known, _)| known != id);
+                    phone.calls.push((id.clone(), state.clone()));
+                }
+            }
         }
     }
 
-    /// Whether the receiver has shown this id before.
+    /// Whether this id went from one to the other before.
     #[must_use]
-    pub fn has_seen(&self, number: &str, id: &str) -> bool {
+    pub fn has_seen(&self, from: &str, to: &str, id: &str) -> bool {
+        // In a group everybody who was there has seen it.
+        let number = if is_group(to) { from } else { to };
         self.phones.get(number).is_some_and(|phone| phone.seen.contains(id))
+    }
+
+    /// To whom a message of somebody may go: digits or the id of a group.
+    #[must_use]
+    pub fn receiver(&self, from: &str, id: &str) -> Option<String> {
+        if is_group(id) {
+            return self.groups.get(id).filter(|group| group.hears(from)).map(|_| id.to_owned());
+        }
+        self.number_of(id)
+    }
+
+    /// Digits of those whom a chat reaches beside somebody: the other side, or the members of a group.
+    #[must_use]
+    pub fn others(&self, number: &str, chat: &str) -> Vec<String> {
+        match self.groups.get(chat) {
+            Some(group) => group.members.keys().filter(|one| *one != number).cloned().collect(),
+            None => vec![chat.to_owned()],
+        }
     }
 
     /// The id of the next device.
@@ -266,12 +350,15 @@ impl Network {
 
     fn deliver(&mut self, letter: &Letter) {
         let (from, to) = (letter.from.clone(), letter.to.clone());
-        self.show(&to, &from, letter);
+        let others = self.others(&from, &to);
+        for other in &others {
+            self.show(other, if is_group(&to) { &to } else { &from }, letter);
+        }
         if from != to {
             self.show(&from, &to, letter);
         }
         for (id, device) in &mut self.devices {
-            let concerned = device.number == to || device.number == from;
+            let concerned = others.contains(&device.number) || device.number == from;
             if concerned && letter.device.as_ref() != Some(id) {
                 device.last += 1;
                 device.queue.push_back((device.last, letter.clone()));
@@ -289,9 +376,9 @@ impl Network {
         phone.messages.push(Shown {
             seq: u64::try_from(phone.messages.len()).unwrap_or(u64::MAX) + 1,
             id: letter.id.clone(),
-            chat: format!("{other}@c.us"),
-            from: format!("{}@c.us", letter.from),
-            to: format!("{}@c.us", letter.to),
+            chat: address(other),
+            from: address(&letter.from),
+            to: address(&letter.to),
             kind: letter.kind.clone(),
             text: letter.text.clone(),
             data: letter.data.clone(),
@@ -306,23 +393,35 @@ impl Network {
     }
 
     fn read(&mut self, number: &str, other: &str) {
-        let sender = format!("{other}@c.us");
-        for (owner, partner) in [(number, other), (other, number)] {
-            let chat = format!("{partner}@c.us");
-            if let Some(phone) = self.phones.get_mut(owner) {
-                let unread = phone.messages.iter_mut().filter(|one| one.chat == chat && one.from == sender);
-                unread.for_each(|one| one.ack = 3);
-            }
+        let reader = address(number);
+        let ids: HashSet<_> = self.unread(number, other).into_iter().map(|(id, _)| id).collect();
+        let mut everybody = self.others(number, other);
+        everybody.push(number.to_owned());
+        for one in everybody {
+            let Some(phone) = self.phones.get_mut(&one) else { continue };
+            let read = phone.messages.iter_mut().filter(|one| ids.contains(&one.id) && one.from != reader);
+            read.for_each(|one| one.ack = 3);
         }
     }
 
-    /// Ids of messages from `other` that `number` has not read.
+    /// Ids of a chat's messages that `number` has not read, with the digits of their senders.
     #[must_use]
-    pub fn unread(&self, number: &str, other: &str) -> Vec<String> {
-        let sender = format!("{other}@c.us");
+    pub fn unread(&self, number: &str, other: &str) -> Vec<(String, String)> {
+        let (reader, chat) = (address(number), address(other));
         let messages = self.phones.get(number).map(|phone| phone.messages.as_slice()).unwrap_or_default();
-        messages.iter().filter(|one| one.from == sender && one.ack < 3).map(|one| one.id.clone()).collect()
+        let unread = messages.iter().filter(|one| one.chat == chat && one.from != reader && one.ack < 3);
+        unread.map(|one| (one.id.clone(), one.from.trim_end_matches("@c.us").to_owned())).collect()
     }
+}
+
+/// Whether an id names a group.
+#[must_use]
+pub fn is_group(id: &str) -> bool {
+    id.ends_with("@g.us")
+}
+
+fn address(of: &str) -> String {
+    if is_group(of) { of.to_owned() } else { format!("{of}@c.us") }
 }
 
 /// The digits of a phone's hidden id: its number's mirror image behind a prefix no number has.
@@ -366,7 +465,7 @@ mod tests {
         assert!(network.devices["1:1"].queue.is_empty());
         assert_eq!(network.phones["1"].messages.len(), 1);
         assert_eq!(network.phones["2"].messages.len(), 1);
-        assert!(network.has_seen("2", "a"));
+        assert!(network.has_seen("1", "2", "a"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The simulator's HTTP: the page, the phones, the control API.
 
+use super::groups::{Group, GroupChange};
 use super::hub::{Hub, LinkError, instant_now, unix_now};
 use super::network::{Change, Letter};
-use super::socket::PageSocket;
+use super::socket::{PageSocket, random_text};
 use super::{Options, files};
 use actix_web::dev::ServerHandle;
 use actix_web::http::header;
@@ -37,6 +38,7 @@ pub fn start(options: Options) -> std::io::Result<Running> {
             .route("/", web::get().to(|| page(include_str!("assets/page.html"))))
             .route("/page.js", web::get().to(|| script(include_str!("assets/page.js"))))
             .route("/letters.js", web::get().to(|| script(include_str!("assets/letters.js"))))
+            .route("/people.js", web::get().to(|| script(include_str!("assets/people.js"))))
             .route("/media", web::put().to(files::put))
             .route("/media/{hash}", web::get().to(files::get))
             .route("/models.js", web::get().to(|| script(include_str!("assets/models.js"))))
@@ -53,6 +55,12 @@ pub fn start(options: Options) -> std::io::Result<Running> {
             .route("/api/phones/{number}/read", web::post().to(read))
             .route("/api/phones/{number}/typing", web::post().to(typing))
             .route("/api/phones/{number}/unlink", web::post().to(unlink))
+            .route("/api/phones/{number}/groups", web::post().to(make_group))
+            .route("/api/phones/{number}/groups/{group}", web::post().to(change_group))
+            .route("/api/phones/{number}/call", web::post().to(call))
+            .route("/api/phones/{number}/calls", web::get().to(calls))
+            .route("/api/phones/{number}/about", web::put().to(about))
+            .route("/api/groups", web::get().to(groups))
             .route("/api/repeats", web::get().to(repeats))
             .route("/api/faults", web::post().to(fault))
     })
@@ -137,7 +145,8 @@ async fn list(hub: web::Data<Hub>) -> HttpResponse {
                 .filter(|(_, one)| one.number == *number)
                 .map(|(id, _)| id.clone())
                 .collect();
-            let online: Vec<_> = state.online(&[number.as_str()]).into_iter().map(|(_, device)| device).collect();
+            let online: Vec<_> =
+                state.online(std::slice::from_ref(number)).into_iter().map(|(_, device)| device).collect();
             let waiting: usize =
                 state.network.devices.values().filter(|one| one.number == *number).map(|one| one.queue.len()).sum();
             json!({"number": number, "name": phone.name, "lid": phone.lid, "devices": devices, "online": online,
@@ -214,8 +223,8 @@ async fn send(hub: web::Data<Hub>, number: web::Path<String>, outgoing: web::Jso
     if !state.network.phones.contains_key(number.as_str()) {
         return no_phone();
     }
-    let Some(to) = state.network.number_of(&outgoing.to) else {
-        return problem(404, "the receiver is not on this network");
+    let Some(to) = state.network.receiver(&number, &outgoing.to) else {
+        return problem(404, "the receiver is not on this network, or does not hear this phone");
     };
     let id = new_id();
     let from = number.into_inner();
@@ -238,7 +247,7 @@ struct WithChat {
 
 async fn read(hub: web::Data<Hub>, number: web::Path<String>, body: web::Json<WithChat>) -> HttpResponse {
     let mut state = hub.lock();
-    match state.network.number_of(&body.chat) {
+    match state.network.receiver(&number, &body.chat) {
         Some(other) if state.network.phones.contains_key(number.as_str()) => {
             state.read(&number, &other);
             HttpResponse::NoContent().finish()
@@ -249,7 +258,7 @@ async fn read(hub: web::Data<Hub>, number: web::Path<String>, body: web::Json<Wi
 
 async fn typing(hub: web::Data<Hub>, number: web::Path<String>, body: web::Json<WithChat>) -> HttpResponse {
     let state = hub.lock();
-    match state.network.number_of(&body.chat) {
+    match state.network.receiver(&number, &body.chat) {
         Some(other) if state.network.phones.contains_key(number.as_str()) => {
             state.presence(&number, &other, if body.on.unwrap_or(true) { "composing" } else { "paused" });
             HttpResponse::NoContent().finish()
@@ -268,6 +277,94 @@ async fn unlink(hub: web::Data<Hub>, number: web::Path<String>) -> HttpResponse 
     for device in devices {
         state.unlink(&device);
     }
+    HttpResponse::NoContent().finish()
+}
+
+async fn groups(hub: web::Data<Hub>) -> HttpResponse {
+    let state = hub.lock();
+    let shape = |(id, group): (&String, &Group)| {
+        let group_as_seen = group.shape(id, |number| state.address(number));
+        json!({"invite": group.invite, "group": group_as_seen})
+    };
+    HttpResponse::Ok().json(state.network.groups.iter().map(shape).collect::<Vec<_>>())
+}
+
+#[derive(Deserialize)]
+struct NewGroup {
+    subject: String,
+    people: Vec<String>,
+}
+
+async fn make_group(hub: web::Data<Hub>, number: web::Path<String>, new: web::Json<NewGroup>) -> HttpResponse {
+    let mut state = hub.lock();
+    let id = state.new_group();
+    let NewGroup { subject, people } = new.into_inner();
+    let mut change = GroupChange::Made { subject, people, invite: random_text(22) };
+    state.by_number(&mut change);
+    if state.network.phones.contains_key(number.as_str()) && state.regroup(&id, &number, change) {
+        HttpResponse::Created().json(json!({"id": id}))
+    } else {
+        no_phone()
+    }
+}
+
+async fn change_group(
+    hub: web::Data<Hub>,
+    path: web::Path<(String, String)>,
+    change: web::Json<GroupChange>,
+) -> HttpResponse {
+    let (mut state, (number, group), mut change) = (hub.lock(), path.into_inner(), change.into_inner());
+    state.by_number(&mut change);
+    if state.regroup(&group, &number, change) {
+        HttpResponse::NoContent().finish()
+    } else {
+        problem(403, "the network refuses: no such group, nobody there, or not an admin")
+    }
+}
+
+#[derive(Deserialize)]
+struct Calling {
+    to: String,
+    #[serde(default)]
+    video: bool,
+    /// Of a call that ends.
+    #[serde(default)]
+    ended: Option<String>,
+}
+
+async fn call(hub: web::Data<Hub>, number: web::Path<String>, calling: web::Json<Calling>) -> HttpResponse {
+    let mut state = hub.lock();
+    let Some(to) = state.network.number_of(&calling.to).filter(|_| state.network.phones.contains_key(number.as_str()))
+    else {
+        return no_phone();
+    };
+    let word = if calling.ended.is_some() { "ended" } else { "ringing" };
+    let id = calling.ended.clone().unwrap_or_else(new_id);
+    state.call(&id, &number, &to, word, calling.video);
+    HttpResponse::Created().json(json!({"id": id}))
+}
+
+async fn calls(hub: web::Data<Hub>, number: web::Path<String>) -> HttpResponse {
+    match hub.lock().network.phones.get(number.as_str()) {
+        None => no_phone(),
+        Some(phone) => {
+            let calls: Vec<_> = phone.calls.iter().map(|(id, state)| json!({"id": id, "state": state})).collect();
+            HttpResponse::Ok().json(calls)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct About {
+    text: String,
+}
+
+async fn about(hub: web::Data<Hub>, number: web::Path<String>, about: web::Json<About>) -> HttpResponse {
+    let mut state = hub.lock();
+    if !state.network.phones.contains_key(number.as_str()) {
+        return no_phone();
+    }
+    state.keep(&number, "about", json!(about.text));
     HttpResponse::NoContent().finish()
 }
 
@@ -306,7 +403,7 @@ async fn fault(hub: web::Data<Hub>, fault: web::Json<Fault>) -> HttpResponse {
     }
     let seconds = fault.seconds.unwrap_or(10).min(600);
     let until = instant_now() + Duration::from_secs(seconds);
-    let pages = state.online(&[fault.number.as_str()]);
+    let pages = state.online(std::slice::from_ref(&fault.number));
     let tell = |kind: &str| {
         for (connection, _) in &pages {
             state.push(*connection, json!({"type": kind, "seconds": seconds}));

@@ -3,6 +3,7 @@
 //! A page without a link says `hello` with its public key and gets codes; a linked one says which device it is, signs a
 //! challenge with the key that never left its browser, and gets what waited for it.
 
+use super::groups::GroupChange;
 use super::hub::{Hub, instant_now, unix_now};
 use super::network::{Change, Letter};
 use actix::prelude::*;
@@ -62,6 +63,33 @@ enum FromPage {
     Presence {
         chat: String,
         state: String,
+    },
+    Group {
+        ask: u64,
+        id: Option<String>,
+        change: GroupChange,
+    },
+    Invited {
+        ask: u64,
+        invite: String,
+    },
+    InviteOf {
+        ask: u64,
+        id: String,
+    },
+    AboutOf {
+        ask: u64,
+        id: String,
+    },
+    Keep {
+        key: String,
+        value: Value,
+    },
+    Watch {
+        chat: String,
+    },
+    Reject {
+        call: String,
     },
     Logout,
 }
@@ -161,7 +189,9 @@ impl PageSocket {
             connection.stranger = None;
         }
         let (name, lid) = state.face(&number);
-        state.push(self.connection, json!({"type": "welcome", "number": number, "lid": lid, "name": name}));
+        let ground = state.ground(&number);
+        let told = json!({"type": "welcome", "number": number, "lid": lid, "name": name, "ground": ground});
+        state.push(self.connection, told);
         state.flush(self.connection, &device, true);
         state.push(self.connection, json!({"type": "caught_up"}));
     }
@@ -169,13 +199,18 @@ impl PageSocket {
     fn send(&self, ask: u64, to: &str, letter: Letter) {
         let mut state = self.hub.lock();
         let Some(device) = self.device(&state) else { return };
-        let from = state.network.devices.get(&device).map(|one| one.number.clone()).unwrap_or_default();
-        let Some(to) = state.network.number_of(to) else {
+        let from = self.own(&state).unwrap_or_default();
+        let Some(to) = state.network.receiver(&from, to) else {
             return state.push(self.connection, json!({"type": "answer", "ask": ask, "error": "not_on_whatsapp"}));
         };
         let at = unix_now();
         state.push(self.connection, json!({"type": "answer", "ask": ask, "at": at}));
         state.send(Letter { from, to, at, device: Some(device), ..letter });
+    }
+
+    /// Digits of the page's account.
+    fn own(&self, state: &super::hub::State) -> Option<String> {
+        self.device(state).and_then(|device| Some(state.network.devices.get(&device)?.number.clone()))
     }
 
     fn device(&self, state: &super::hub::State) -> Option<String> {
@@ -231,6 +266,66 @@ impl PageSocket {
             FromPage::Presence { chat, state: word } => {
                 self.with_other(&chat, |state, own, other| state.presence(own, other, &word));
             }
+            FromPage::Group { ask, id, mut change } => {
+                let mut state = self.hub.lock();
+                let Some(own) = self.own(&state) else { return };
+                state.by_number(&mut change);
+                if let GroupChange::Made { invite, .. } | GroupChange::Invite { invite } = &mut change {
+                    *invite = random_text(22);
+                }
+                let joined = match &change {
+                    GroupChange::Join { invite } => {
+                        state.network.groups.iter().find(|(_, group)| group.invite == *invite)
+                    }
+                    _ => None,
+                };
+                let joined = joined.map(|(id, _)| id.clone());
+                let id = joined.or(id).unwrap_or_else(|| state.new_group());
+                let done = state.regroup(&id, &own, change);
+                let error = (!done).then_some("refused");
+                state.push(self.connection, json!({"type": "answer", "ask": ask, "id": id, "error": error}));
+            }
+            FromPage::Invited { ask, invite } => {
+                let state = self.hub.lock();
+                let found = state.network.groups.iter().find(|(_, group)| group.invite == invite);
+                let group = found.map(|(id, group)| group.shape(id, |number| state.address(number)));
+                state.push(self.connection, json!({"type": "answer", "ask": ask, "group": group}));
+            }
+            FromPage::InviteOf { ask, id } => {
+                let state = self.hub.lock();
+                let own = self.own(&state).unwrap_or_default();
+                let group = state.network.groups.get(&id).filter(|group| group.is_admin(&own));
+                let invite = group.map(|group| group.invite.clone());
+                state.push(self.connection, json!({"type": "answer", "ask": ask, "invite": invite}));
+            }
+            FromPage::AboutOf { ask, id } => {
+                let state = self.hub.lock();
+                let phone = state.network.number_of(&id).and_then(|number| state.network.phones.get(&number));
+                let about = phone.and_then(|phone| phone.kept.get("about"));
+                state.push(self.connection, json!({"type": "answer", "ask": ask, "about": about}));
+            }
+            FromPage::Keep { key, value } => {
+                let mut state = self.hub.lock();
+                if let Some(own) = self.own(&state) {
+                    state.keep(&own, &key, value);
+                }
+            }
+            FromPage::Watch { chat } => {
+                let state = self.hub.lock();
+                for other in self.own(&state).map(|own| state.network.others(&own, &chat)).unwrap_or_default() {
+                    if let Some(number) = state.network.number_of(&other) {
+                        let who = state.address(&number);
+                        let told = json!({"type": "presence", "chat": chat, "who": who, "state": "available", "seen": unix_now()});
+                        state.push(self.connection, told);
+                    }
+                }
+            }
+            FromPage::Reject { call } => {
+                let mut state = self.hub.lock();
+                if let Some(own) = self.own(&state) {
+                    state.call(&call, "", &own, "rejected", false);
+                }
+            }
             FromPage::Logout => {
                 let mut state = self.hub.lock();
                 if let Some(device) = self.device(&state) {
@@ -242,8 +337,8 @@ impl PageSocket {
 
     fn with_other(&self, chat: &str, act: impl FnOnce(&mut super::hub::State, &str, &str)) {
         let mut state = self.hub.lock();
-        let own = self.device(&state).and_then(|device| Some(state.network.devices.get(&device)?.number.clone()));
-        if let (Some(own), Some(other)) = (own, state.network.number_of(chat)) {
+        let Some(own) = self.own(&state) else { return };
+        if let Some(other) = state.network.receiver(&own, chat) {
             act(&mut state, &own, &other);
         }
     }
@@ -298,7 +393,7 @@ fn signed(identity: &str, nonce: &str, signature: &str) -> bool {
     key.zip(signature).is_some_and(|(key, signature)| key.verify(nonce.as_bytes(), &signature).is_ok())
 }
 
-fn random_text(length: usize) -> String {
+pub(super) fn random_text(length: usize) -> String {
     let mut text = String::new();
     while text.len() < length {
         text.push_str(&uuid::Uuid::new_v4().simple().to_string());

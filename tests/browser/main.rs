@@ -19,6 +19,7 @@ mod journey;
 mod keys;
 mod kinds;
 mod login;
+mod people;
 mod rude;
 mod secrets;
 mod supervision;

@@ -597,6 +597,7 @@ impl Command {
         match self {
             Self::RequestCode { answer, .. } => say(answer, error),
             Self::Screenshot { answer } => say(answer, error),
+            Self::Ask { answer, .. } => say(answer, error),
             Self::Act { answer, .. } | Self::Fetch { answer, .. } => say(answer, error),
         }
     }

@@ -64,6 +64,146 @@ pub enum Action {
         /// What is chosen, in the poll's own words.
         options: Vec<String>,
     },
+    /// Puts a chat away, or brings it back.
+    Archive {
+        /// The chat.
+        chat: ChatId,
+        /// Away or back.
+        on: bool,
+    },
+    /// Marks a chat as unread.
+    Unread {
+        /// The chat.
+        chat: ChatId,
+    },
+    /// Removes a chat's messages on the account's devices.
+    Clear {
+        /// The chat.
+        chat: ChatId,
+    },
+    /// Removes a chat on the account's devices.
+    Delete {
+        /// The chat.
+        chat: ChatId,
+    },
+    /// Shows "recording…".
+    Recording {
+        /// The chat.
+        chat: ChatId,
+    },
+    /// Shows the account as online, or not.
+    Available {
+        /// Online or not.
+        on: bool,
+    },
+    /// Lets nothing of somebody through any more, or again.
+    Block {
+        /// Who.
+        contact: ChatId,
+        /// Block or unblock.
+        on: bool,
+    },
+    /// Writes somebody into the account's address book.
+    Save {
+        /// Who.
+        contact: ChatId,
+        /// First name.
+        first: String,
+        /// Last name.
+        last: String,
+    },
+    /// Changes the account's name.
+    Name {
+        /// The new one.
+        name: String,
+    },
+    /// Changes what the account says of itself.
+    About {
+        /// The new text.
+        text: String,
+    },
+    /// Refuses a call.
+    RejectCall {
+        /// The call.
+        call: String,
+    },
+    /// Changes who is in a group, or what they may do.
+    Members {
+        /// The group.
+        group: ChatId,
+        /// What happens to them.
+        change: Membership,
+        /// To whom.
+        people: Vec<ChatId>,
+    },
+    /// Leaves a group.
+    Leave {
+        /// The group.
+        group: ChatId,
+    },
+    /// Changes a group's name.
+    Subject {
+        /// The group.
+        group: ChatId,
+        /// The new name.
+        text: String,
+    },
+    /// Changes what a group is for.
+    Description {
+        /// The group.
+        group: ChatId,
+        /// The new text.
+        text: String,
+    },
+    /// Only admins write, or all.
+    Announce {
+        /// The group.
+        group: ChatId,
+        /// Admins only.
+        on: bool,
+    },
+    /// Only admins change the group's name, text and picture, or all.
+    Restrict {
+        /// The group.
+        group: ChatId,
+        /// Admins only.
+        on: bool,
+    },
+    /// Changes a label.
+    EditLabel {
+        /// The label.
+        label: String,
+        /// Its new name.
+        name: String,
+        /// Its new place in the palette.
+        color: u8,
+    },
+    /// Removes a label, from all chats too.
+    DeleteLabel {
+        /// The label.
+        label: String,
+    },
+    /// Gives a chat these labels and no others.
+    Label {
+        /// The chat.
+        chat: ChatId,
+        /// All that it shall have.
+        labels: Vec<String>,
+    },
+}
+
+/// What happens to members of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Membership {
+    /// They come in.
+    Add,
+    /// They go.
+    Remove,
+    /// They become admins.
+    Promote,
+    /// They are admins no more.
+    Demote,
 }
 
 impl std::fmt::Debug for Action {
@@ -79,6 +219,26 @@ impl std::fmt::Debug for Action {
             Self::Pin { .. } => "Pin",
             Self::Unpin { .. } => "Unpin",
             Self::Vote { .. } => "Vote",
+            Self::Archive { .. } => "Archive",
+            Self::Unread { .. } => "Unread",
+            Self::Clear { .. } => "Clear",
+            Self::Delete { .. } => "Delete",
+            Self::Recording { .. } => "Recording",
+            Self::Available { .. } => "Available",
+            Self::Block { .. } => "Block",
+            Self::Save { .. } => "Save",
+            Self::Name { .. } => "Name",
+            Self::About { .. } => "About",
+            Self::RejectCall { .. } => "RejectCall",
+            Self::Members { .. } => "Members",
+            Self::Leave { .. } => "Leave",
+            Self::Subject { .. } => "Subject",
+            Self::Description { .. } => "Description",
+            Self::Announce { .. } => "Announce",
+            Self::Restrict { .. } => "Restrict",
+            Self::EditLabel { .. } => "EditLabel",
+            Self::DeleteLabel { .. } => "DeleteLabel",
+            Self::Label { .. } => "Label",
         })
     }
 }

@@ -1,12 +1,26 @@
 //! The names that a network gives to a conversation.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// An alias of a chat as the network writes it: `123@c.us`, `…@lid`, `…@g.us`, `…@newsletter`, `…@broadcast`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ChatId(String);
+
+impl From<ChatId> for String {
+    fn from(id: ChatId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for ChatId {
+    type Error = BadChatId;
+
+    fn try_from(text: String) -> Result<Self, BadChatId> {
+        Self::parse(&text)
+    }
+}
 
 /// Why a text is no chat id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +62,18 @@ impl ChatId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it names a group.
+    #[must_use]
+    pub fn is_group(&self) -> bool {
+        self.0.ends_with("@g.us")
+    }
+
+    /// Whether it hides a number.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.0.ends_with("@lid")
     }
 
     /// The part before `@`.

@@ -12,7 +12,7 @@ pub enum Content {
     Text {
         /// The text.
         text: String,
-        /// Ids of those who are mentioned; the text names each as `@<number>`.
+        /// Ids of those who are mentioned; the text names each as `@<number>`. [`EVERYBODY`] stands for all of a group.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         mentions: Vec<String>,
         /// Whether the page may look up what a link in it leads to.
@@ -58,11 +58,14 @@ pub enum Content {
         /// The text with it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         caption: String,
-        /// Ids of those whom the text mentions.
+        /// Ids of those whom the text mentions. [`EVERYBODY`] stands for all of a group.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         mentions: Vec<String>,
     },
 }
+
+/// Mentions all members of a group.
+pub const EVERYBODY: &str = "all";
 
 /// How a file is shown in a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Plain data and pure functions. Nothing here waits, locks or looks at a clock.
 
 pub mod action;
+pub mod asking;
 pub mod change;
 pub mod chat;
 pub mod draft;

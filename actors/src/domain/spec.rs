@@ -24,6 +24,71 @@ pub enum EngineName {
     Web,
 }
 
+impl EngineName {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Web];
+
+    /// What WAHA calls an engine of this kind.
+    #[must_use]
+    pub fn waha(self) -> &'static str {
+        match self {
+            Self::Web => "WEBJS",
+        }
+    }
+
+    /// What it can do.
+    #[must_use]
+    pub fn can(self) -> &'static [&'static str] {
+        match self {
+            Self::Web => &[
+                "text",
+                "image",
+                "file",
+                "voice",
+                "video",
+                "location",
+                "contact",
+                "poll",
+                "poll-vote",
+                "reaction",
+                "star",
+                "forward",
+                "edit",
+                "revoke",
+                "pin",
+                "seen",
+                "typing",
+                "contacts",
+                "lids",
+                "block",
+                "groups",
+                "presence",
+                "labels",
+                "profile",
+                "reject-call",
+                "pairing-code",
+                "screenshot",
+            ],
+        }
+    }
+
+    /// What it cannot, with the reason.
+    #[must_use]
+    pub fn cannot(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Web => &[
+                ("list", "the network does not show lists and buttons of accounts like these any more"),
+                ("link-custom-preview", "previews are made by the page or not at all"),
+                ("event", "not offered yet"),
+                ("status", "not offered yet"),
+                ("channels", "not offered yet"),
+                ("picture", "setting pictures is not offered yet"),
+                ("convert", "needs a converter on the server; files have to come in the network's formats"),
+            ],
+        }
+    }
+}
+
 /// What is stored of a session, and what survives every restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSpec {

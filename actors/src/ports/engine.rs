@@ -5,6 +5,7 @@ use super::store::{OutboxStore, SessionStore};
 use super::worker::{LaunchError, Usage, Worker};
 use super::{BoxFuture, PortError};
 use crate::domain::action::Action;
+use crate::domain::asking::Question;
 use crate::domain::exit::ExitReason;
 use crate::domain::ids::Incarnation;
 use crate::domain::login::{Account, QrCode};
@@ -26,6 +27,9 @@ pub enum CommandError {
     /// There is no such message.
     #[error("there is no such message")]
     NoMessage,
+    /// There is no such group, label or call; which of them.
+    #[error("there is no such {0}")]
+    NotFound(String),
     /// The message's file cannot be had any more.
     #[error("the message's file is gone")]
     NoFile,
@@ -69,6 +73,13 @@ pub enum Command {
         message: String,
         /// Done; the store has it under the message's id.
         answer: Answer<()>,
+    },
+    /// A question about the account, people or groups; see [`crate::domain::asking`].
+    Ask {
+        /// What.
+        question: Question,
+        /// What the engine says, in the shape that belongs to the question.
+        answer: Answer<serde_json::Value>,
     },
     /// Something done to a message or a chat.
     Act {

@@ -210,7 +210,7 @@
       push(voted(msgId, { sender, timestamp, options: [...selectedOptions] }));
     });
     WPP.on('chat.presence_change', ({ id, state: what }) => {
-      push({ kind: 'presence', chat: text(id), presence: what === 'composing' ? 'typing' : what || 'paused' });
+      push({ kind: 'presence', chat: text(id), presence: people.stateOf(what) });
     });
   }
 
@@ -253,6 +253,10 @@
     'chat_not_found', 'invalid_wid', 'file_too_large',
   ];
 
+  // The other half of what can be asked and done.
+  const people = window.__wardroomPeople({ text, whole, quietly, alias, within, failed });
+  delete window.__wardroomPeople;
+
   // How each kind of draft is sent.
   const says = {
     text: (to, { text: body, mentions }, options) =>
@@ -285,6 +289,7 @@
 
   // What is done to a message, or to a chat. wa-js's own answers prove little: where it can be seen, it is looked at.
   const acts = {
+    ...people.acts,
     async seen(chat) {
       await WPP.chat.find(chat);
       await WPP.chat.markIsRead(chat);
@@ -427,7 +432,13 @@
       const known = to.endsWith('@c.us') ? await WPP.contact.queryExists(to) : true;
       if (!known) return failed('not_on_whatsapp');
       const chat = await WPP.chat.find(to);
-      const key = `true_${chat.id}_${id}`;
+      // In a group a key carries who wrote the message.
+      const own = text(quietly(() => WPP.conn.getMyUserLid()) ?? WPP.conn.getMyUserWid());
+      const key = ['true', chat.id, id, ...(chat.id.isGroup() ? [own] : [])].join('_');
+      if (draft.mentions?.includes('all')) {
+        const members = chat.id.isGroup() ? await WPP.group.getParticipants(chat.id) : [];
+        draft.mentions = members.map((one) => text(one.id)).filter((one) => !people.isOwn(one));
+      }
       const before = WPP.whatsapp.MsgStore.get(key);
       if (before && attempts === 0) return failed('id_taken');
       if (before && before.ack >= 1) return { status: 'sent', message: told(before) };
@@ -461,6 +472,9 @@
       const message = 'message' in asked ? await find(asked.message) : null;
       if ('message' in asked && !message) return failed('message_not_found');
       return (await acts[action](message ?? asked.chat, asked)) ?? { status: 'done' };
+    },
+    async ask({ ask, ...asked }) {
+      return people.asks[ask](asked);
     },
     async pair(phone) {
       const plain = await WPP.conn.genLinkDeviceCodeForPhoneNumber(phone, true);

@@ -246,6 +246,7 @@ async fn prepare(shared: &Shared, spec: &SessionSpec, worker: &Arc<dyn Worker>) 
         page.inject(restore_storage(&storage)).await?;
     }
     page.inject(bundle).await?;
+    page.inject(include_str!("people.js").to_owned()).await?;
     page.inject(include_str!("bridge.js").to_owned()).await?;
     Ok(page)
 }

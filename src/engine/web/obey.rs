@@ -21,6 +21,22 @@ enum Verdict {
     Failed { code: String, detail: Option<String> },
 }
 
+#[derive(Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Answered {
+    Answer { answer: serde_json::Value },
+    Failed { code: String, detail: Option<String> },
+}
+
+fn failure(code: String, detail: Option<String>) -> CommandError {
+    match code.as_str() {
+        "message_not_found" => CommandError::NoMessage,
+        "not_on_whatsapp" => CommandError::NotOnNetwork,
+        "not_found" => CommandError::NotFound(detail.unwrap_or(code)),
+        _ => CommandError::Refused(detail.unwrap_or(code)),
+    }
+}
+
 pub(super) async fn obey(live: Arc<Live>, command: Command) {
     let failed = |error: PageError| match error {
         PageError::Threw(text) => CommandError::Refused(text),
@@ -41,15 +57,19 @@ pub(super) async fn obey(live: Arc<Live>, command: Command) {
         Command::Fetch { message, answer } => {
             let _ = answer.send(fetch(&live, &message).await);
         }
+        Command::Ask { question, answer } => {
+            let answered = live.page.call::<Answered>(&format!("__wardroom.ask({})", js(&question)), ACT).await;
+            let _ = answer.send(match answered {
+                Ok(Answered::Answer { answer }) => Ok(answer),
+                Ok(Answered::Failed { code, detail }) => Err(failure(code, detail)),
+                Err(error) => Err(failed(error)),
+            });
+        }
         Command::Act { action, answer } => {
             let verdict = live.page.call::<Verdict>(&format!("__wardroom.act({})", js(&action)), ACT).await;
             let done = match verdict {
                 Ok(Verdict::Done) => Ok(()),
-                Ok(Verdict::Failed { code, detail }) => Err(match code.as_str() {
-                    "message_not_found" => CommandError::NoMessage,
-                    "not_on_whatsapp" => CommandError::NotOnNetwork,
-                    _ => CommandError::Refused(detail.unwrap_or(code)),
-                }),
+                Ok(Verdict::Failed { code, detail }) => Err(failure(code, detail)),
                 Err(error) => Err(failed(error)),
             };
             let _ = answer.send(done);

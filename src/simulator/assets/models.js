@@ -121,9 +121,12 @@ class Collection extends Emitter {
     this.trigger('add', model, this, {});
     return model;
   }
-  remove(model) {
+  remove(which) {
+    const model = this.get(which.id ?? which);
+    if (!model) return which;
     this._byKey.delete(String(model.id));
     this._all = this._all.filter((one) => one !== model);
+    this.trigger('remove', model, this, {});
     return model;
   }
   async find(id) {
@@ -166,6 +169,12 @@ class Wid {
   }
   static isGroup(id) {
     return String(id).endsWith('@g.us');
+  }
+  isGroupCall() {
+    return false;
+  }
+  isRegularUser() {
+    return this.isUser();
   }
   toString() {
     return this._serialized;
@@ -254,11 +263,10 @@ class Msg extends Model {
 }
 class Chat extends Model {
   constructor(values) {
-    super({ unreadCount: 0, t: 0, ...values });
+    super({ unreadCount: 0, t: 0, archive: false, labels: [], ...values });
     this.msgs = new Collection();
     hide(this, 'promises', {});
     this.canSend = true;
-    this.presence = { subscribe: async () => {} };
   }
   get hasUnread() {
     return this.unreadCount > 0;
@@ -267,16 +275,22 @@ class Chat extends Model {
     return this.msgs.models.at(-1)?.id;
   }
 }
-// With getters of its own: those that wa-js would add read modules that are not here.
+// With getters of its own: those that wa-js would add read modules that are not here. It looks at the prototype first.
 class Contact extends Model {
+  get isMyContact() {
+    return !!this.attributes?.isMyContact;
+  }
+  get isWAContact() {
+    return true;
+  }
   get formattedShortName() {
-    return this.attributes.name;
+    return this.attributes?.name ?? '';
   }
   get formattedName() {
-    return this.attributes.name;
+    return this.attributes?.name ?? '';
   }
   get displayName() {
-    return this.attributes.name;
+    return this.attributes?.name ?? '';
   }
 }
 // wa-js finds the three models by their proxyName.

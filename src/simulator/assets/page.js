@@ -91,7 +91,6 @@
   const MsgCollection = new MsgCollectionImpl();
   const ChatCollection = new ChatCollectionImpl();
   const ContactCollection = new ContactCollectionImpl();
-  const PresenceCollection = new Collection();
   const Conn = new Model({ ref: undefined, connected: false, pushname: '', platform: 'android', wid: undefined });
   const Socket = new Model({ state: 'OPENING', stream: 'DISCONNECTED', hasSynced: false });
   const Stream = new Model({ mode: undefined, info: 'OPENING', needsUpdate: false, available: false });
@@ -99,8 +98,6 @@
   const Cmd = new CmdImpl();
   const NetworkStatus = Object.assign(new Model({ online: true }), { checkOnline() {} });
   const LinkEvents = Object.assign(new Emitter(), { triggerRefreshAltLinkingCode() {} });
-  const phoneOfHidden = new Map();
-  const hiddenOfPhone = new Map();
 
   const show = (text, code = '') => {
     document.getElementById('state').textContent = text;
@@ -162,7 +159,13 @@
       case 'receipt':
         return inOrder(() => receipt(message));
       case 'presence':
-        return presence(message);
+        return people.presence(message);
+      case 'group':
+        return inOrder(() => people.groupChanged(message));
+      case 'kept':
+        return people.keptChanged(message);
+      case 'call':
+        return people.called(message);
       case 'answer': {
         const waiting = answers.get(message.ask);
         answers.delete(message.ask);
@@ -209,6 +212,7 @@
   function welcome(message) {
     Conn.set({ connected: true, wid: account(), pushname: message.name, ref: undefined });
     Socket.state = 'CONNECTED';
+    people.ground(message.ground);
     Object.assign(Stream, { mode: 'SYNCING', info: 'SYNCING' });
     if (!Cmd.isMainLoaded) {
       Cmd.isMainLoaded = true;
@@ -245,11 +249,16 @@
     show(`The network refuses: ${mode}`);
   }
 
-  const chatOf = (id) => ChatCollection.get(id) || ChatCollection.add({ id: wid(id) });
+  function chatOf(id) {
+    const known = ChatCollection.get(id);
+    if (known) return known;
+    const chat = new Chat({ id: wid(id) });
+    people.dress(chat);
+    return ChatCollection.add(chat);
+  }
 
   function learn(number, lid, name) {
-    phoneOfHidden.set(`${lid}@lid`, wid(`${number}@c.us`));
-    hiddenOfPhone.set(`${number}@c.us`, wid(`${lid}@lid`));
+    people.pair(number, lid);
     for (const id of [`${number}@c.us`, `${lid}@lid`]) {
       const contact = ContactCollection.get(id) || ContactCollection.add({ id: wid(id) });
       contact.set({ pushname: name, name });
@@ -260,8 +269,9 @@
     const chat = chatOf(record.chat);
     const id = MsgKey.fromString(record.key);
     const [from, to] = record.fromMe ? [account(), chat.id] : [chat.id, account()];
+    const author = id.participant;
     const message = new Msg({
-      id, from, to, body: record.body, t: record.t, ack: record.ack, type: record.kind,
+      id, from, to, author, body: record.body, t: record.t, ack: record.ack, type: record.kind,
       isNewMsg: fresh, self: record.fromMe ? 'out' : 'in', notifyName: record.name, ...unwired(record.data),
       ...fileOf(record),
     });
@@ -272,12 +282,20 @@
     return message;
   }
 
+  // In a group a key carries who wrote the message; of this account its hidden id.
+  function keyOf({ fromMe, chat, id, participant }) {
+    const author = Wid.isGroup(chat) ? [fromMe ? hidden() : participant] : [];
+    return [fromMe, chat, id, ...author].join('_');
+  }
+  const senderOf = ({ fromMe, chat, participant }) => (fromMe ? account() : wid(participant ?? chat));
+
   // Something is done to a message. Functions that wa-js wraps are called through their modules.
   const done = {
-    reaction(target, { id, text, at, fromMe, chat }) {
-      const sender = fromMe ? account() : wid(chat);
+    reaction(target, change) {
+      const { text, at } = change;
+      const sender = senderOf(change);
       const row = {
-        msgKey: `${fromMe}_${chat}_${id}`, parentMsgKey: target.id.toString(), senderUserJid: sender.toString(),
+        msgKey: keyOf(change), parentMsgKey: target.id.toString(), senderUserJid: sender.toString(),
         reactionText: text, timestamp: at * 1000 + 321, t: at, read: false, orphan: 0, ack: ACK.SENT,
       };
       const others = (target.reactions || []).filter((one) => one.senderUserJid !== row.senderUserJid);
@@ -286,24 +304,28 @@
       tellOf(row, { allowNotify: true });
       return { reactions: target.reactions };
     },
-    edit(target, { id, text, at, fromMe, chat }) {
-      const latestEditMsgKey = MsgKey.fromString(`${fromMe}_${chat}_${id}`);
+    edit(target, change) {
+      const { text, at } = change;
+      const latestEditMsgKey = MsgKey.fromString(keyOf(change));
       target.set({ body: text, latestEditSenderTimestampMs: at * 1000, latestEditMsgKey });
       return { body: text, edit: { key: latestEditMsgKey.toString(), at } };
     },
-    revoke(target, { id, at, fromMe, chat }) {
+    revoke(target, change) {
+      const { id, at, fromMe, chat } = change;
       const [from, to] = fromMe ? [account(), wid(chat)] : [wid(chat), account()];
+      const author = senderOf(change);
       const notice = new Msg({
-        id: MsgKey.fromString(`${fromMe}_${chat}_${id}`), from, to, author: from, type: 'protocol', subtype: 'sender_revoke',
+        id: MsgKey.fromString(keyOf(change)), from, to, author, type: 'protocol', subtype: 'sender_revoke',
         protocolMessageKey: target.id, isNewMsg: true, t: at, ack: ACK.SENT,
       });
       MsgCollection.processMultipleMessages(wid(chat), [notice]);
-      return takenBack(target, id, at, from);
+      return takenBack(target, id, at, author);
     },
-    vote(target, { id, data, at, fromMe, chat }) {
-      const sender = fromMe ? account() : wid(chat);
+    vote(target, change) {
+      const { data, at } = change;
+      const sender = senderOf(change);
       const vote = {
-        msgKey: MsgKey.fromString(`${fromMe}_${chat}_${id}`), parentMsgKey: target.id, sender, t: at, read: false,
+        msgKey: MsgKey.fromString(keyOf(change)), parentMsgKey: target.id, sender, t: at, read: false,
         // The wire has seconds, and somebody may change a vote within one.
         selectedOptionLocalIds: data.options, senderTimestampMs: Date.now(), ack: ACK.SENT,
       };
@@ -332,7 +354,9 @@
     return { kind: 'revoked', body: '', revoke: { id, at, sender: sender.toString() } };
   }
 
-  const known = (chat, id) => MsgCollection.get(`true_${chat}_${id}`) || MsgCollection.get(`false_${chat}_${id}`);
+  const known = (chat, id) =>
+    MsgCollection.get(`true_${chat}_${id}`) || MsgCollection.get(`false_${chat}_${id}`) ||
+    (Wid.isGroup(chat) ? ChatCollection.get(chat)?.msgs.models.find((one) => one.id.id === id) : undefined);
   const keyOfRecord = (target) => (target.protocolMessageKey ?? target.id).toString();
 
   async function receive(message) {
@@ -343,7 +367,7 @@
       await rekeep(key, target ? done[message.kind](target, message) : {}, message.place);
       return tell({ type: 'stored', place: message.place });
     }
-    const key = `${message.fromMe}_${message.chat}_${message.id}`;
+    const key = keyOf(message);
     const kind = message.text === null ? 'ciphertext' : message.kind;
     const record = {
       key, chat: message.chat, fromMe: message.fromMe, body: message.text ?? '', t: message.at, kind, data: message.data,
@@ -354,29 +378,23 @@
     if (fresh) place(record, true);
   }
 
-  async function receipt({ chat, ids, ack }) {
-    const externalIds = ids.filter((id) => MsgCollection.get(`true_${chat}_${id}`));
-    for (const id of externalIds) await keepAck(`true_${chat}_${id}`, ack);
+  async function receipt({ chat, who, ids, ack }) {
+    const keyOfOwn = (id) => keyOf({ fromMe: true, chat, id });
+    const externalIds = ids.filter((id) => MsgCollection.get(keyOfOwn(id)));
+    for (const id of externalIds) await keepAck(keyOfOwn(id), ack);
     // Through the module's exports, because wa-js wraps the function there.
     const receipts = importNamespace('WAWebHandleMsgSimpleReceipt');
     const ackString = ack === ACK.READ ? 'read' : 'delivery';
-    if (externalIds.length) receipts.handleChatSimpleReceipt({ ack, ackString, from: wid(chat), externalIds });
-  }
-
-  function presence({ chat, state }) {
-    const known = PresenceCollection.get(chat);
-    const model = known || PresenceCollection.add(new Model({ id: wid(chat), isUser: true, isGroup: false, hasData: true }));
-    if (!known) model.chatstate = new Model({ type: undefined });
-    model.set({ isOnline: true });
-    model.chatstate.set({ type: state }, { silent: true });
-    PresenceCollection.trigger('change:chatstate.type', model.chatstate, state);
+    const of = { ack, ackString, from: wid(chat), externalIds };
+    if (externalIds.length && Wid.isGroup(chat)) receipts.handleGroupSimpleReceipt({ ...of, participant: wid(who) });
+    else if (externalIds.length) receipts.handleChatSimpleReceipt(of);
   }
 
   // ---- the modules; wa-js recognises them by the shape of what they export ---------------------------------------
   const STATES =
     'OPENING PAIRING UNPAIRED UNPAIRED_IDLE CONNECTED TIMEOUT CONFLICT UNLAUNCHED PROXYBLOCK TOS_BLOCK SMB_TOS_BLOCK DEPRECATED_VERSION';
   define('WAWebEventEmitter', { default: Emitter });
-  define('WAWebBuildConstants', { SANITIZED_VERSION_STR: VERSION });
+  define('WAWebBuildConstants', { SANITIZED_VERSION_STR: VERSION, VERSION_STR: VERSION });
   define('WAWebConnModel', { Conn });
   define('WAWebSocketModel', { Socket });
   define('WAWebStreamModel', { Stream });
@@ -425,20 +443,11 @@
   define('WAWebMsgCollection', { MsgCollection });
   define('WAWebChatCollection', { ChatCollection, ChatCollectionImpl });
   define('WAWebContactCollection', { ContactCollection, ContactCollectionImpl });
-  define('WAWebTextStatusCollection', { StatusCollection: new Collection() });
-  define('WAWebPresenceCollection', { PresenceCollection });
-  define('WAWebBlocklistCollection', { BlocklistCollection: new Collection() });
-  define('WAWebCallCollection', { CallCollectionImpl, CallCollection: new CallCollectionImpl() });
   define('WAWebAck', { ACK, ACK_STRING: {}, EDIT_ATTR: {} });
   define('WATimeUtils', { unixTime: () => Math.floor(Date.now() / 1000), unixTimeMs: () => Date.now() });
   define('WAWebGetEphemeralFieldsMsgActionsUtils', { getEphemeralFields: () => ({}) });
   define('WAWebQuotedMsgModelUtils', { getQuotedMsgObj: () => null });
-  const aliases = {
-    getPhoneNumber: (id) => phoneOfHidden.get(id.toString()) || null,
-    getCurrentLid: (id) => hiddenOfPhone.get(id.toString()) || null,
-  };
-  define('WAWebLidPnCache', { lidPnCache: aliases });
-  define('WAWebApiContact', aliases);
+  const people = peopleModules({ ask, tell, account, hidden, chatOf, Conn });
   define('WAWebQueryExistsJob', {
     queryPhoneExists() {},
     queryWidExists: async (id) => {
@@ -456,7 +465,7 @@
   define('WAWebFindChatAction', {
     // A person whose messages come from the hidden id has one chat, under that id.
     findOrCreateLatestChat: async (id) => {
-      const other = hiddenOfPhone.get(id.toString());
+      const other = importNamespace('WAWebApiContact').getCurrentLid(id);
       const known = ChatCollection.get(id) || (other && ChatCollection.get(other));
       return { chat: { id: (known || chatOf(id.toString())).id }, created: !known };
     },
@@ -477,7 +486,7 @@
   });
   const raise = ({ externalIds, ack, from }) => {
     for (const id of externalIds) {
-      const message = MsgCollection.get(`true_${from}_${id}`);
+      const message = MsgCollection.get(keyOf({ fromMe: true, chat: from.toString(), id }));
       if (message && message.ack < ack) message.ack = ack;
     }
   };

@@ -33,7 +33,7 @@ pub async fn shows_what_was_recorded(ground: &Ground) {
     let newest = store.messages(&one, Some("9@c.us"), page(1, 1, false)).await.unwrap();
     assert_eq!(newest[0].1.body, "body b");
     assert!(store.messages(&one, Some("10@c.us"), page(10, 0, true)).await.unwrap().is_empty());
-    let chats = store.chats(&one, 10, 0).await.unwrap();
+    let chats = store.chats(&one, 10, 0, &[]).await.unwrap();
     assert_eq!((chats[0].id.as_str(), chats[0].name.as_deref()), ("9@c.us", Some("Name")));
     let events = store.events_after(ground.tenant, 0, 100).await.unwrap();
     assert_eq!(events.iter().filter(|event| event.key == one.key()).count(), 5);

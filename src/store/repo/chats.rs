@@ -10,6 +10,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use wardroom_actors::domain::change::What;
+use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionId, SessionKey, SessionName, TenantId, UserId};
 use wardroom_actors::domain::message::{Ack, Message};
@@ -119,19 +120,36 @@ async fn name(tx: &Tx, key: SessionKey, alias: &str, chat: ChatUuid) -> Result<(
 }
 
 impl Store {
-    /// The session's chats, the latest first.
+    /// The session's chats, the latest first; where aliases are named, only those behind them.
     ///
     /// # Errors
     /// The database's.
-    pub async fn chats(&self, spec: &SessionSpec, limit: u64, offset: u64) -> Result<Vec<ChatRow>, PortError> {
+    pub async fn chats(
+        &self,
+        spec: &SessionSpec,
+        limit: u64,
+        offset: u64,
+        only: &[ChatId],
+    ) -> Result<Vec<ChatRow>, PortError> {
         let (store, spec) = (self.clone(), spec.clone());
+        let only: Vec<_> = only.iter().map(|alias| alias.as_str().to_owned()).collect();
         self.on_io(async move {
             let tx = Tx::tenant(&store, spec.tenant, Mode::Read).await?;
             store.need_dek(&tx, spec.tenant, spec.user).await?;
+            let mut which = Condition::all().add(chats::Column::LastSeq.gt(0));
+            if !only.is_empty() {
+                let named = chat_aliases::Entity::find()
+                    .filter(chat_aliases::Column::TenantId.eq(spec.tenant.0))
+                    .filter(chat_aliases::Column::SessionId.eq(spec.id.0))
+                    .filter(chat_aliases::Column::Alias.is_in(padded(only)))
+                    .all(&*tx)
+                    .await?;
+                which = which.add(chats::Column::Id.is_in(padded(named.iter().map(|row| row.chat_id))));
+            }
             let rows = chats::Entity::find()
                 .filter(chats::Column::TenantId.eq(spec.tenant.0))
                 .filter(chats::Column::SessionId.eq(spec.id.0))
-                .filter(chats::Column::LastSeq.gt(0))
+                .filter(which)
                 .order_by_desc(chats::Column::LastSeq)
                 .limit(limit)
                 .offset(offset)
