@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Wardroom needs on a Debian machine that has git, make, curl and Rust. Silent and quick when nothing is missing.
 #   deploy/setup.sh          what a server needs: Chromium, its account, the wa-js bundle
-#   deploy/setup.sh --test   also what the tests need: PostgreSQL's server
+#   deploy/setup.sh --test   also what the tests need: PostgreSQL's server, a client library of WAHA's
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 user=wardroom-browser
@@ -18,6 +18,7 @@ has node || want nodejs
 { has chromium-headless-shell || has chromium || has google-chrome; } || want chromium-headless-shell
 if [ "${1:-}" = --test ]; then
   has debootstrap || [ "$(id -u)" != 0 ] || want debootstrap
+  { has python3 && python3 -m pip --version >/dev/null 2>&1; } || want python3-pip
   { has postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; } || want postgresql
 fi
 
@@ -46,4 +47,15 @@ if [ ! -f "$bundle" ] || [ "$here/wa-js/package-lock.json" -nt "$bundle.installe
   (cd "$here/wa-js" && npm ci --ignore-scripts --no-audit --no-fund) >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
   rm -f "$log"
   touch "$bundle.installed"
+fi
+
+# Pinned by their hashes as well.
+clients=$here/../tests/clients
+done=$clients/installed/.done
+if [ "${1:-}" = --test ] && { [ ! -f "$done" ] || [ "$clients/requirements.txt" -nt "$done" ]; }; then
+  log=$(mktemp)
+  python3 -m pip install --upgrade --no-deps --require-hashes --target "$clients/installed" \
+    -r "$clients/requirements.txt" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+  rm -f "$log"
+  touch "$done"
 fi

@@ -2,7 +2,7 @@
 
 use crate::api::shape::sound_hook;
 use crate::api::{self, Api};
-use crate::config::{self, Config, Environment};
+use crate::config::{self, Config, Docs, Environment};
 use crate::dashboard::files;
 use crate::egress::Egress;
 use crate::engine::web::{self, ChromiumLauncher, Snapshots, WebEngine};
@@ -227,6 +227,7 @@ fn simulator(
         qr_first: Duration::from_millis(config.login.qr_first_ms),
         qr_next: Duration::from_millis(config.login.qr_next_ms),
         qr_codes: config.login.qr_codes,
+        script: simulator::script::Script::default(),
     };
     let listen = &config.simulator.listen;
     let running = simulator::start(options).with_context(|| format!("the simulator cannot listen on {listen}"))?;
@@ -460,6 +461,10 @@ impl Parts<'_> {
         let metrics = http::Data::from(Arc::clone(&self.metrics));
         let body_limit = self.config.http.body_limit;
         let listen = &self.config.http.listen;
+        let explorer = match self.config.http.docs {
+            Docs::Auto => self.config.environment == Environment::Development,
+            docs => docs == Docs::On,
+        };
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(api.clone())
@@ -475,6 +480,11 @@ impl Parts<'_> {
                 )
                 .wrap(from_fn(request_id))
                 .configure(api::routes)
+                .configure(|config| {
+                    if explorer {
+                        api::explorer::routes(config)
+                    }
+                })
                 .route("/ws", http::get().to(socket::open))
                 .route("/dashboard/sign-in", http::post().to(files::sign_in))
                 .route("/dashboard/sign-out", http::post().to(files::sign_out))

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use wardroom_actors::domain::change::{Change, What};
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::login::{Account, QrCode};
+use wardroom_actors::domain::notice::{Move, Notice};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::handle::Seen;
 
@@ -104,13 +105,46 @@ fn payload(event: &Event, face: &Face<'_>) -> Value {
             })
         }
         EventKind::Change(change) => change_body(change, face.account),
-        EventKind::Presence { chat, presence } => {
-            let one = json!({"participant": chat, "lastKnownPresence": presence, "lastSeen": null});
+        EventKind::Notice(notice) => notice_body(notice),
+        EventKind::Presence { chat, participant, presence, last_seen } => {
+            let who = participant.as_ref().unwrap_or(chat);
+            let one = json!({"participant": who, "lastKnownPresence": presence, "lastSeen": last_seen});
             json!({"id": chat, "presences": [one]})
         }
         EventKind::ConnectionFailed { exit, retry_at_ms } => json!({"reason": exit.code(), "retryAt": retry_at_ms}),
         EventKind::Supervised(step) => step_body(event.at_ms, step),
         EventKind::Replay { .. } => Value::Null,
+    }
+}
+
+/// WAHA's words for what happens beside messages.
+fn notice_body(notice: &Notice) -> Value {
+    match notice {
+        Notice::Call { call, from, video, group, at, .. } => {
+            json!({"id": call, "from": from, "timestamp": at, "isVideo": video, "isGroup": group, "_data": {}})
+        }
+        Notice::Members { group, change, people, at, .. } => {
+            let role = if *change == Move::Promote { "admin" } else { "participant" };
+            let role = if *change == Move::Leave { "left" } else { role };
+            let people: Vec<_> = people.iter().map(|id| json!({"id": id, "role": role})).collect();
+            json!({"type": change.word(), "timestamp": at, "group": {"id": group}, "participants": people, "_data": {}})
+        }
+        Notice::Group { group, subject, description, announce, restrict, at } => {
+            let mut changed = json!({"id": group});
+            if let Some(changed) = changed.as_object_mut() {
+                let texts = [("subject", subject), ("description", description)];
+                changed.extend(texts.into_iter().filter_map(|(name, text)| Some((name.into(), json!(text.as_ref()?)))));
+                let open = [("membersCanSendMessages", announce), ("membersCanEditInfo", restrict)];
+                changed.extend(open.into_iter().filter_map(|(name, closed)| Some((name.into(), json!(!(*closed)?)))));
+            }
+            json!({"group": changed, "timestamp": at, "_data": {}})
+        }
+        Notice::Archived { chat, on, at } => json!({"id": chat, "timestamp": at, "archived": on}),
+        Notice::Label { label, name, color, gone, .. } => {
+            let name = if *gone { "" } else { name };
+            json!({"id": label, "name": name, "color": color, "colorHex": crate::palette::hex(*color)})
+        }
+        Notice::Labelled { label, chat, .. } => json!({"labelId": label, "chatId": chat, "label": null}),
     }
 }
 

@@ -24,6 +24,7 @@ pub mod links;
 pub mod live;
 pub mod media;
 pub mod metrics;
+pub mod palette;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;

@@ -123,6 +123,20 @@ fn the_openapi_document_is_the_one_that_the_handlers_make() {
 }
 
 #[test]
+fn the_readme_lists_wahas_paths() {
+    const BEGIN: &str = "<!-- from src/api/waha.toml -->\n";
+    const END: &str = "<!-- to here -->";
+    let readme = read("README.md");
+    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let made = format!("{before}{BEGIN}{}{END}{after}", wardroom::api::waha::list());
+    if std::env::var("UPDATE").is_ok() {
+        std::fs::write(root().join("README.md"), &made).unwrap();
+    }
+    assert!(read("README.md") == made, "run `UPDATE=1 cargo test --release --test tidy`");
+}
+
+#[test]
 fn every_metric_stands_in_the_runbook_and_no_other() {
     let names = |text: &str| -> BTreeSet<String> {
         text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'))

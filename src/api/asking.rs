@@ -13,7 +13,7 @@ use wardroom_actors::domain::ids::{SessionName, TenantId};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::ports::engine::Command;
 
-/// Longest list that one answer carries.
+/// Longest part that can be asked for.
 const MOST: usize = 1000;
 
 /// Waits until the session is WORKING, and asks it.
@@ -26,7 +26,8 @@ pub(super) async fn ask<T: DeserializeOwned>(
     api.expect(tenant, name, Status::Working).await?;
     let question = ask.question;
     let answer = api.handle.ask(tenant, name, |answer| Command::Ask { question, answer }).await?;
-    Ask::read(answer).ok_or_else(|| ApiError::new("strange_answer", "The page answered in a shape that is not known"))
+    Ask::<T>::read(answer)
+        .ok_or_else(|| ApiError::new("strange_answer", "The page answered in a shape that is not known"))
 }
 
 /// [`ask`] of the session of a path.
@@ -46,7 +47,7 @@ pub(super) async fn act_named(api: &web::Data<Api>, named: &Named, action: Actio
 /// Which part of a list.
 #[derive(Deserialize, IntoParams)]
 pub struct Part {
-    /// At most so many; all that there are, up to 1000, where nothing is said.
+    /// At most so many, 1 to 1000; all that there are where nothing is said.
     #[param(example = 100)]
     limit: Option<usize>,
     /// After skipping so many.
@@ -63,11 +64,11 @@ pub struct Part {
 }
 
 impl Part {
-    /// Of these rows, whose keys are named like their fields.
-    pub(super) fn of(&self, mut rows: Vec<Value>) -> Result<Vec<Value>, ApiError> {
+    /// Of these rows, whose keys are named like their fields; `id` names the one by which they are told apart.
+    pub(super) fn of(&self, mut rows: Vec<Value>, id: &str) -> Result<Vec<Value>, ApiError> {
         let by = match self.sort_by.as_deref() {
-            None => "id",
-            Some(by @ ("id" | "name" | "subject")) => by,
+            None | Some("id") => id,
+            Some(by @ ("name" | "subject")) => by,
             Some(_) => return Err(ApiError::invalid("sortBy must be id, name or subject")),
         };
         let descending = match self.sort_order.as_deref() {
@@ -75,10 +76,10 @@ impl Part {
             Some("desc") => true,
             Some(_) => return Err(ApiError::invalid("sortOrder must be asc or desc")),
         };
-        let limit = self.limit.unwrap_or(MOST);
-        if limit == 0 || limit > MOST {
+        if self.limit.is_some_and(|limit| limit == 0 || limit > MOST) {
             return Err(ApiError::invalid(format!("limit must be 1 to {MOST}")));
         }
+        let limit = self.limit.unwrap_or(usize::MAX);
         let key = |row: &Value| row.get(by).and_then(Value::as_str).map(str::to_owned);
         rows.sort_by_cached_key(key);
         if descending {
@@ -101,14 +102,14 @@ mod tests {
     fn a_part_is_sorted_and_bounded() {
         let rows =
             || vec![json!({"id": "2", "name": "a"}), json!({"id": "1", "name": "c"}), json!({"id": "3", "name": null})];
-        let ids = |part: Part| part.of(rows()).unwrap().iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
+        let ids = |part: Part| part.of(rows(), "id").unwrap().iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
         assert_eq!(ids(part(None, None, None, None)), ["1", "2", "3"]);
         assert_eq!(ids(part(None, None, Some("name"), Some("desc"))), ["1", "2", "3"]);
         assert_eq!(ids(part(Some(1), Some(1), None, Some("desc"))), ["2"]);
         for bad in [part(Some(0), None, None, None), part(Some(1001), None, None, None)] {
-            assert!(bad.of(rows()).is_err());
+            assert!(bad.of(rows(), "id").is_err());
         }
-        assert!(part(None, None, Some("t"), None).of(rows()).is_err());
-        assert!(part(None, None, None, Some("up")).of(rows()).is_err());
+        assert!(part(None, None, Some("t"), None).of(rows(), "id").is_err());
+        assert!(part(None, None, None, Some("up")).of(rows(), "id").is_err());
     }
 }

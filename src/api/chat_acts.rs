@@ -30,7 +30,7 @@ pub struct HowMany {
     days: Option<u32>,
 }
 
-/// Marks a chat as read.
+/// Marks a chat as read, as a whole; `messages` and `days` bound the ids that are answered.
 ///
 /// # Errors
 /// 400, 404, 422 when the session is not WORKING.
@@ -44,11 +44,14 @@ pub async fn read(
     api: web::Data<Api>,
     path: web::Path<(String, String)>,
     query: web::Query<HowMany>,
-    body: Option<web::Json<HowMany>>,
+    body: web::Bytes,
 ) -> Result<HttpResponse, ApiError> {
     let chat = chat_id(&path.1)?;
     // WAHA's documentation has a body, its OpenAPI document a query.
-    let body = body.map(web::Json::into_inner).unwrap_or_default();
+    let body: HowMany = match body.is_empty() {
+        true => HowMany::default(),
+        false => serde_json::from_slice(&body).map_err(|error| ApiError::invalid(error.to_string()))?,
+    };
     let default = if chat.is_group() { DEFAULTS.1 } else { DEFAULTS.0 };
     let most = body.messages.or(query.messages).unwrap_or(default);
     if most == 0 || most > MOST {
@@ -56,8 +59,17 @@ pub async fn read(
     }
     let days = i64::from(body.days.or(query.days).unwrap_or(DAYS));
     let since = api.store.unix_ms() / 1000 - days * 86_400;
-    let ids = ask_named(&api, &named, asking::unread(chat, most, since)).await?;
+    let ids = ask_named(&api, &named, asking::read_up(chat, most, since)).await?;
     Ok(HttpResponse::Created().json(json!({"ids": ids})))
+}
+
+/// What is asked for anew.
+#[derive(Deserialize, IntoParams)]
+pub struct Refresh {
+    /// Past what the page remembers.
+    #[serde(default)]
+    #[param(example = false)]
+    refresh: bool,
 }
 
 /// Address of the chat's picture.
@@ -65,15 +77,16 @@ pub async fn read(
 /// # Errors
 /// As for reading.
 #[utoipa::path(get, path = "/api/{session}/chats/{chat}/picture", tag = "chats",
-    params(("session" = String, Path, example = "default"), ("chat" = String, Path, example = "12132132130@c.us")),
+    params(("session" = String, Path, example = "default"), ("chat" = String, Path, example = "12132132130@c.us"), Refresh),
     responses((status = 200, description = "`url`, null where none is shown"), (status = 404, description = "No such session"),
         (status = 422, description = "Not WORKING")))]
 pub async fn picture(
     named: Named,
     api: web::Data<Api>,
     path: web::Path<(String, String)>,
+    asked: web::Query<Refresh>,
 ) -> Result<HttpResponse, ApiError> {
-    let url = ask_named(&api, &named, asking::picture(chat_id(&path.1)?)).await?;
+    let url = ask_named(&api, &named, asking::picture(chat_id(&path.1)?, asked.refresh)).await?;
     Ok(HttpResponse::Ok().json(json!({"url": url})))
 }
 

@@ -35,6 +35,10 @@ pub struct Whom {
     #[serde(rename = "contactId")]
     #[param(rename = "contactId", example = "12132132130@c.us")]
     contact_id: String,
+    /// Of a picture: past what the page remembers.
+    #[serde(default)]
+    #[param(example = false)]
+    refresh: bool,
 }
 
 /// Which number.
@@ -84,6 +88,12 @@ fn shape(contact: &Contact) -> Value {
     })
 }
 
+fn person(text: &str) -> Result<ChatId, ApiError> {
+    let id = chat_id(text)?;
+    let is_person = id.is_hidden() || id.as_str().ends_with("@c.us");
+    if is_person { Ok(id) } else { Err(ApiError::invalid("a person's id ends in @c.us or @lid")) }
+}
+
 fn shape_of_alias(alias: &Alias) -> Value {
     json!({"lid": alias.lid, "pn": alias.pn})
 }
@@ -112,7 +122,7 @@ pub async fn all(
     part: web::Query<Part>,
 ) -> Result<HttpResponse, ApiError> {
     let contacts = of(&api, caller, &query.session, asking::contacts()).await?;
-    Ok(HttpResponse::Ok().json(part.of(contacts.iter().map(shape).collect())?))
+    Ok(HttpResponse::Ok().json(part.of(contacts.iter().map(shape).collect(), "id")?))
 }
 
 /// Somebody, known or not.
@@ -135,7 +145,8 @@ pub async fn get(caller: Caller, api: web::Data<Api>, query: web::Query<Whom>) -
     (status = 200, description = "`numberExists`, and `chatId` where it does"), (status = 404, description = "No such session"),
     (status = 422, description = "Not WORKING")))]
 pub async fn exists(caller: Caller, api: web::Data<Api>, query: web::Query<Which>) -> Result<HttpResponse, ApiError> {
-    let phone = query.phone.trim_start_matches('+');
+    // A plus sign that nobody encoded arrives as a space.
+    let phone = query.phone.trim().trim_start_matches('+');
     let found = of(&api, caller, &query.session, asking::on_network(chat_id(phone)?)).await?;
     Ok(HttpResponse::Ok().json(match found {
         Some(id) => json!({"numberExists": true, "chatId": id}),
@@ -163,12 +174,12 @@ pub async fn about(caller: Caller, api: web::Data<Api>, query: web::Query<Whom>)
     (status = 200, description = "`profilePictureURL`, or null where none is shown"),
     (status = 404, description = "No such session"), (status = 422, description = "Not WORKING")))]
 pub async fn picture(caller: Caller, api: web::Data<Api>, query: web::Query<Whom>) -> Result<HttpResponse, ApiError> {
-    let url = of(&api, caller, &query.session, asking::picture(chat_id(&query.contact_id)?)).await?;
+    let url = of(&api, caller, &query.session, asking::picture(chat_id(&query.contact_id)?, query.refresh)).await?;
     Ok(HttpResponse::Ok().json(json!({"profilePictureURL": url})))
 }
 
 async fn set_blocked(api: &Api, caller: Caller, body: ToBlock, on: bool) -> Result<HttpResponse, ApiError> {
-    let action = Action::Block { contact: chat_id(&body.contact_id)?, on };
+    let action = Action::Block { contact: person(&body.contact_id)?, on };
     acting::act(api, caller, &body.session, action).await?;
     Ok(HttpResponse::Created().json(json!({"success": true})))
 }
@@ -195,6 +206,23 @@ pub async fn unblock(caller: Caller, api: web::Data<Api>, body: web::Json<ToBloc
     set_blocked(&api, caller, body.into_inner(), false).await
 }
 
+/// Somebody, known or not.
+///
+/// # Errors
+/// As for all contacts.
+#[utoipa::path(get, path = "/api/{session}/contacts/{chat}", tag = "contacts",
+    params(("session" = String, Path, example = "default"), ("chat" = String, Path, example = "12132132130@c.us")),
+    responses((status = 200, description = "What is known of them"), (status = 404, description = "No such session"),
+        (status = 422, description = "Not WORKING")))]
+pub async fn in_session(
+    named: Named,
+    api: web::Data<Api>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let found = ask_named(&api, &named, asking::contact(chat_id(&path.1)?)).await?;
+    Ok(HttpResponse::Ok().json(shape(&found)))
+}
+
 /// Writes somebody into the account's address book.
 ///
 /// # Errors
@@ -213,7 +241,7 @@ pub async fn save(
     if first.is_empty() || first.len() > NAME || last.len() > NAME {
         return Err(ApiError::invalid(format!("firstName must have 1 to {NAME} bytes, lastName at most as many")));
     }
-    act_named(&api, &named, Action::Save { contact: chat_id(&path.1)?, first, last }).await?;
+    act_named(&api, &named, Action::Save { contact: person(&path.1)?, first, last }).await?;
     Ok(HttpResponse::Ok().json(json!({"success": true})))
 }
 
@@ -226,7 +254,7 @@ pub async fn save(
         (status = 422, description = "Not WORKING")))]
 pub async fn lids(named: Named, api: web::Data<Api>, part: web::Query<Part>) -> Result<HttpResponse, ApiError> {
     let pairs = ask_named(&api, &named, asking::aliases()).await?;
-    Ok(HttpResponse::Ok().json(part.of(pairs.iter().map(shape_of_alias).collect())?))
+    Ok(HttpResponse::Ok().json(part.of(pairs.iter().map(shape_of_alias).collect(), "lid")?))
 }
 
 /// How many there are.
@@ -260,7 +288,11 @@ pub async fn by_lid(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
     let text = if path.1.contains('@') { path.1.clone() } else { format!("{}@lid", path.1) };
-    other_name(&api, &named, chat_id(&text)?).await
+    let lid = chat_id(&text)?;
+    if !lid.is_hidden() {
+        return Err(ApiError::invalid("a hidden id ends in @lid"));
+    }
+    other_name(&api, &named, lid).await
 }
 
 /// The hidden id of a number; null where it is not known.

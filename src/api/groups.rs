@@ -94,7 +94,9 @@ fn member(member: &Member) -> Value {
 fn shape(group: &Group) -> Value {
     json!({
         "id": group.id, "subject": group.subject, "description": group.description, "owner": group.owner,
-        "creation": group.created, "membersCanSendMessages": !group.announce, "membersCanEditInfo": !group.restrict,
+        "creation": group.created, "invite": null, "membersCanAddNewMember": group.members_add,
+        "membersCanSendMessages": !group.announce, "membersCanEditInfo": !group.restrict,
+        "newMembersApprovalRequired": group.approval,
         "participants": group.members.iter().map(member).collect::<Vec<_>>(),
     })
 }
@@ -141,7 +143,7 @@ pub async fn list(
     exclude: web::Query<Exclude>,
 ) -> Result<HttpResponse, ApiError> {
     let groups = ask_named(&api, &named, asking::groups()).await?;
-    let mut groups = part.of(groups.iter().map(shape).collect())?;
+    let mut groups = part.of(groups.iter().map(shape).collect(), "id")?;
     if exclude.exclude.as_deref() == Some("participants") {
         groups.iter_mut().filter_map(Value::as_object_mut).for_each(|group| drop(group.remove("participants")));
     }
@@ -156,8 +158,8 @@ pub async fn list(
     responses((status = 200, description = "`count`"), (status = 404, description = "No such session"),
         (status = 422, description = "Not WORKING")))]
 pub async fn count(named: Named, api: web::Data<Api>) -> Result<HttpResponse, ApiError> {
-    let groups = ask_named(&api, &named, asking::groups()).await?;
-    Ok(HttpResponse::Ok().json(json!({"count": groups.len()})))
+    let count = ask_named(&api, &named, asking::count_groups()).await?;
+    Ok(HttpResponse::Ok().json(json!({"count": count})))
 }
 
 /// Makes a group.
@@ -196,8 +198,8 @@ pub async fn invited(named: Named, api: web::Data<Api>, query: web::Query<Code>)
     responses((status = 200, description = "`id`"), (status = 404, description = "No such session or invite"),
         (status = 422, description = "Not WORKING, or refused")))]
 pub async fn join(named: Named, api: web::Data<Api>, body: web::Json<Code>) -> Result<HttpResponse, ApiError> {
-    let id = ask_named(&api, &named, asking::join_group(code(&body.code)?)).await?;
-    Ok(HttpResponse::Ok().json(json!({"id": id})))
+    let joined = ask_named(&api, &named, asking::join_group(code(&body.code)?)).await?;
+    Ok(HttpResponse::Ok().json(json!({"id": joined.id, "pendingApproval": joined.pending})))
 }
 
 /// WAHA reads groups from a store that can lag behind; here they are read from the page, so there is nothing to refresh.
@@ -208,7 +210,7 @@ pub async fn join(named: Named, api: web::Data<Api>, body: web::Json<Code>) -> R
     responses((status = 200, description = "Done"), (status = 404, description = "No such session"),
         (status = 422, description = "Not WORKING")))]
 pub async fn refresh(named: Named, api: web::Data<Api>) -> Result<HttpResponse, ApiError> {
-    ask_named(&api, &named, asking::groups()).await?;
+    ask_named(&api, &named, asking::count_groups()).await?;
     Ok(HttpResponse::Ok().json(json!({"success": true})))
 }
 
@@ -230,6 +232,23 @@ pub async fn get(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(shape(&one(&api, &named, &path.1).await?)))
+}
+
+/// Address of its picture.
+///
+/// # Errors
+/// As for one group.
+#[utoipa::path(get, path = "/api/{session}/groups/{group}/picture", tag = "groups",
+    params(("session" = String, Path, example = "default"), ("group" = String, Path, example = "12312312312133@g.us")),
+    responses((status = 200, description = "`url`, null where none is shown"), (status = 404, description = "No such session or group"),
+        (status = 422, description = "Not WORKING")))]
+pub async fn picture(
+    named: Named,
+    api: web::Data<Api>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let url = ask_named(&api, &named, asking::picture(group_id(&path.1)?, false)).await?;
+    Ok(HttpResponse::Ok().json(json!({"url": url})))
 }
 
 /// Who is in it.

@@ -3,18 +3,15 @@
 use super::asking::{act_named, ask_named};
 use super::{Api, Named, chat_id};
 use crate::error::ApiError;
+use crate::palette;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 use wardroom_actors::domain::action::Action;
 use wardroom_actors::domain::asking::{self, Label};
 
-/// The network's palette.
-const COLORS: [&str; 20] = [
-    "#ff9485", "#64c4ff", "#ffd429", "#dfaef0", "#99b6c1", "#55ccb3", "#ff9dff", "#d3a91d", "#6d7cce", "#d7e752",
-    "#00d0e2", "#ffc5c7", "#93ceac", "#f74848", "#00a0f2", "#83e422", "#ffaf04", "#b5ebff", "#9ba6ff", "#9368cf",
-];
 /// Longest name of a label in bytes; the network takes 100 characters.
 const NAME: usize = 400;
 /// Labels that one chat may be given at once; the network has 20.
@@ -52,15 +49,14 @@ pub struct Labels {
 
 impl NewLabel {
     fn color(&self) -> Result<Option<u8>, ApiError> {
-        let named = |hex: &str| COLORS.iter().position(|color| color.eq_ignore_ascii_case(hex));
-        let place = match (self.color, self.color_hex.as_deref()) {
-            (Some(color), _) => Some(usize::from(color)),
-            (None, Some(hex)) => Some(named(hex).ok_or_else(|| ApiError::invalid("colorHex is not a label's color"))?),
-            (None, None) => return Ok(None),
-        };
-        match place.and_then(|place| u8::try_from(place).ok()) {
-            Some(color) if usize::from(color) < COLORS.len() => Ok(Some(color)),
-            _ => Err(ApiError::invalid("color must be 0 to 19")),
+        match (self.color, self.color_hex.as_deref()) {
+            (Some(color), _) if palette::hex(color).is_some() => Ok(Some(color)),
+            (Some(_), _) => Err(ApiError::invalid("color must be 0 to 19")),
+            (None, Some(hex)) => match palette::place(hex) {
+                Some(color) => Ok(Some(color)),
+                None => Err(ApiError::invalid("colorHex is not a label's color")),
+            },
+            (None, None) => Ok(None),
         }
     }
 
@@ -71,8 +67,7 @@ impl NewLabel {
 }
 
 fn shape(label: &Label) -> Value {
-    let hex = COLORS.get(usize::from(label.color)).copied();
-    json!({"id": label.id, "name": label.name, "color": label.color, "colorHex": hex})
+    json!({"id": label.id, "name": label.name, "color": label.color, "colorHex": palette::hex(label.color)})
 }
 
 fn label_id(text: &str) -> Result<String, ApiError> {
@@ -195,7 +190,8 @@ pub async fn set(
     if body.labels.len() > MOST {
         return Err(ApiError::invalid(format!("a chat has at most {MOST} labels")));
     }
-    let labels = body.labels.iter().map(|one| label_id(&one.id)).collect::<Result<_, _>>()?;
+    let labels: BTreeSet<_> = body.labels.iter().map(|one| label_id(&one.id)).collect::<Result<_, _>>()?;
+    let labels = labels.into_iter().collect();
     act_named(&api, &named, Action::Label { chat: chat_id(&path.1)?, labels }).await?;
     Ok(HttpResponse::Ok().json(json!({"success": true})))
 }

@@ -12,6 +12,7 @@ pub mod contacts;
 pub mod dead_letters;
 pub mod docs;
 pub mod engines;
+pub mod explorer;
 pub mod files;
 pub mod groups;
 pub mod health;
@@ -26,6 +27,7 @@ pub mod server;
 pub mod sessions;
 pub mod shape;
 pub mod supervision;
+pub mod waha;
 pub mod webhooks;
 
 use crate::auth::Caller;
@@ -145,9 +147,12 @@ fn resource<const N: usize>(path: &str, verbs: [(&'static str, Route); N]) -> Re
     for (_, route) in verbs {
         resource = resource.route(route);
     }
-    resource.default_service(web::to(move || {
+    resource.default_service(web::to(move |request: HttpRequest| {
         let allow = allow.clone();
         async move {
+            if let Some(answer) = waha::absent(&request) {
+                return answer;
+            }
             let mut response = actix_web::ResponseError::error_response(&ApiError::new(
                 "method_not_allowed",
                 format!("This path takes {allow}"),
@@ -260,7 +265,10 @@ fn people(config: &mut web::ServiceConfig) {
         .service(resource("/api/contacts/profile-picture", [("GET", get().to(contacts::picture))]))
         .service(resource("/api/contacts/block", [("POST", post().to(contacts::block))]))
         .service(resource("/api/contacts/unblock", [("POST", post().to(contacts::unblock))]))
-        .service(resource("/api/{session}/contacts/{chat}", [("PUT", put().to(contacts::save))]))
+        .service(resource(
+            "/api/{session}/contacts/{chat}",
+            [("GET", get().to(contacts::in_session)), ("PUT", put().to(contacts::save))],
+        ))
         .service(resource("/api/{session}/lids", [("GET", get().to(contacts::lids))]))
         .service(resource("/api/{session}/lids/count", [("GET", get().to(contacts::count_lids))]))
         .service(resource("/api/{session}/lids/{lid}", [("GET", get().to(contacts::by_lid))]))
@@ -284,6 +292,7 @@ fn people(config: &mut web::ServiceConfig) {
         .service(resource("/api/{session}/groups/join", [("POST", post().to(groups::join))]))
         .service(resource("/api/{session}/groups/refresh", [("POST", post().to(groups::refresh))]))
         .service(resource(GROUP, [("GET", get().to(groups::get)), ("DELETE", delete().to(groups::delete))]))
+        .service(resource(&of_group("/picture"), [("GET", get().to(groups::picture))]))
         .service(resource(&of_group("/participants"), [("GET", get().to(groups::members))]))
         .service(resource(&of_group("/participants/v2"), [("GET", get().to(groups::members_v2))]))
         .service(resource(&of_group("/participants/add"), [("POST", post().to(groups::add))]))
@@ -319,6 +328,7 @@ fn people(config: &mut web::ServiceConfig) {
 }
 
 /// What no route takes.
-pub async fn not_found() -> HttpResponse {
-    actix_web::ResponseError::error_response(&ApiError::new("not_found", "There is no such path"))
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    let bare = || actix_web::ResponseError::error_response(&ApiError::new("not_found", "There is no such path"));
+    waha::absent(&request).unwrap_or_else(bare)
 }

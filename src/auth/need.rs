@@ -66,7 +66,7 @@ impl Need {
             "/api/dead-letters/{id}/replay"
             | "/api/webhooks/dead-letters/replay"
             | "/api/webhooks/dead-letters/{id}/replay" => Self::May(Setting),
-            // A POST only because many ids do not fit into a URL; a subscription is asked for by reading as well.
+            // A subscription is asked for by reading as well.
             "/api/{session}/presence/{chat}/subscribe" => Self::May(Read),
             _ if OF_THE_ACCOUNT.iter().any(|family| pattern.starts_with(family)) => {
                 Self::May(if get { Read } else { Send })
@@ -120,6 +120,29 @@ mod tests {
                 let admin = Need::of(&method, path) == Need::Admin;
                 assert!(path == "/ping" || admin == ADMINS.contains(&path.as_str()), "{verb} {path}");
             }
+        }
+    }
+
+    #[test]
+    fn reading_is_no_writing() {
+        for (method, path, need) in [
+            (Method::GET, "/api/contacts/all", Action::Read),
+            (Method::POST, "/api/contacts/block", Action::Send),
+            (Method::PUT, "/api/{session}/contacts/{chat}", Action::Send),
+            (Method::GET, "/api/{session}/chats/{chat}/messages", Action::Read),
+            (Method::DELETE, "/api/{session}/chats/{chat}/messages", Action::Send),
+            (Method::POST, "/api/{session}/chats/{chat}/messages/read", Action::Send),
+            (Method::POST, "/api/{session}/chats/overview", Action::Read),
+            (Method::GET, "/api/{session}/groups/{group}", Action::Read),
+            (Method::DELETE, "/api/{session}/groups/{group}", Action::Send),
+            (Method::GET, "/api/{session}/groups/{group}/invite-code", Action::Read),
+            (Method::PUT, "/api/{session}/labels/chats/{chat}", Action::Send),
+            (Method::POST, "/api/{session}/presence", Action::Send),
+            (Method::POST, "/api/{session}/presence/{chat}/subscribe", Action::Read),
+            (Method::PUT, "/api/{session}/profile/name", Action::Send),
+            (Method::POST, "/api/{session}/calls/reject", Action::Send),
+        ] {
+            assert_eq!(Need::of(&method, path), Need::May(need), "{method} {path}");
         }
     }
 }

@@ -3,7 +3,9 @@
 
 mod client;
 mod doctor;
+mod import;
 mod operate;
+mod reading;
 mod serve;
 
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +40,8 @@ enum Command {
     Keys(KeysCommand),
     /// Print the OpenAPI document.
     Openapi,
+    /// Take over logins of whatsapp-web.js (LocalAuth) or WAHA's browser engine, without a scan. The server must be stopped.
+    Import(ImportCommand),
     /// Sessions of a running server.
     Sessions(Asked<SessionsCommand>),
     /// Link an account: draws the QR code until a phone has scanned it.
@@ -48,6 +52,12 @@ enum Command {
     SendFile(Asked<SendFileCommand>),
     /// Print events, one JSON object a line.
     Events(Asked<EventsCommand>),
+    /// Chats of a session, the latest first.
+    Chats(Asked<ChatsCommand>),
+    /// Messages of a chat, the newest last.
+    Messages(Asked<MessagesCommand>),
+    /// Whom a session tells what happens.
+    Webhooks(Asked<WebhooksCommand>),
     /// Events that webhooks were not told.
     Deadletters(Asked<DeadLettersCommand>),
     /// Look whether everything is there that a server needs.
@@ -204,6 +214,73 @@ struct EventsCommand {
 }
 
 #[derive(Args)]
+struct ImportCommand {
+    /// A profile's directory (`session-shop`), or one above several (`.wwebjs_auth`, `.sessions/webjs`).
+    path: PathBuf,
+    /// Whose they become.
+    #[arg(long, default_value = "default")]
+    tenant: String,
+    /// Whose user's.
+    #[arg(long, default_value = "owner")]
+    user: String,
+    /// `whatsapp` or `simulator`.
+    #[arg(long, default_value = "whatsapp")]
+    network: String,
+}
+
+#[derive(Args)]
+struct ChatsCommand {
+    /// The session's name.
+    session: String,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+}
+
+#[derive(Args)]
+struct MessagesCommand {
+    /// The session's name.
+    session: String,
+    /// A number or a chat id; `all` for every chat.
+    chat: String,
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+}
+
+#[derive(Args)]
+struct WebhooksCommand {
+    /// The session's name.
+    session: String,
+    #[command(subcommand)]
+    verb: WebhooksVerb,
+}
+
+#[derive(Subcommand)]
+enum WebhooksVerb {
+    /// Show them.
+    List,
+    /// Add one, or replace the one of the same URL.
+    Add {
+        /// Where events are posted to.
+        #[arg(value_name = "URL")]
+        hook: String,
+        /// Which events.
+        #[arg(long, value_delimiter = ',', default_value = "*")]
+        events: Vec<String>,
+        /// Signs them.
+        #[arg(long, env = "WARDROOM_HMAC_KEY", hide_env_values = true)]
+        hmac_key: Option<String>,
+    },
+    /// Remove one.
+    Remove {
+        /// Its URL.
+        #[arg(value_name = "URL")]
+        hook: String,
+    },
+}
+
+#[derive(Args)]
 struct DeadLettersCommand {
     #[command(subcommand)]
     verb: DeadLettersVerb,
@@ -250,6 +327,9 @@ struct SimulatorCommand {
     /// How many QR codes are shown to one page.
     #[arg(long, default_value_t = 6)]
     qr_codes: u32,
+    /// A TOML file with phones that act by themselves; it begins anew with each start.
+    #[arg(long)]
+    script: Option<PathBuf>,
 }
 
 /// Runs the command; what went wrong is one sentence on standard error.
@@ -278,6 +358,10 @@ pub fn main() -> ExitCode {
         Command::Send(asked) => client::send(&asked.server, &asked.what),
         Command::SendFile(asked) => client::send_file(&asked.server, &asked.what),
         Command::Events(asked) => client::events(&asked.server, &asked.what),
+        Command::Import(what) => config().and_then(|config| import::import(config, what)),
+        Command::Chats(asked) => reading::chats(&asked.server, &asked.what),
+        Command::Messages(asked) => reading::messages(&asked.server, &asked.what),
+        Command::Webhooks(asked) => reading::webhooks(&asked.server, &asked.what),
         Command::Deadletters(asked) => client::dead_letters(&asked.server, asked.what.verb),
         Command::Doctor => config().and_then(doctor::run),
         Command::Simulator(options) => serve::simulator(options),

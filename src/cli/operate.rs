@@ -4,18 +4,22 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::ground;
 use crate::store::{Role, Store};
-use crate::vault::Kek;
+use crate::vault::{Kek, Vault};
 use anyhow::{Context as _, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(super) fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(work)
 }
 
 async fn store(config: &Config) -> anyhow::Result<Store> {
+    Ok(store_with_vault(config).await?.0)
+}
+
+pub(super) async fn store_with_vault(config: &Config) -> anyhow::Result<(Store, Arc<Vault>)> {
     let dir = ground::data_dir(config)?;
-    Ok(ground::store(config, &dir, Arc::new(SystemClock::start()), Role::Operator).await?.0)
+    ground::store(config, &dir, Arc::new(SystemClock::start()), Role::Operator).await
 }
 
 pub(super) fn migrate(config: Config) -> anyhow::Result<()> {

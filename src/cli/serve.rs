@@ -3,6 +3,7 @@
 use super::SimulatorCommand;
 use crate::clock::SystemClock;
 use crate::config::{Config, Environment, Log, LogFormat};
+use crate::simulator::script::Script;
 use crate::{app, simulator, telemetry};
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -39,6 +40,13 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
 
 /// Runs a simulator until SIGTERM or SIGINT.
 pub(super) fn simulator(options: SimulatorCommand) -> anyhow::Result<()> {
+    let script = match &options.script {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            Script::read(&text).map_err(|what| anyhow::anyhow!("{}: {what}", path.display()))?
+        }
+        None => Script::default(),
+    };
     let log = Log { filter: "info".to_owned(), format: LogFormat::Text };
     telemetry::start(&log).map_err(anyhow::Error::msg)?;
     actix_rt::System::new().block_on(async move {
@@ -49,6 +57,7 @@ pub(super) fn simulator(options: SimulatorCommand) -> anyhow::Result<()> {
             qr_first: Duration::from_millis(options.qr_first_ms),
             qr_next: Duration::from_millis(options.qr_next_ms),
             qr_codes: options.qr_codes,
+            script,
         })?;
         tracing::info!(phones = format!("http://{}/phones", running.address), "simulated WhatsApp");
         stop.await;

@@ -60,10 +60,24 @@ pub struct Http {
     pub public_url: String,
     /// Threads that serve HTTP.
     pub workers: usize,
+    /// Whether the API's document can be read at /docs.
+    pub docs: Docs,
     /// Largest request body in bytes.
     pub body_limit: usize,
     /// How long a request waits for a session to get into the status it needs, in seconds (WAHA's rule).
     pub status_wait_s: u64,
+}
+
+/// Whether something that is for developers is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Docs {
+    /// In development only.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// `[ops]`

@@ -228,6 +228,7 @@ impl EventSink for Metrics {
             }
             EventKind::Ack(_) => "ack",
             EventKind::Change(_) => "change",
+            EventKind::Notice(_) => "notice",
             EventKind::Presence { .. } => "presence",
             EventKind::ConnectionFailed { .. } => "connection_failed",
         };

@@ -95,6 +95,17 @@ impl Hub {
         Ok(Self { state: Arc::new(Mutex::new(state)), options: Arc::new(options) })
     }
 
+    /// Has phones answer by their script.
+    pub fn answer(&self, letter: &Letter, receivers: &[String]) {
+        for (after, answer) in self.options.script.answers(letter, receivers) {
+            let hub = self.clone();
+            actix_web::rt::spawn(async move {
+                actix_web::rt::time::sleep(after).await;
+                hub.lock().send(answer);
+            });
+        }
+    }
+
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -261,8 +272,7 @@ impl State {
         self.apply(&Change::Group { id: id.to_owned(), by: by.to_owned(), at, change });
         let Some(group) = self.network.groups.get(id) else { return false };
         // Those who are sent away hear of it, too.
-        let mut everybody: Vec<_> = group.members.keys().cloned().chain(before).collect();
-        everybody.dedup();
+        let everybody: Vec<_> = group.members.keys().cloned().chain(before).collect();
         let shape = group.shape(id, |number| self.address(number));
         let told =
             json!({"type": "group", "group": shape, "what": word, "by": self.address(by), "people": people, "at": at});

@@ -5,12 +5,14 @@
 //! messages that it cannot read. It is a feature for bot developers, and the ground that Wardroom's own proofs stand on.
 //!
 //! Reading order: [`network`] (the pure state), `hub` (who is connected, the log on disk), `server` (HTTP and sockets),
-//! `assets/page.js` (the WhatsApp Web page), `assets/letters.js` (what its messages carry).
+//! `assets/page.js` (the WhatsApp Web page), `assets/letters.js` (what its messages carry), `assets/people.js` (what it knows of
+//! people and groups), [`script`] (phones that act by themselves).
 
 mod files;
 pub mod groups;
 mod hub;
 pub mod network;
+pub mod script;
 mod server;
 mod socket;
 
@@ -32,4 +34,6 @@ pub struct Options {
     pub qr_next: Duration,
     /// How many codes are shown to one page.
     pub qr_codes: u32,
+    /// What its phones do by themselves.
+    pub script: script::Script,
 }

@@ -27,7 +27,10 @@ pub struct Running {
 /// When its address is taken or its state cannot be read.
 pub fn start(options: Options) -> std::io::Result<Running> {
     let listen = options.listen.clone();
+    let scripted = options.script.clone();
     let hub = Hub::open(options)?;
+    scripted.set_up(&hub);
+    let players = hub.clone();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(hub.clone()))
@@ -72,6 +75,7 @@ pub fn start(options: Options) -> std::io::Result<Running> {
     let server = server.run();
     let handle = server.handle();
     actix_web::rt::spawn(server);
+    actix_web::rt::spawn(scripted.play(players));
     Ok(Running { address, handle })
 }
 

@@ -205,7 +205,13 @@ impl PageSocket {
         };
         let at = unix_now();
         state.push(self.connection, json!({"type": "answer", "ask": ask, "at": at}));
-        state.send(Letter { from, to, at, device: Some(device), ..letter });
+        let letter = Letter { from, to, at, device: Some(device), ..letter };
+        let receivers = state.network.others(&letter.from, &letter.to);
+        let is_new = state.send(letter.clone());
+        drop(state);
+        if is_new {
+            self.hub.answer(&letter, &receivers);
+        }
     }
 
     /// Digits of the page's account.

@@ -215,7 +215,8 @@ async fn the_journal_keeps_order_and_drops_repeats(ground: &Ground) {
     assert_eq!(ground.sessions.watermark(one.key(), one.link_epoch).await.unwrap(), Some(30));
 
     let status = StatusChange { status: Status::Working, history: vec![], exit: None };
-    let typing = EventKind::Presence { chat: "5@c.us".into(), presence: "typing".into() };
+    let typing =
+        EventKind::Presence { chat: "5@c.us".into(), participant: None, presence: "typing".into(), last_seen: None };
     let entries = vec![ground.entry(&one, "s1", typing), ground.entry(&one, "s2", EventKind::Status(status))];
     let recorded = ground.journal.append(entries).await.unwrap();
     assert_eq!(recorded[0], Recorded::Duplicate, "who types is never stored");

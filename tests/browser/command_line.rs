@@ -28,6 +28,23 @@ async fn a_person_links_and_sends_from_a_terminal() {
 
     assert!(ask(&["send", "shop", "491700002", "from a terminal"]).contains("SERVER"));
     assert_eq!(house.network.messages("491700002").await[0]["text"], "from a terminal");
+    assert!(ask(&["chats", "shop"]).contains("491700002@c.us"));
+    house.network.send("491700002", "491700001", "and back").await;
+    until("both are listed", SOON, || async {
+        let listed = ask(&["messages", "shop", "491700002"]);
+        let lines: Vec<_> = listed.lines().collect();
+        (lines.len() == 2 && lines[0].ends_with("from a terminal") && lines[1].ends_with("and back")).then_some(())
+    })
+    .await;
+    let hook = "http://127.0.0.1:9/hook";
+    ask(&["webhooks", "shop", "add", hook, "--events", "message,message.ack"]);
+    assert_eq!(ask(&["webhooks", "shop", "list"]).trim(), format!("{hook} message,message.ack"));
+    ask(&["webhooks", "shop", "remove", hook]);
+    assert_eq!(ask(&["webhooks", "shop", "list"]), "");
+    let wrong =
+        house.command().args(["webhooks", "shop", "remove", hook, "--url", &url, "--key", KEY]).output().unwrap();
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("has no webhook"));
+    house.is("shop", "WORKING").await;
     let events = ask(&["events", "--session", "shop"]);
     let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(events.iter().any(|event| event["event"] == "message.any"), "{events:?}");

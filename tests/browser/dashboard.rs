@@ -7,9 +7,11 @@ use chromiumoxide::cdp::browser_protocol::emulation::{
 use chromiumoxide::page::ScreenshotParams;
 use chromiumoxide::{Element, Page};
 use futures_util::StreamExt;
+use serde_json::json;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use wardroom_load::house::{House, KEY, SOON, until};
+use wardroom_load::receiver::{Manners, Receiver};
 
 /// A person's browser. It sees loopback pages of this test only, so it may do without its sandbox.
 struct Person {
@@ -200,5 +202,92 @@ async fn codes_renew_themselves_and_a_pairing_code_works() {
     let code: String = code.into_value().unwrap();
     house.network.ask("POST", "/api/phones/491700001/pair", Some(serde_json::json!({"code": code}))).await.ok();
     person.says("#session-status", "WORKING").await;
+    person.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sends_a_picture_edits_a_webhook_replays_a_letter_and_revokes_a_key() {
+    let house = House::start().await;
+    house.network.phone("491700002", "Bob").await;
+    house.link("desk", "491700001").await;
+    house.network.send("491700002", "491700001", "hello").await;
+    let receiver = Receiver::open(0).await;
+    let person = Person::at(&format!("http://127.0.0.1:{}/", house.http)).await;
+    person.look(1200, false).await;
+    person.fill("#key", KEY).await;
+    person.press("#key", "Enter").await;
+    person.find("#sessions button").await.click().await.unwrap();
+    person.says("#chats", "Bob").await;
+    person.find("#chats button").await.click().await.unwrap();
+    // A file is chosen by hand; what the dialog would give is put in here.
+    let choose = "(() => { const bytes = Uint8Array.from(atob('/9j/4AAQSkZJRg=='), (one) => one.charCodeAt(0)); \
+                  const files = new DataTransfer(); files.items.add(new File([bytes], 'a.jpg', { type: 'image/jpeg' })); \
+                  document.getElementById('file').files = files.files; return true; })()";
+    person.page.evaluate(choose).await.unwrap();
+    person.find("#send-file button").await.click().await.unwrap();
+    person.sees("!!document.querySelector('#messages img')").await;
+    assert_eq!(house.network.messages("491700002").await.last().unwrap()["type"], "image");
+    person.picture("picture").await;
+
+    person.find("#hooks-view summary").await.click().await.unwrap();
+    person.fill("#hook-url", &receiver.url()).await;
+    person.fill("#hook-events", "message").await;
+    person.press("#hook-events", "Enter").await;
+    person.find("#sure button[value=yes]").await.click().await.unwrap();
+    person.says("#hooks", &receiver.url()).await;
+    person.says("#session-status", "WORKING").await;
+    // What the form does not know stays as it is.
+    let hook = json!({"url": receiver.url(), "events": ["message"],
+        "retries": {"policy": "constant", "delaySeconds": 1, "attempts": 1}});
+    let config = json!({"config": {"network": "simulator", "webhooks": [hook]}});
+    house.ask("PUT", "/api/sessions/desk", Some(config)).await.ok();
+    person.find("#hooks button").await.click().await.unwrap();
+    person.sees("document.getElementById('hook-events').value === 'message'").await;
+    person.fill("#hook-events", ", message.ack").await;
+    person.press("#hook-events", "Enter").await;
+    person.find("#sure button[value=yes]").await.click().await.unwrap();
+    person.says("#hooks", "message, message.ack").await;
+    person.picture("webhooks").await;
+    house.is("desk", "WORKING").await;
+
+    receiver.behave(Manners::Answer(410));
+    house.network.send("491700002", "491700001", "to be refused").await;
+    person.find("[data-view=dead-letters]").await.click().await.unwrap();
+    until("a letter is dead", SOON, || async {
+        let letters = house.get("/api/webhooks/dead-letters").await;
+        (!letters.as_array()?.is_empty()).then_some(())
+    })
+    .await;
+    person.find("[data-view=dead-letters]").await.click().await.unwrap();
+    person.find("[data-view=dead-letters]").await.click().await.unwrap();
+    person.says("#letters", "http_410").await;
+    person.picture("dead-letters").await;
+    receiver.behave(Manners::Kind);
+    person.find("#letters button").await.click().await.unwrap();
+    person.sees("!document.getElementById('no-letters').hidden").await;
+    until("it is told after all", SOON, || async {
+        receiver.taken("message").iter().any(|one| one["payload"]["body"] == "to be refused").then_some(())
+    })
+    .await;
+
+    person.find("[data-view=api-keys]").await.click().await.unwrap();
+    person.says("#keys", "admin").await;
+    person.find("#new-key > button").await.click().await.unwrap();
+    person.sees("document.getElementById('fresh-key').textContent.startsWith('key_')").await;
+    let fresh = person.page.evaluate("document.getElementById('fresh-key').textContent").await.unwrap();
+    let fresh: String = fresh.into_value().unwrap();
+    assert_eq!(house.ask_as(&fresh, "GET", "/api/desk/chats", None).await.status, 200);
+    person.picture("keys").await;
+    person.look(360, true).await;
+    person.fits().await;
+    person.picture("keys-narrow-dark").await;
+    person.look(1200, false).await;
+    let press = "[...document.querySelectorAll('#keys li')].find((one) => one.textContent.includes('read, send')).querySelector('button').click()";
+    person.page.evaluate(press).await.unwrap();
+    person.find("#sure button[value=yes]").await.click().await.unwrap();
+    person
+        .sees("![...document.querySelectorAll('#keys li')].some((one) => one.textContent.includes('read, send'))")
+        .await;
+    assert_eq!(house.ask_as(&fresh, "GET", "/api/desk/chats", None).await.status, 401);
     person.leave().await;
 }

@@ -9,18 +9,22 @@
 )]
 
 mod apart;
+mod clients;
 mod comeback;
 mod command_line;
 mod dashboard;
 mod faults;
 mod figures;
 mod files;
+mod importing;
 mod journey;
 mod keys;
 mod kinds;
 mod login;
 mod people;
 mod rude;
+mod scripted;
 mod secrets;
 mod supervision;
+mod waha;
 mod webhooks;

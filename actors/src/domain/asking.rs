@@ -1,4 +1,5 @@
-//! What a running session is asked about its account and about people and groups, and what it answers.
+//! What a running session is asked about its account and about people and groups, and what it answers. A question may do
+//! something, too, as long as something comes back; what only succeeds or fails is an action.
 
 use super::chat::ChatId;
 use serde::de::DeserializeOwned;
@@ -33,14 +34,15 @@ pub enum Question {
     Contact { contact: ChatId },
     OnNetwork { contact: ChatId },
     About { contact: ChatId },
-    Picture { contact: ChatId },
+    Picture { contact: ChatId, refresh: bool },
     Aliases,
     AliasOf { contact: ChatId },
     Profile,
     Presences,
     Presence { chat: ChatId },
-    Unread { chat: ChatId, most: u32, since: i64 },
+    ReadUp { chat: ChatId, most: u32, since: i64 },
     Groups,
+    CountGroups,
     Group { group: ChatId },
     Invited { code: String },
     InviteCode { group: ChatId },
@@ -84,10 +86,10 @@ pub fn about(contact: ChatId) -> Ask<Option<String>> {
     Ask::new(Question::About { contact })
 }
 
-/// Address of a picture of a person or a group, where it is shown.
+/// Address of a picture of a person or a group, where it is shown; `refresh` past what the page remembers.
 #[must_use]
-pub fn picture(contact: ChatId) -> Ask<Option<String>> {
-    Ask::new(Question::Picture { contact })
+pub fn picture(contact: ChatId, refresh: bool) -> Ask<Option<String>> {
+    Ask::new(Question::Picture { contact, refresh })
 }
 
 /// All pairs of number and hidden id that are known.
@@ -120,16 +122,22 @@ pub fn presence(chat: ChatId) -> Ask<Presence> {
     Ask::new(Question::Presence { chat })
 }
 
-/// Marks a chat as read; the ids of at most `most` messages not older than `since` (Unix seconds) that were unread.
+/// Marks a chat as read; the ids of the messages that were unread, at most `most`, not older than `since` (Unix seconds).
 #[must_use]
-pub fn unread(chat: ChatId, most: u32, since: i64) -> Ask<Vec<String>> {
-    Ask::new(Question::Unread { chat, most, since })
+pub fn read_up(chat: ChatId, most: u32, since: i64) -> Ask<Vec<String>> {
+    Ask::new(Question::ReadUp { chat, most, since })
 }
 
 /// The account's groups.
 #[must_use]
 pub fn groups() -> Ask<Vec<Group>> {
     Ask::new(Question::Groups)
+}
+
+/// How many there are.
+#[must_use]
+pub fn count_groups() -> Ask<u64> {
+    Ask::new(Question::CountGroups)
 }
 
 /// One of them.
@@ -162,9 +170,9 @@ pub fn create_group(subject: String, participants: Vec<ChatId>) -> Ask<Group> {
     Ask::new(Question::CreateGroup { subject, participants })
 }
 
-/// Joins a group; its id.
+/// Joins a group, or asks its admins for that.
 #[must_use]
-pub fn join_group(code: String) -> Ask<ChatId> {
+pub fn join_group(code: String) -> Ask<Joined> {
     Ask::new(Question::JoinGroup { code })
 }
 
@@ -253,6 +261,15 @@ pub struct Person {
     pub last_seen: Option<i64>,
 }
 
+/// A group that was joined.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Joined {
+    /// The group.
+    pub id: ChatId,
+    /// Its admins have to agree first.
+    pub pending: bool,
+}
+
 /// A group.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Group {
@@ -270,6 +287,10 @@ pub struct Group {
     pub announce: bool,
     /// Only admins change what it says of itself.
     pub restrict: bool,
+    /// Everybody brings others in.
+    pub members_add: bool,
+    /// Admins decide who comes in.
+    pub approval: bool,
     /// Who is in it, where known.
     pub members: Vec<Member>,
 }

@@ -4,6 +4,7 @@ use super::change::Change;
 use super::exit::ExitReason;
 use super::ids::{ChatUuid, SessionKey, SessionName};
 use super::message::{AckChange, Message};
+use super::notice::Notice;
 use super::session::Status;
 use serde::{Deserialize, Serialize};
 
@@ -36,12 +37,18 @@ pub enum EventKind {
     Ack(AckChange),
     /// Something happened to a message.
     Change(Change),
+    /// Something happened to the account beside its messages.
+    Notice(Notice),
     /// Somebody is typing, recording or online. Never stored.
     Presence {
         /// The chat.
         chat: String,
-        /// `typing`, `paused`, `online`, `offline`.
+        /// Who, where it is not the chat itself.
+        participant: Option<String>,
+        /// `typing`, `recording`, `paused`, `online`, `offline`.
         presence: String,
+        /// Unix seconds.
+        last_seen: Option<i64>,
     },
     /// The breaker opened: Wardroom goes on trying, slowly.
     ConnectionFailed {
@@ -133,6 +140,7 @@ impl EventKind {
             Self::Message(message) => message.names(),
             Self::Ack(ack) => ack.names(),
             Self::Change(change) => change.names(),
+            Self::Notice(notice) => notice.names(),
             Self::Presence { .. } => &["presence.update"],
             Self::ConnectionFailed { .. } => &["session.connection_failed"],
             Self::Supervised(_) => &["session.supervision"],

@@ -11,6 +11,7 @@ pub mod fetching;
 pub mod ids;
 pub mod login;
 pub mod message;
+pub mod notice;
 pub mod session;
 pub mod signal;
 pub mod spec;

@@ -1,7 +1,9 @@
 // The dashboard: sessions with live status, linking, a chat to try a message. Status, codes and messages arrive over the
 // socket; the API is asked for what was there before and for everything that changes something.
 
+import { keys } from '/dashboard/keys.js';
 import { draw, soon } from '/dashboard/supervision.js';
+import { letters, webhooks } from '/dashboard/webhooks.js';
 
 const $ = (id) => document.getElementById(id);
 const sessions = new Map();
@@ -56,7 +58,7 @@ const element = (tag, text, className) => Object.assign(document.createElement(t
 function showSignIn() {
   socket?.close();
   socket = null;
-  $('house').hidden = $('sign-out').hidden = $('show-supervision').hidden = $('supervision').hidden = true;
+  for (const id of ['house', 'sign-out', 'views', ...Object.keys(VIEWS)]) $(id).hidden = true;
   $('sign-in').hidden = false;
   $('key').focus();
 }
@@ -72,19 +74,23 @@ $('sign-out').addEventListener('click', doing($('sign-in-problem'), async () => 
 async function enter() {
   await loadSessions();
   $('sign-in').hidden = true;
-  $('sign-out').hidden = $('show-supervision').hidden = false;
-  show(false);
+  $('sign-out').hidden = $('views').hidden = false;
+  show(null);
   listen();
 }
 
-// Either the sessions or the supervision tree.
-function show(supervision) {
-  $('house').hidden = supervision;
-  $('supervision').hidden = !supervision;
-  $('show-supervision').setAttribute('aria-pressed', String(supervision));
-  if (supervision) draw(ask).catch(() => {});
+// The sessions, or one of the other views.
+function show(view) {
+  $('house').hidden = view !== null;
+  for (const [id, fill] of Object.entries(VIEWS)) {
+    $(id).hidden = id !== view;
+    document.querySelector(`[data-view=${id}]`).setAttribute('aria-pressed', String(id === view));
+    if (id === view) fill();
+  }
 }
-$('show-supervision').addEventListener('click', () => show($('supervision').hidden));
+for (const button of document.querySelectorAll('[data-view]')) {
+  button.addEventListener('click', () => show($(button.dataset.view).hidden ? button.dataset.view : null));
+}
 
 // ---- the socket --------------------------------------------------------------------------------------------------
 function listen() {
@@ -188,6 +194,8 @@ function open(name) {
   $('pair-code').textContent = '';
   $('session-problem').textContent = '';
   $('chat').hidden = true;
+  $('hooks-view').open = false;
+  $('hooks-problem').textContent = '';
   $('chats').replaceChildren();
   $('session').hidden = false;
   $('house').classList.add('open');
@@ -357,5 +365,14 @@ $('send-file').addEventListener('submit', doing($('session-problem'), async () =
   $('send-file').reset();
   await loadMessages();
 }));
+
+// ---- other views -------------------------------------------------------------------------------------------------
+const drawHooks = webhooks({ ask, doing, sure, open: () => current, changed: loadSessions });
+$('hooks-view').addEventListener('toggle', () => $('hooks-view').open && current && drawHooks());
+const VIEWS = {
+  supervision: () => draw(ask).catch(() => {}),
+  'dead-letters': letters({ ask, doing }),
+  'api-keys': keys({ ask, doing, sure, sessions }),
+};
 
 enter().catch(showSignIn);

@@ -94,7 +94,7 @@
     return found;
   }
   // Notices of the client itself (encryption changed, …) are no messages; one that was taken back is a change.
-  const NOTICES = ['e2e_notification', 'notification_template', 'gp2', 'protocol', 'revoked'];
+  const NOTICES = ['e2e_notification', 'notification_template', 'gp2', 'protocol', 'revoked', 'call_log'];
   const counts = (message) => !NOTICES.includes(message.type);
 
   // ---- what happens to messages that are there -------------------------------------------------------------------
@@ -166,8 +166,10 @@
     return { id: text(own), lid: text(quietly(() => WPP.conn.getMyUserLid())), name };
   }
 
+  let settled = false;
   const state = () => {
     const now = stage();
+    settled ||= now === 'ready';
     return { stage: now, code: now === 'login' ? code : null, account: wasAuthenticated ? account() : null, overflow };
   };
 
@@ -209,9 +211,7 @@
     WPP.on('chat.poll_response', ({ msgId, selectedOptions, timestamp, sender }) => {
       push(voted(msgId, { sender, timestamp, options: [...selectedOptions] }));
     });
-    WPP.on('chat.presence_change', ({ id, state: what }) => {
-      push({ kind: 'presence', chat: text(id), presence: people.stateOf(what) });
-    });
+    WPP.on('loader.full_ready', () => people.listen(() => settled));
   }
 
   let walk = [];
@@ -225,6 +225,16 @@
   }
 
   const failed = (code, detail = null) => ({ status: 'failed', code, detail });
+  // The page throws errors of several kinds, and texts.
+  async function said(work) {
+    try {
+      return await work();
+    } catch (error) {
+      const status = error?.status ?? error?.statusCode;
+      if (status === 429) return failed('busy');
+      return failed('refused', whole(String(error?.code ?? error?.message ?? error)) || whole(String(error?.name ?? status)));
+    }
+  }
   const within = (ms, work) => Promise.race([work, new Promise((resolve) => setTimeout(resolve, ms, null))]);
 
   // The message behind an id, full or bare; a full id may name the chat by its other alias. What is not in memory is
@@ -254,7 +264,7 @@
   ];
 
   // The other half of what can be asked and done.
-  const people = window.__wardroomPeople({ text, whole, quietly, alias, within, failed });
+  const people = window.__wardroomPeople({ text, whole, quietly, alias, within, failed, counts, push });
   delete window.__wardroomPeople;
 
   // How each kind of draft is sent.
@@ -468,14 +478,13 @@
       if (verdict !== 'OK') return failed('refused', String(verdict));
       return { status: 'sent', message: told(WPP.whatsapp.MsgStore.get(key)) };
     },
-    async act({ action, ...asked }) {
-      const message = 'message' in asked ? await find(asked.message) : null;
-      if ('message' in asked && !message) return failed('message_not_found');
-      return (await acts[action](message ?? asked.chat, asked)) ?? { status: 'done' };
-    },
-    async ask({ ask, ...asked }) {
-      return people.asks[ask](asked);
-    },
+    act: ({ action, ...asked }) =>
+      said(async () => {
+        const message = 'message' in asked ? await find(asked.message) : null;
+        if ('message' in asked && !message) return failed('message_not_found');
+        return (await acts[action](message ?? asked.chat, asked)) ?? { status: 'done' };
+      }),
+    ask: ({ ask, ...asked }) => said(() => people.asks[ask](asked)),
     async pair(phone) {
       const plain = await WPP.conn.genLinkDeviceCodeForPhoneNumber(phone, true);
       return `${plain.slice(0, 4)}-${plain.slice(4)}`;

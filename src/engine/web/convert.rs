@@ -6,6 +6,7 @@ use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::login::Account;
 use wardroom_actors::domain::message::{Ack, AckChange, Message, Parts};
+use wardroom_actors::domain::notice::Notice;
 
 /// Where a page stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -91,7 +92,9 @@ pub(super) enum PageEvent {
     },
     Presence {
         chat: String,
+        participant: Option<String>,
         presence: String,
+        last_seen: Option<i64>,
     },
     #[serde(rename_all = "camelCase")]
     Change {
@@ -105,6 +108,7 @@ pub(super) enum PageEvent {
         at: i64,
         what: What,
     },
+    Notice(Notice),
 }
 
 /// One event for the journal, or for the sink alone.
@@ -169,8 +173,11 @@ impl PageEvent {
                 };
                 Some(Heard { dedupe, kind: EventKind::Change(change) })
             }
-            Self::Presence { chat, presence } => {
-                Some(Heard { dedupe: String::new(), kind: EventKind::Presence { chat, presence } })
+            Self::Notice(notice) if notice.at() < linked_at => None,
+            Self::Notice(notice) => Some(Heard { dedupe: notice.dedupe(), kind: EventKind::Notice(notice) }),
+            Self::Presence { chat, participant, presence, last_seen } => {
+                let kind = EventKind::Presence { chat, participant, presence, last_seen };
+                Some(Heard { dedupe: String::new(), kind })
             }
         }
     }

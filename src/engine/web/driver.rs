@@ -39,6 +39,8 @@ const CREDIT: usize = 200;
 const OFFLINE: Duration = Duration::from_secs(30);
 /// Files that are fetched at the same time.
 const FETCHED_AT_ONCE: usize = 2;
+/// Questions at the same time.
+const ASKED_AT_ONCE: usize = 8;
 /// Messages before the newest recorded one that are looked at again after a restart; repeats are dropped by their keys.
 const OVERLAP_S: i64 = 3600;
 
@@ -60,6 +62,8 @@ pub(super) struct Live {
     pub wanted: mpsc::Sender<String>,
     /// Files go through the page a few at a time.
     pub fetching: Semaphore,
+    /// Questions that the page works on at once.
+    pub asking: Semaphore,
     /// Messages whose files are being fetched.
     pub fetches: DashMap<String, Arc<tokio::sync::Mutex<()>>>,
     /// Names for files that are being read out of the page.
@@ -286,6 +290,7 @@ async fn drive(
         sent: Mutex::default(),
         wanted,
         fetching: Semaphore::new(FETCHED_AT_ONCE),
+        asking: Semaphore::new(ASKED_AT_ONCE),
         fetches: DashMap::new(),
         handles: AtomicU64::new(1),
         worker: Arc::clone(&leased.worker),

@@ -32,6 +32,8 @@ fn failure(code: String, detail: Option<String>) -> CommandError {
     match code.as_str() {
         "message_not_found" => CommandError::NoMessage,
         "not_on_whatsapp" => CommandError::NotOnNetwork,
+        "busy" => CommandError::Busy,
+        "no_answer" => CommandError::NoAnswer,
         "not_found" => CommandError::NotFound(detail.unwrap_or(code)),
         _ => CommandError::Refused(detail.unwrap_or(code)),
     }
@@ -58,6 +60,8 @@ pub(super) async fn obey(live: Arc<Live>, command: Command) {
             let _ = answer.send(fetch(&live, &message).await);
         }
         Command::Ask { question, answer } => {
+            // The page has one thread; what does not find a place is told to come again.
+            let Ok(_place) = live.asking.try_acquire() else { return drop(answer.send(Err(CommandError::Busy))) };
             let answered = live.page.call::<Answered>(&format!("__wardroom.ask({})", js(&question)), ACT).await;
             let _ = answer.send(match answered {
                 Ok(Answered::Answer { answer }) => Ok(answer),

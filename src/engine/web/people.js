@@ -1,7 +1,7 @@
 // Runs in the page, just before the bridge, which takes it over: what is asked about the account, people, groups and labels,
 // and what is done to them. wa-js's own answers prove little here, too: where it can be seen, it is looked at afterwards.
 'use strict';
-window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
+window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts, push }) => {
   const PATIENCE = 3000;
   const store = window.WPP?.whatsapp;
   const wid = (id) => WPP.util.createWid(id);
@@ -13,6 +13,7 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
   const chatOf = (id) => either(store.ChatStore, id);
   const missing = (what) => failed('not_found', what);
   const refused = (why = null) => failed('refused', why);
+  const gone = (error) => [404, 406, 410].includes(error?.status ?? error?.statusCode);
   async function becomes(test, ms = PATIENCE) {
     for (const end = Date.now() + ms; Date.now() < end; ) {
       if (quietly(test)) return true;
@@ -27,18 +28,21 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
   const isOwn = (id) => [WPP.conn.getMyUserWid(), quietly(() => WPP.conn.getMyUserLid())].some((own) => text(own) === text(id));
   const isBlocked = (id) =>
     !!either(store.ContactStore, text(id))?.isContactBlocked || !!either(store.BlocklistStore, text(id));
-  const person = (id, model) => ({
+  const person = (id, model, on_network) => ({
     id: text(id), name: whole(model?.name) || null, pushname: whole(model?.pushname) || null,
-    short_name: whole(model?.shortName) || null, is_me: isOwn(id), on_network: !!model, saved: !!quietly(() => model.isMyContact),
-    blocked: isBlocked(id),
+    short_name: whole(model?.shortName) || null, is_me: isOwn(id), on_network, saved: !!quietly(() => model.isMyContact),
+    blocked: !!model?.isContactBlocked || isBlocked(id),
   });
+  // What a person's id can end in; the page knows bots and hosted businesses as well, under ids that no client could use.
+  const isPerson = (id) => id.server === 'c.us' || id.server === 'lid';
   // Past wa-js's caches, which answer from memory and take an error for "no".
   const look = async (id) => {
     const found = await store.functions.queryWidExists(wid(id));
     return found ? (found.wid.isLid() ? alias(found.wid) ?? text(found.wid) : text(found.wid)) : null;
   };
   // The cache has no list in all versions of the page; then one of its maps has the hidden ids as keys.
-  function pairs() {
+  async function pairs() {
+    await within(PATIENCE, Promise.resolve(store.ApiContact?.warmUpAllLidPnMappings?.()).catch(() => null));
     const cache = store.lidPnCache;
     const maps = Object.values(cache).filter((one) => one instanceof Map);
     const byLid = maps.find((map) => [...map.keys()].some((key) => String(key).endsWith('@lid')));
@@ -50,29 +54,48 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
   const STATES = { available: 'online', unavailable: 'offline', composing: 'typing', recording_audio: 'recording' };
   const stateOf = (type) => STATES[type] ?? (['typing', 'recording', 'paused', 'online', 'offline'].includes(type) ? type : 'offline');
   const seen = ({ type, t, deny }) => (type === 'unavailable' && !deny && t ? Math.floor(t) : null);
-  function presence(chat) {
-    const { presence: model } = chat;
-    const single = () => ({ id: text(chat.id), state: stateOf(model.chatstate?.type), last_seen: seen(model.chatstate ?? {}) });
-    const many = () => model.chatstates.getModelsArray().map((one) => ({ id: text(one.id), state: stateOf(one.type), last_seen: seen(one) }));
-    const people = !model?.hasData ? [] : chat.id.isGroup() ? quietly(many) ?? [] : [single()];
-    return { chat: text(chat.id), people };
+  const number = (id) => (id.isLid() ? alias(id) : null) ?? text(id);
+  function presence(id, model) {
+    const one = (who, state) => ({ id: who, state: stateOf(state?.type), last_seen: seen(state ?? {}) });
+    const many = () => model.chatstates.getModelsArray().map((state) => one(number(state.id), state));
+    const people = !model?.hasData ? [] : id.endsWith('@g.us') ? quietly(many) ?? [] : [one(id, model.chatstate)];
+    return { chat: id, people };
+  }
+  // The network keeps presence by hidden ids. Nothing is asked of it for a stranger: that would make a chat.
+  async function presenceOf(id) {
+    const other = alias(wid(id));
+    const hidden = [id, other].find((one) => one?.endsWith('@lid'));
+    const model = chatOf(id)?.presence ?? (hidden && (await store.PresenceStore.find(wid(hidden))));
+    if (!model) return null;
+    await within(PATIENCE, Promise.resolve(model.subscribe()).catch(() => null));
+    await becomes(() => model.hasData, 500);
+    return model;
   }
 
   // ---- groups ------------------------------------------------------------------------------------------------------
   const role = ({ isSuperAdmin, isAdmin }) => (isSuperAdmin ? 'superadmin' : isAdmin ? 'admin' : 'participant');
   function member(one) {
     const id = typeof one.id === 'string' ? wid(one.id) : one.id;
-    return { id: text(id), pn: id.isLid() ? alias(id) : null, role: role(one) };
+    return { id: text(id), pn: id.isLid() ? alias(id) : text(id), role: role(one) };
   }
   const shape = (meta, members) => ({
     id: text(meta.id), subject: whole(meta.subject), description: whole(meta.desc) || null,
     owner: meta.owner ? text(meta.owner) : null, created: Number(meta.creation) || null, announce: !!meta.announce,
-    restrict: !!meta.restrict, members: members.map(member),
+    restrict: !!meta.restrict, members_add: meta.memberAddMode === 'all_member_add', approval: !!meta.membershipApprovalMode,
+    members: members.map(member),
   });
-  const metaOf = (id) => within(PATIENCE, store.GroupMetadataStore.find(wid(id)));
+  const metaOf = async (id) => {
+    const asked = Promise.resolve(store.GroupMetadataStore.find(wid(id))).catch(() => null);
+    return (await within(PATIENCE, asked)) ?? store.ChatStore.get(id)?.groupMetadata ?? null;
+  };
+  // What the account is in. A new name stands at the chat before the group's own record has it.
   async function groupOf(id) {
-    const meta = store.ChatStore.get(id) && (await metaOf(id));
-    return meta ? shape({ ...meta.attributes, id: meta.id, subject: meta.subject }, meta.participants.getModelsArray()) : null;
+    const chat = store.ChatStore.get(id);
+    const meta = chat && (await metaOf(id));
+    const members = meta?.participants.getModelsArray() ?? [];
+    if (!members.some((one) => isOwn(one.id))) return null;
+    const found = shape(meta, members);
+    return { ...found, subject: whole(chat.name) || found.subject };
   }
   // Only what the account is in; wa-js would create a chat for any other id.
   const inGroup = (work) => async (asked) => {
@@ -89,20 +112,23 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
 
   const asks = {
     contacts: () => {
-      const known = store.ContactStore.getModelsArray().filter(({ id }) => id.isUser());
+      const known = store.ContactStore.getModelsArray().filter(({ id }) => isPerson(id));
       // Somebody who is there under both names is told of once.
       const once = known.filter(({ id }) => !id.isLid() || !store.ContactStore.get(alias(id)));
-      return told(once.map((one) => person(one.id, one)));
+      return told(once.map((one) => person(one.id, one, quietly(() => one.isWAContact) ?? true)));
     },
     async contact({ contact }) {
       const known = either(store.ContactStore, contact);
-      const there = known ?? ((await look(contact)) ? {} : null);
-      return told(person(contact, there));
+      const there = known ? (quietly(() => known.isWAContact) ?? true) : !!(await look(contact));
+      return told(person(contact, known, there));
     },
     on_network: async ({ contact }) => told(await look(contact)),
     about: async ({ contact }) => told(whole(await WPP.contact.getStatus(contact)) || null),
-    picture: async ({ contact }) => told(whole(await WPP.contact.getProfilePictureUrl(contact)) || null),
-    aliases: () => told(pairs()),
+    async picture({ contact, refresh }) {
+      if (refresh) quietly(() => store.ProfilePicThumbStore.get(wid(contact))?.markStale({ eurl: true }));
+      return told(whole(await WPP.contact.getProfilePictureUrl(contact)) || null);
+    },
+    aliases: async () => told(await pairs()),
     alias_of({ contact }) {
       const other = alias(wid(contact));
       return told(contact.endsWith('@lid') ? { lid: contact, pn: other } : { lid: other, pn: contact });
@@ -112,36 +138,40 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
       const picture = await within(PATIENCE, WPP.contact.getProfilePictureUrl(id).catch(() => null));
       return told({ id, name: whole(WPP.profile.getMyProfileName()), picture: whole(picture) || null });
     },
-    presences: () => told(store.ChatStore.getModelsArray().filter((chat) => chat.presence?.hasData).map(presence)),
-    async presence({ chat: id }) {
-      const chat = chatOf(id) ?? (await WPP.chat.find(id));
-      await within(PATIENCE, chat.presence.subscribe());
-      await becomes(() => chat.presence.hasData, 500);
-      return told({ ...presence(chat), chat: id });
+    presences() {
+      const known = store.ChatStore.getModelsArray().filter(({ id, presence: model }) => model?.hasData && (isPerson(id) || id.isGroup()));
+      return told(known.map((chat) => presence(number(chat.id), chat.presence)));
     },
-    async unread({ chat: id, most, since }) {
+    async presence({ chat: id }) {
+      const model = await presenceOf(id);
+      return model ? told(presence(id, model)) : missing('chat');
+    },
+    // The network knows only whole chats as read.
+    async read_up({ chat: id, most, since }) {
       const chat = chatOf(id);
       if (!chat) return told([]);
       const count = Math.min(Math.max(chat.unreadCount, 0), most);
-      const others = chat.msgs.getModelsArray().filter((one) => !one.id.fromMe && one.t >= since);
-      const ids = count ? others.slice(-count).map((one) => text(one.id)) : [];
+      const newest = count ? await WPP.chat.getMessages(chat.id, { count: count + 50 }) : [];
+      const others = newest.filter((one) => !one.id.fromMe && one.t >= since && counts(one));
       await WPP.chat.markIsRead(chat.id);
-      return told(ids);
+      return told(count ? others.slice(-count).map((one) => text(one.id)) : []);
     },
     async groups() {
-      const found = [];
-      for (const { id } of store.ChatStore.getModelsArray().filter((chat) => chat.id.isGroup())) {
-        const group = await groupOf(text(id));
-        if (group?.members.some((one) => isOwn(one.id))) found.push(group);
-      }
-      return told(found);
+      const chats = store.ChatStore.getModelsArray().filter((chat) => chat.id.isGroup() && !chat.isReadOnly);
+      const found = await Promise.all(chats.map(({ id }) => groupOf(text(id))));
+      return told(found.filter(Boolean));
     },
+    count_groups: () => told(store.ChatStore.getModelsArray().filter((chat) => chat.id.isGroup() && !chat.isReadOnly).length),
     group: inGroup(async ({ group }) => {
       const found = await groupOf(group);
       return found ? told(found) : missing('group');
     }),
+    // Past wa-js, which takes every error for an invalid code.
     async invited({ code }) {
-      const info = await WPP.group.getGroupInfoFromInviteCode(code).catch(() => null);
+      const { groupInfo: info } = await store.functions.sendQueryGroupInvite(code).catch((error) => {
+        if (gone(error)) return {};
+        throw error;
+      });
       return info ? told(shape(info, info.participants ?? [])) : missing('invite');
     },
     invite_code: inGroup(async ({ group }) => {
@@ -150,16 +180,22 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
       return told(await (job ? job.fetchMexGroupInviteCode(wid(group)) : WPP.group.getInviteCode(group)));
     }),
     revoke_invite: inGroup(async ({ group }) => told(await WPP.group.revokeInviteCode(group))),
+    // wa-js can wait for ever for what the page tells of the new group.
     async create_group({ subject, participants }) {
-      const { gid } = await WPP.group.create(subject, participants);
-      return told(await groupOf(text(gid)));
+      const before = new Set(store.ChatStore.getModelsArray().map(({ id }) => text(id)));
+      const isNew = ({ id, name }) => id.isGroup() && !before.has(text(id)) && name === subject;
+      const made = await within(10000, WPP.group.create(subject, participants));
+      const id = made ? text(made.gid) : text(store.ChatStore.getModelsArray().find(isNew)?.id);
+      if (!id) return failed('no_answer');
+      const bare = { id, subject, description: null, owner: null, created: null, announce: false, restrict: false };
+      return told((await groupOf(id)) ?? { ...bare, members_add: false, approval: false, members: [] });
     },
     async join_group({ code }) {
       const joined = await WPP.group.join(code).catch((error) => {
-        if (error?.code === 'invalid_invite_code') return null;
+        if (error?.code === 'invalid_invite_code' || gone(error)) return null;
         throw error;
       });
-      return joined ? told(text(joined.id)) : missing('invite');
+      return joined ? told({ id: text(joined.id), pending: !!joined.pendingApproval }) : missing('invite');
     },
     labels: () => told(labels().map(label)),
     labels_of: ({ chat }) => told(labels().filter(({ id }) => chatOf(chat)?.labels?.includes(id)).map(label)),
@@ -183,8 +219,11 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
   const setting = (property, field) =>
     inGroup(async ({ group, on }) => {
       await WPP.group.setProperty(group, property, on);
-      const meta = await metaOf(group);
-      return (await becomes(() => !!meta[field] === on)) ? null : refused();
+      const is = async () => !!(await metaOf(group))?.[field] === on;
+      if ((await is()) || (await becomes(() => !!store.ChatStore.get(group)?.groupMetadata?.[field] === on))) return null;
+      // The notice of it may have been lost.
+      await within(PATIENCE, Promise.resolve(store.GroupMetadataStore.update(wid(group))).catch(() => null));
+      return (await is()) ? null : refused();
     });
   // `act` hands over the chat beside what was asked; these need the rest only.
   const plain = (work) => (_, asked) => work(asked);
@@ -208,15 +247,16 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
     available: plain(async ({ on }) => void (await WPP.conn.markAvailable(on))),
     // The list is kept by hidden ids.
     block: plain(async ({ contact, on }) => {
-      const id = contact.endsWith('@lid') ? contact : alias(wid(contact)) ?? contact;
+      const entry = await within(PATIENCE, WPP.contact.getPnLidEntry(contact).catch(() => null));
+      const id = text(entry?.lid) ?? alias(wid(contact)) ?? contact;
       await (on ? WPP.blocklist.blockContact(id) : WPP.blocklist.unblockContact(id));
       return (await becomes(() => isBlocked(wid(id)) === on)) ? null : refused();
     }),
     save: plain(async ({ contact, first, last }) => {
-      const number = contact.endsWith('@lid') ? alias(wid(contact)) : contact;
-      if (!number) return refused('the number behind this id is not known');
-      await WPP.contact.save(number, first, { lastName: last, syncAddressBook: true });
-      return null;
+      const known = contact.endsWith('@lid') ? alias(wid(contact)) : contact;
+      if (!known) return refused('the number behind this id is not known');
+      await WPP.contact.save(known, first, { lastName: last, syncAddressBook: true });
+      return (await becomes(() => store.ContactStore.get(known)?.name?.startsWith(first))) ? null : refused();
     }),
     name: plain(async ({ name }) => void (await WPP.profile.setMyProfileName(name))),
     about: plain(async ({ text: about }) => void (await WPP.profile.setMyStatus(about))),
@@ -230,18 +270,26 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
     members: plain(
       inGroup(async ({ group, change, people }) => {
         const answer = await WPP.group[CHANGES[change]](group, people);
-        const codes = Object.values(answer ?? {}).map(({ code }) => code).filter((code) => code !== 200);
-        if (codes.length) return refused(`the network answered ${codes.join(', ')}`);
-        const { participants } = await metaOf(group);
-        const now = (id) => either(participants, id);
+        // Only those who come in are answered one by one: 409 is there already, 421 is asked for.
+        if (change === 'add') {
+          const codes = Object.values(answer).filter(({ code }) => ![200, 409].includes(code));
+          return codes.length ? refused(codes.map(({ wid: who, code }) => `${text(who)}: ${code}`).join(', ')) : null;
+        }
+        const members = () => store.ChatStore.get(group)?.groupMetadata?.participants ?? store.GroupMetadataStore.get(group)?.participants;
+        const now = (id) => either(members(), id);
         const did = {
-          add: (id) => now(id), remove: (id) => !now(id), promote: (id) => now(id)?.isAdmin || now(id)?.isSuperAdmin,
+          remove: (id) => !now(id), promote: (id) => now(id)?.isAdmin || now(id)?.isSuperAdmin,
           demote: (id) => now(id) && !now(id).isAdmin,
         };
         return (await becomes(() => people.every(did[change]))) ? null : refused();
       }),
     ),
-    leave: plain(inGroup(async ({ group }) => ((await WPP.group.leave(group)) === false ? refused() : null))),
+    leave: plain(
+      inGroup(async ({ group }) => {
+        if (!(await groupOf(group))) return null;
+        return (await WPP.group.leave(group)) === true ? null : refused();
+      }),
+    ),
     subject: plain(inGroup(async ({ group, text: subject }) => void (await WPP.group.setSubject(group, subject)))),
     description: plain(inGroup(async ({ group, text: words }) => void (await WPP.group.setDescription(group, words)))),
     announce: plain(setting('announcement', 'announce')),
@@ -273,5 +321,68 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed }) => {
     }),
   };
 
-  return { asks, acts, isOwn, stateOf };
+  // ---- what happens beside messages ------------------------------------------------------------------------------------
+  // While the page loads what it knows, nothing has happened yet: `isReady` says when that is over.
+  function listen(isReady) {
+    const now = () => Math.floor(Date.now() / 1000);
+    const tell = (notice, what) => isReady() && push({ kind: 'notice', notice, at: now(), ...what });
+
+    WPP.on('call.incoming_call', ({ id, sender, isVideo, isGroup, offerTime }) => {
+      const call = { call: id, from: number(sender), video: !!isVideo, group: !!isGroup, at: Math.floor(offerTime) || now() };
+      tell('call', { ...call, state: 'received' });
+      // wa-js does not tell how a call ends; its model does, by numbers or, in older pages, by words.
+      const model = store.CallStore.get(id) ?? store.CallStore.activeCall;
+      let over = false;
+      model?.on?.('change:state', () => {
+        const state = quietly(() => model.getState());
+        const accepted = [6, 7, 'ACTIVE', 'HANDLED_REMOTELY'].includes(state);
+        const ended = [0, 13, 'ENDED', 'REJECTED'].includes(state);
+        if (over || !(accepted || ended)) return;
+        over = true;
+        tell('call', { ...call, state: accepted ? 'accepted' : 'rejected' });
+      });
+    });
+
+    const MOVES = { add: 'join', join: 'join', remove: 'leave', leave: 'leave', promote: 'promote', demote: 'demote' };
+    WPP.on('group.participant_changed', ({ groupId, action, participants }) => {
+      const people = participants.map((id) => number(wid(text(id))));
+      const own = participants.some((id) => isOwn(id));
+      if (MOVES[action]) tell('members', { group: text(groupId), change: MOVES[action], people, own });
+    });
+    const FIELDS = { subject: 'subject', desc: 'description', announce: 'announce', restrict: 'restrict' };
+    for (const [field, name] of Object.entries(FIELDS))
+      store.GroupMetadataStore?.on(`change:${field}`, (meta) => {
+        const value = meta[field];
+        const told = typeof value === 'string' || field === 'subject' || field === 'desc' ? whole(value ?? '') : !!value;
+        tell('group', { group: text(meta.id), [name]: told });
+      });
+    // Not by wa-js, which stops listening for good when one of all chats cannot be asked about.
+    store.PresenceStore?.on('change:chatstate.type', (state) => {
+      const model = store.PresenceStore.get(state.id) ?? { id: state.id, hasData: true, chatstate: state };
+      const { chat, people } = presence(number(model.id), model);
+      for (const { id, state: what, last_seen } of people) push({ kind: 'presence', chat, participant: id, presence: what, last_seen });
+    });
+    store.ChatStore.on('change:archive', (chat) => tell('archived', { chat: text(chat.id), on: !!chat.archive }));
+
+    const labelTold = (model, gone) => tell('label', { ...shapeOfLabel(model), gone });
+    // A label's fields are set one after the other.
+    const changing = new Set();
+    store.LabelStore?.on('add change:name change:colorIndex', (model) => {
+      if (changing.has(model.id)) return;
+      changing.add(model.id);
+      setTimeout(() => {
+        changing.delete(model.id);
+        if (store.LabelStore.get(model.id)) labelTold(model, false);
+      }, 50);
+    });
+    store.LabelStore?.on('remove', (model) => labelTold(model, true));
+    store.ChatStore.on('change:labels', (chat, labels, before) => {
+      const [is, was] = [labels ?? [], before ?? []];
+      for (const id of is.filter((one) => !was.includes(one))) tell('labelled', { label: String(id), chat: text(chat.id), on: true });
+      for (const id of was.filter((one) => !is.includes(one))) tell('labelled', { label: String(id), chat: text(chat.id), on: false });
+    });
+  }
+  const shapeOfLabel = ({ id, name, colorIndex }) => ({ label: String(id), name: whole(name), color: colorIndex ?? 0 });
+
+  return { asks, acts, isOwn, listen };
 };

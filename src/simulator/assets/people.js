@@ -50,18 +50,12 @@ const GroupCollection = new GroupMetadataCollection();
 
 const COLORS = Array.from({ length: 20 }, (_, index) => `#${(index * 0x0c0f11 + 0x203040).toString(16).padStart(6, '0')}`);
 
-class CallModel extends Emitter {
-  constructor(values) {
-    super();
-    Object.assign(this, values);
-    hide(this, 'state', 3);
-  }
+class CallModel extends Model {
   getState() {
     return this.state;
   }
   setState(state) {
-    this.state = state;
-    this.trigger('change:state', this, state);
+    this.set({ state });
   }
 }
 
@@ -159,14 +153,15 @@ function peopleModules({ ask, tell, account, hidden, chatOf, Conn }) {
     await change(group.id ?? group, { what, people: addresses(people) });
     return { status: 207, participants: people.map((one) => ({ userWid: one.phoneNumber ?? one.id, code: '200' })) };
   };
-  const jobs = Object.fromEntries(['add', 'remove', 'promote', 'demote'].map((what) => [what, membership(what)]));
   define('WAWebGroupModifyParticipantsJob', {
-    addGroupParticipants: jobs.add, removeGroupParticipants: membership('remove'),
+    addGroupParticipants: membership('add'), removeGroupParticipants: membership('remove'),
     promoteGroupParticipants: membership('promote'), demoteGroupParticipants: membership('demote'),
   });
+  // These answer nothing.
+  const silent = (what) => async (group, people) => void (await membership(what)(group, people));
   define('WAWebModifyParticipantsGroupAction', {
-    addParticipants: membership('add'), removeParticipants: jobs.remove, promoteParticipants: jobs.promote,
-    demoteParticipants: jobs.demote, promoteCommunityParticipants() {}, demoteCommunityParticipants() {},
+    addParticipants: silent('add'), removeParticipants: silent('remove'), promoteParticipants: silent('promote'),
+    demoteParticipants: silent('demote'), promoteCommunityParticipants() {}, demoteCommunityParticipants() {},
   });
   define('WAWebExitGroupAction', {
     // A refusal is no exception.
@@ -175,7 +170,7 @@ function peopleModules({ ask, tell, account, hidden, chatOf, Conn }) {
   define('WAWebGroupQueryBridge', {
     sendQueryGroupInvite: async (code) => {
       const { group } = await ask({ type: 'invited', invite: code });
-      if (!group) throw new Error('item-not-found');
+      if (!group) throw Object.assign(new Error('item-not-found'), { name: 'ServerStatusCodeError', status: 404 });
       const { description: desc, created: creation, members, ...rest } = group;
       const participants = members.map(({ id, role }) => ({ id, isAdmin: role !== 'participant', isSuperAdmin: role === 'superadmin' }));
       return { status: 200, groupInfo: { ...rest, desc, creation, participants, size: members.length } };
@@ -334,7 +329,7 @@ function peopleModules({ ask, tell, account, hidden, chatOf, Conn }) {
   function called({ id, from, state, video, at }) {
     const known = calls.get(id);
     if (state === 'ringing' && !known) {
-      const call = new CallModel({ id, peerJid: wid(from), isVideo: video, isGroup: false, offerTime: at, outgoing: false });
+      const call = new CallModel({ id, peerJid: wid(from), isVideo: video, isGroup: false, offerTime: at, outgoing: false, state: 3 });
       calls.activeCall = call;
       calls.processIncomingCall(call);
     } else if (known && state !== 'ringing') {

@@ -236,6 +236,7 @@ pub(in crate::store) fn kind_name(kind: &EventKind) -> &'static str {
         EventKind::Message(_) => "message",
         EventKind::Ack(_) => "ack",
         EventKind::Change(_) => "change",
+        EventKind::Notice(_) => "notice",
         EventKind::Presence { .. } => "presence",
         EventKind::ConnectionFailed { .. } => "connection_failed",
         EventKind::Supervised(_) => "supervised",

@@ -1,4 +1,5 @@
-//! Half load for a long time. Resident memory may grow by one percent per hour after warm-up, descriptors and processes not at all.
+//! Half load for a long time, after a warm-up at full load. Resident memory may grow by one percent per hour, descriptors and
+//! processes not at all.
 
 use std::time::{Duration, Instant};
 use wardroom_load::bench::resident_and_mapped;
@@ -27,9 +28,15 @@ pub async fn run(minutes: u64) {
     let mut house = House::with(&settings, &[]).await;
     house.listen().await;
     let players = link(&house, 5).await;
+    // Caches fill, and the allocator touches for the first time what it has taken: at half load that goes on for an hour.
+    let warm_up = Duration::from_secs(minutes * 60 / 3);
+    progress(&format!("warm-up at full load for {} min", warm_up.as_secs() / 60));
+    let full = Plan { players: players.clone(), per_second: 2.0 * RATE, name: "warm".to_owned() };
+    let full = Traffic::start(&house, full);
+    tokio::time::sleep(warm_up).await;
+    let mut sent = full.stop().await.sent;
     let traffic = Traffic::start(&house, Plan { players: players.clone(), per_second: RATE, name: "soak".to_owned() });
-    // A third is warm-up: caches fill, allocators find their size.
-    let (begun, warm) = (Instant::now(), Duration::from_secs(minutes * 60 / 3));
+    let begun = Instant::now();
     let (mut memory, mut mapped, mut allocated, mut first) = (vec![], vec![], vec![], None);
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     while begun.elapsed() < Duration::from_secs(minutes * 60) {
@@ -49,23 +56,20 @@ pub async fn run(minutes: u64) {
             progress(&format!(
                 "{minutes} min: {low:.1} to {high:.1} MB, {files:.1} of it pages of files, {used:.2} allocated, {now:?}"
             ));
-            if begun.elapsed() > warm {
-                first.get_or_insert(now);
-            }
+            first.get_or_insert(now);
         }
     }
     let (first, last) = (first.unwrap(), belongings(&house));
-    let outcome = traffic.stop().await;
-    let verdict = judge(&house, &players, &outcome.sent, Duration::from_secs(60)).await;
-    let warmed = memory.split_at(memory.partition_point(|one| one.0 * 3600.0 < warm.as_secs_f64())).1;
+    let mut outcome = traffic.stop().await;
+    sent.append(&mut outcome.sent);
+    let verdict = judge(&house, &players, &sent, Duration::from_secs(60)).await;
     // A leak lifts the lowest second of each minute as well; copies of logins, which take seconds, do not.
     let lowest = |minute: &[(f64, f64)]| minute.iter().min_by(|one, two| one.1.total_cmp(&two.1)).copied();
-    let floors: Vec<_> = warmed.chunks_exact(60).filter_map(lowest).collect();
+    let floors: Vec<_> = memory.chunks_exact(60).filter_map(lowest).collect();
     // Pages of files become resident when they are first touched, and the kernel may take them back.
-    let anonymous = warmed.iter().zip(&mapped[memory.len() - warmed.len()..]);
+    let anonymous = memory.iter().zip(&mapped);
     let anonymous: Vec<_> = anonymous.map(|(all, files)| (all.0, all.1 - files.1)).collect();
-    let used = allocated.split_at(allocated.partition_point(|one| one.0 * 3600.0 < warm.as_secs_f64())).1;
-    let (slope, floor, anonymous, used) = (slope(warmed), slope(&floors), slope(&anonymous), slope(used));
+    let (slope, floor, anonymous, used) = (slope(&memory), slope(&floors), slope(&anonymous), slope(&allocated));
     let times = latency(&outcome.all_inbound());
     table(
         &["soak", "value"],

@@ -114,6 +114,7 @@ impl<'a> Group<'a> {
             EventKind::Change(change) => Some(self.chat(&entry, &change.chat, change.chat_alias.as_deref()).await?),
             EventKind::Replay { chat, .. } => Some(*chat),
             EventKind::Status(_)
+            | EventKind::Notice(_)
             | EventKind::Presence { .. }
             | EventKind::ConnectionFailed { .. }
             | EventKind::Supervised(_) => None,

@@ -1,0 +1,47 @@
+// Keys of the API: made, shown once, revoked.
+
+const $ = (id) => document.getElementById(id);
+const element = (tag, text, className) => Object.assign(document.createElement(tag), { textContent: text, className: className || '' });
+const ACTIONS = ['read', 'send', 'control', 'setting', 'app', 'delete'];
+
+function sentence({ isAdmin, isActive, session, actions, lastUsedAt }) {
+  const may = isAdmin ? 'admin' : ACTIONS.filter((action) => actions?.[action]).join(', ') || 'nothing but files or screen';
+  const used = lastUsedAt ? `last used ${new Date(lastUsedAt).toLocaleString()}` : 'never used';
+  return [session ? `session ${session}` : 'all sessions', may, used, isActive ? '' : 'switched off'].filter(Boolean).join(' · ');
+}
+
+// `ask` asks the API, `doing` runs what a button or form asks for, `sure` asks the person.
+export function keys({ ask, doing, sure, sessions }) {
+  async function draw() {
+    const list = await ask('GET', '/api/keys');
+    $('keys').replaceChildren(...list.map((key) => {
+      const item = element('li', '', 'card entry');
+      const revoke = element('button', 'Revoke', 'danger');
+      revoke.addEventListener('click', doing($('keys-problem'), async () => {
+        if (!(await sure('Revoke this key? Whoever uses it is shut out at once.'))) return;
+        await ask('DELETE', `/api/keys/${encodeURIComponent(key.id)}`);
+        await draw();
+      }));
+      const actions = element('div', '', 'actions');
+      actions.append(revoke);
+      item.append(element('code', key.id), element('p', sentence(key), 'hint'), actions);
+      return item;
+    }));
+    $('key-session').replaceChildren(
+      new Option('all sessions', ''), ...[...sessions.keys()].map((name) => new Option(name, name)),
+    );
+  }
+  $('new-key').addEventListener('submit', doing($('keys-problem'), async () => {
+    const chosen = [...document.querySelectorAll('#new-key input[name=action]:checked')].map((box) => box.value);
+    const actions = Object.fromEntries(ACTIONS.map((action) => [action, chosen.includes(action)]));
+    const { key } = await ask('POST', '/api/keys', { isAdmin: false, session: $('key-session').value || null, isActive: true, actions });
+    $('fresh-key').textContent = key;
+    $('fresh').hidden = false;
+    await draw();
+  }));
+  return async () => {
+    $('fresh').hidden = true;
+    $('fresh-key').textContent = $('keys-problem').textContent = '';
+    await draw().catch((problem) => ($('keys-problem').textContent = problem.message));
+  };
+}
