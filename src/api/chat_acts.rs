@@ -69,7 +69,7 @@ pub struct Refresh {
     /// Past what the page remembers.
     #[serde(default)]
     #[param(example = false)]
-    refresh: bool,
+    pub(super) refresh: bool,
 }
 
 /// Address of the chat's picture.

@@ -1,6 +1,7 @@
 //! `/api/{session}/groups`.
 
 use super::asking::{Part, act_named, ask_named};
+use super::chat_acts::Refresh;
 use super::{Api, Named, chat_id};
 use crate::error::ApiError;
 use actix_web::{HttpResponse, web};
@@ -239,15 +240,16 @@ pub async fn get(
 /// # Errors
 /// As for one group.
 #[utoipa::path(get, path = "/api/{session}/groups/{group}/picture", tag = "groups",
-    params(("session" = String, Path, example = "default"), ("group" = String, Path, example = "12312312312133@g.us")),
+    params(("session" = String, Path, example = "default"), ("group" = String, Path, example = "12312312312133@g.us"), Refresh),
     responses((status = 200, description = "`url`, null where none is shown"), (status = 404, description = "No such session or group"),
         (status = 422, description = "Not WORKING")))]
 pub async fn picture(
     named: Named,
     api: web::Data<Api>,
     path: web::Path<(String, String)>,
+    asked: web::Query<Refresh>,
 ) -> Result<HttpResponse, ApiError> {
-    let url = ask_named(&api, &named, asking::picture(group_id(&path.1)?, false)).await?;
+    let url = ask_named(&api, &named, asking::picture(group_id(&path.1)?, asked.refresh)).await?;
     Ok(HttpResponse::Ok().json(json!({"url": url})))
 }
 

@@ -38,8 +38,11 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
         if named.iter().take(place).any(|(other, _)| other == name) {
             bail!("two profiles are named {name}: rename one directory, or import them one after the other");
         }
-        if let Some(pid) = user_of(path) {
-            bail!("process {pid} is using the profile of {name}: stop what runs it first");
+        if let Some(user) = user_of(path) {
+            bail!(
+                "{user} is using the profile of {name}: stop it first. If it is stopped, remove {}/SingletonLock",
+                path.display()
+            );
         }
     }
     blocking(async {
@@ -56,7 +59,8 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
                 engine: EngineName::Web,
                 network,
                 config: json!({"network": what.network}).to_string(),
-                desired_running: true,
+                // Not before its login is here.
+                desired_running: false,
             };
             let spec = match store.create(new, config.pool.sessions_per_user).await {
                 Ok(spec) => spec,
@@ -69,6 +73,7 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
                 let _ = store.bury(&spec).await;
                 return Err(error).with_context(|| format!("the profile of {name} cannot be read"));
             }
+            store.set_desired(&spec, true).await?;
             println!("{name} is here; it starts with the server.");
         }
         Ok(())
@@ -103,11 +108,14 @@ fn name_of(profile: &Path) -> anyhow::Result<SessionName> {
         .map_err(|_| anyhow::anyhow!("{dir}: {name} cannot be a session's name; rename the directory"))
 }
 
-/// The process whose browser holds a profile; a lock that was left behind names one that is gone.
-fn user_of(profile: &Path) -> Option<u32> {
-    let lock = std::fs::read_link(profile.join("SingletonLock")).ok()?;
-    let pid = lock.to_str()?.rsplit('-').next()?.parse().ok()?;
-    Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
+/// The host and process whose browser holds a profile. A lock that was left behind on this machine names a process that is gone;
+/// of another machine, or of a container, nobody can tell here.
+fn user_of(profile: &Path) -> Option<String> {
+    let lock = std::fs::read_link(profile.join("SingletonLock")).ok()?.to_string_lossy().into_owned();
+    let (host, pid) = lock.rsplit_once('-')?;
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let gone = host == own.trim() && !Path::new(&format!("/proc/{pid}")).exists();
+    (!gone).then(|| format!("process {pid} of {host}"))
 }
 
 #[cfg(test)]
@@ -134,10 +142,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let lock = dir.path().join("SingletonLock");
         assert_eq!(user_of(dir.path()), None);
-        std::os::unix::fs::symlink("host-4294967294", &lock).unwrap();
-        assert_eq!(user_of(dir.path()), None);
-        std::fs::remove_file(&lock).unwrap();
-        std::os::unix::fs::symlink(format!("my-host-{}", std::process::id()), &lock).unwrap();
-        assert_eq!(user_of(dir.path()), Some(std::process::id()));
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        let host = host.trim();
+        for (text, held) in [
+            (format!("{host}-4294967294"), false),
+            (format!("{host}-{}", std::process::id()), true),
+            ("another-host-4294967294".to_owned(), true),
+        ] {
+            std::os::unix::fs::symlink(&text, &lock).unwrap();
+            assert_eq!(user_of(dir.path()).is_some(), held, "{text}");
+            std::fs::remove_file(&lock).unwrap();
+        }
     }
 }

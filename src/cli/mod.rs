@@ -260,7 +260,7 @@ struct WebhooksCommand {
 enum WebhooksVerb {
     /// Show them.
     List,
-    /// Add one, or replace the one of the same URL.
+    /// Add one, or change the one of the same URL.
     Add {
         /// Where events are posted to.
         #[arg(value_name = "URL")]

@@ -53,9 +53,14 @@ pub(super) fn webhooks(server: &Server, what: &WebhooksCommand) -> anyhow::Resul
                 return Ok(());
             }
             WebhooksVerb::Add { hook: url, events, hmac_key } => {
-                let mut hook = json!({"url": url, "events": events});
-                if let (Some(key), Some(hook)) = (hmac_key, hook.as_object_mut()) {
-                    hook.insert("hmac".into(), json!({"key": key}));
+                // What is known of it and not named stays: retries, headers, the key.
+                let known = hooks.iter().find(|known| is(known, url)).cloned();
+                let mut hook = known.unwrap_or_else(|| json!({"url": url}));
+                if let Some(fields) = hook.as_object_mut() {
+                    fields.insert("events".into(), json!(events));
+                    if let Some(key) = hmac_key {
+                        fields.insert("hmac".into(), json!({"key": key}));
+                    }
                 }
                 hooks.into_iter().filter(|known| !is(known, url)).chain([hook]).collect::<Vec<_>>()
             }

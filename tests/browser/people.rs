@@ -4,6 +4,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use wardroom_load::house::{House, KEY, SOON, until};
+use wardroom_load::receiver::Receiver;
 
 const BOB: &str = "491700002@c.us";
 const CAROL: &str = "491700003@c.us";
@@ -326,6 +327,11 @@ async fn told(heard: &Mutex<Vec<Value>>, name: &str, test: impl Fn(&Value) -> bo
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_beside_messages_is_told() {
     let house = linked().await;
+    let receiver = Receiver::open(0).await;
+    let hook = json!({"url": receiver.url(), "events": ["call.received", "group.v2.leave", "label.upsert"]});
+    let config = json!({"config": {"network": "simulator", "webhooks": [hook]}});
+    house.ask("PUT", "/api/sessions/default", Some(config)).await.ok();
+    house.is("default", "WORKING").await;
     let heard = listen(&house).await;
     let any = |_: &Value| true;
 
@@ -372,4 +378,7 @@ async fn what_happens_beside_messages_is_told() {
     assert_eq!(promoted["participants"], json!([{"id": CAROL, "role": "admin"}]));
     change(json!({"what": "remove", "people": ["491700001"]})).await;
     assert_eq!(told(&heard, "group.v2.leave", any).await["group"]["id"], id.as_str());
+    for name in ["call.received", "group.v2.leave", "label.upsert"] {
+        until("webhooks are told, too", SOON, || async { receiver.taken(name).pop() }).await;
+    }
 }

@@ -96,7 +96,7 @@ async fn bad_input_is_refused_and_changes_nothing() {
     for (method, path, allow) in [
         ("PATCH", "/api/sessions", "GET, POST"),
         ("POST", "/api/sessions/default", "GET, PUT, DELETE"),
-        ("GET", "/api/sendText", "POST"),
+        ("PUT", "/api/sendText", "POST"),
         ("DELETE", "/api/default/chats", "GET"),
     ] {
         let answer = house.ask(method, path, None).await;

@@ -12,6 +12,7 @@ use crate::domain::login::{Account, QrCode};
 use crate::domain::message::Message;
 use crate::domain::session::StopMode;
 use crate::domain::spec::SessionSpec;
+use crate::domain::webhook::Hooks;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -156,6 +157,8 @@ pub struct DriverContext {
     pub sessions: Arc<dyn SessionStore>,
     /// Browsers.
     pub pool: Arc<dyn WorkerPool>,
+    /// Whom the session tells what happens beside messages; of messages the agents tell.
+    pub hooks: Arc<Hooks>,
 }
 
 impl DriverContext {

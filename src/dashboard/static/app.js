@@ -59,6 +59,7 @@ function showSignIn() {
   socket?.close();
   socket = null;
   for (const id of ['house', 'sign-out', 'views', ...Object.keys(VIEWS)]) $(id).hidden = true;
+  forget();
   $('sign-in').hidden = false;
   $('key').focus();
 }
@@ -79,6 +80,14 @@ async function enter() {
   listen();
 }
 
+// What was typed for one session, or shown once, must not be there for another or for the next person.
+function forget() {
+  $('hooks-view').open = false;
+  $('hooks').replaceChildren();
+  $('hook-form').reset();
+  $('hooks-problem').textContent = $('fresh-key').textContent = '';
+  $('fresh').hidden = true;
+}
 // The sessions, or one of the other views.
 function show(view) {
   $('house').hidden = view !== null;
@@ -194,8 +203,7 @@ function open(name) {
   $('pair-code').textContent = '';
   $('session-problem').textContent = '';
   $('chat').hidden = true;
-  $('hooks-view').open = false;
-  $('hooks-problem').textContent = '';
+  forget();
   $('chats').replaceChildren();
   $('session').hidden = false;
   $('house').classList.add('open');

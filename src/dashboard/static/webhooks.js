@@ -15,11 +15,12 @@ export function webhooks({ ask, doing, sure, open, changed }) {
   // Other fields of the config stay as the server has them.
   async function save(change) {
     const name = open();
-    if (!(await sure('Save? The session is stopped and started again with its new settings.'))) return;
+    if (!(await sure('Save? The session is stopped and started again with its new settings.'))) return false;
     const { config } = await ask('GET', path(name));
     await ask('PUT', path(name), { config: { ...config, webhooks: change(config.webhooks || []) } });
     await changed();
     await draw();
+    return true;
   }
   async function draw() {
     const name = open();
@@ -33,7 +34,7 @@ export function webhooks({ ask, doing, sure, open, changed }) {
         button('Edit', () => {
           $('hook-url').value = hook.url;
           $('hook-events').value = hook.events.join(', ');
-          $('hook-hmac').value = hook.hmac?.key || '';
+          $('hook-hmac').value = '';
           $('hook-url').focus();
         }),
         button('Remove', doing($('hooks-problem'), () => save((all) => all.filter((one) => one.url !== hook.url)))),
@@ -47,12 +48,13 @@ export function webhooks({ ask, doing, sure, open, changed }) {
     const url = $('hook-url').value;
     const events = $('hook-events').value.split(/[\s,]+/).filter(Boolean);
     const key = $('hook-hmac').value;
-    await save((all) => {
+    const saved = await save((all) => {
       const before = all.find((one) => one.url === url);
-      const hook = { ...before, url, events: events.length ? events : ['*'], hmac: key ? { key } : null };
+      const hmac = key ? { ...before?.hmac, key } : (before?.hmac ?? null);
+      const hook = { ...before, url, events: events.length ? events : ['*'], hmac };
       return before ? all.map((one) => (one === before ? hook : one)) : [...all, hook];
     });
-    $('hook-form').reset();
+    if (saved) $('hook-form').reset();
   }));
   return () => draw().catch(() => $('hooks').replaceChildren());
 }

@@ -25,6 +25,7 @@ use wardroom_actors::domain::login::{Account, QrCode};
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::session::StopMode;
 use wardroom_actors::domain::spec::SessionSpec;
+use wardroom_actors::domain::webhook::Hooks;
 use wardroom_actors::failpoint;
 use wardroom_actors::ports::engine::{DriverContext, Report, Reported};
 use wardroom_actors::ports::journal::{Entry, Journal};
@@ -55,6 +56,7 @@ pub(super) struct Live {
     reports: mpsc::Sender<Reported>,
     journal: Arc<dyn Journal>,
     sessions: Arc<dyn SessionStore>,
+    hooks: Arc<Hooks>,
     ready: watch::Sender<bool>,
     /// Ids of texts that were sent over the API lately.
     sent: Mutex<VecDeque<String>>,
@@ -142,14 +144,15 @@ impl Live {
 
     fn entry(&self, heard: Heard) -> Entry {
         let spec = self.spec();
+        let beside = matches!(heard.kind, EventKind::Notice(_));
         Entry {
             key: spec.key(),
             user: spec.user,
             session: spec.name,
             epoch: spec.link_epoch,
             dedupe: heard.dedupe,
+            told: if beside { self.hooks.told(heard.kind.names()) } else { vec![] },
             kind: heard.kind,
-            told: vec![],
         }
     }
 
@@ -286,6 +289,7 @@ async fn drive(
         reports: context.reports.clone(),
         journal: Arc::clone(&context.journal),
         sessions: Arc::clone(&context.sessions),
+        hooks: Arc::clone(&context.hooks),
         ready: watch::Sender::new(false),
         sent: Mutex::default(),
         wanted,

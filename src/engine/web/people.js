@@ -256,7 +256,7 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
       const known = contact.endsWith('@lid') ? alias(wid(contact)) : contact;
       if (!known) return refused('the number behind this id is not known');
       await WPP.contact.save(known, first, { lastName: last, syncAddressBook: true });
-      return (await becomes(() => store.ContactStore.get(known)?.name?.startsWith(first))) ? null : refused();
+      return (await becomes(() => either(store.ContactStore, known)?.name?.startsWith(first))) ? null : refused();
     }),
     name: plain(async ({ name }) => void (await WPP.profile.setMyProfileName(name))),
     about: plain(async ({ text: about }) => void (await WPP.profile.setMyStatus(about))),
@@ -286,8 +286,9 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
     ),
     leave: plain(
       inGroup(async ({ group }) => {
-        if (!(await groupOf(group))) return null;
-        return (await WPP.group.leave(group)) === true ? null : refused();
+        const members = (await metaOf(group))?.participants.getModelsArray() ?? [];
+        const left = store.ChatStore.get(group).isReadOnly && !members.some((one) => isOwn(one.id));
+        return left || (await WPP.group.leave(group)) === true ? null : refused();
       }),
     ),
     subject: plain(inGroup(async ({ group, text: subject }) => void (await WPP.group.setSubject(group, subject)))),
@@ -339,7 +340,7 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
         const ended = [0, 13, 'ENDED', 'REJECTED'].includes(state);
         if (over || !(accepted || ended)) return;
         over = true;
-        tell('call', { ...call, state: accepted ? 'accepted' : 'rejected' });
+        tell('call', { ...call, at: now(), state: accepted ? 'accepted' : 'rejected' });
       });
     });
 
@@ -351,10 +352,11 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
     });
     const FIELDS = { subject: 'subject', desc: 'description', announce: 'announce', restrict: 'restrict' };
     for (const [field, name] of Object.entries(FIELDS))
-      store.GroupMetadataStore?.on(`change:${field}`, (meta) => {
-        const value = meta[field];
-        const told = typeof value === 'string' || field === 'subject' || field === 'desc' ? whole(value ?? '') : !!value;
-        tell('group', { group: text(meta.id), [name]: told });
+      store.GroupMetadataStore?.on(`change:${field}`, (meta, value, before) => {
+        // What was not known before has not changed: the page loads groups when it needs them.
+        if (before === undefined) return;
+        const plain = (one) => (name === 'subject' || name === 'description' ? whole(one ?? '') : !!one);
+        if (plain(value) !== plain(before)) tell('group', { group: text(meta.id), [name]: plain(value) });
       });
     // Not by wa-js, which stops listening for good when one of all chats cannot be asked about.
     store.PresenceStore?.on('change:chatstate.type', (state) => {
@@ -362,13 +364,13 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
       const { chat, people } = presence(number(model.id), model);
       for (const { id, state: what, last_seen } of people) push({ kind: 'presence', chat, participant: id, presence: what, last_seen });
     });
-    store.ChatStore.on('change:archive', (chat) => tell('archived', { chat: text(chat.id), on: !!chat.archive }));
+    store.ChatStore.on('change:archive', (chat) => tell('archived', { chat: number(chat.id), on: !!chat.archive }));
 
     const labelTold = (model, gone) => tell('label', { ...shapeOfLabel(model), gone });
     // A label's fields are set one after the other.
     const changing = new Set();
     store.LabelStore?.on('add change:name change:colorIndex', (model) => {
-      if (changing.has(model.id)) return;
+      if (!isReady() || changing.has(model.id)) return;
       changing.add(model.id);
       setTimeout(() => {
         changing.delete(model.id);
@@ -377,9 +379,12 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
     });
     store.LabelStore?.on('remove', (model) => labelTold(model, true));
     store.ChatStore.on('change:labels', (chat, labels, before) => {
+      if (before === undefined) return;
       const [is, was] = [labels ?? [], before ?? []];
-      for (const id of is.filter((one) => !was.includes(one))) tell('labelled', { label: String(id), chat: text(chat.id), on: true });
-      for (const id of was.filter((one) => !is.includes(one))) tell('labelled', { label: String(id), chat: text(chat.id), on: false });
+      const each = (ids, others, on) =>
+        ids.filter((id) => !others.includes(id)).forEach((id) => tell('labelled', { label: String(id), chat: number(chat.id), on }));
+      each(is, was, true);
+      each(was, is, false);
     });
   }
   const shapeOfLabel = ({ id, name, colorIndex }) => ({ label: String(id), name: whole(name), color: colorIndex ?? 0 });

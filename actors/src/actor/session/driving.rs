@@ -40,6 +40,7 @@ impl SessionActor {
                 outbox: Arc::clone(&deps.outbox),
                 sessions: Arc::clone(&deps.sessions),
                 pool: Arc::clone(&deps.pool),
+                hooks: entry.hooks(),
             };
             let reason = watch_driver(&deps, &spec, context, stop_rx).await;
             if let Ok(Some(stored)) = deps.sessions.get(spec.key()).await {
