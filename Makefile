@@ -43,7 +43,7 @@ bench: kit
 chaos: kit
 	target/release/wardroom-load chaos $(ARGS)
 
-# Half load for half an hour, then every kill.
+# Ten minutes of warm-up at full load, half an hour at half load, then every kill.
 soak: kit
 	target/release/wardroom-load soak $(ARGS)
 	target/release/wardroom-load chaos --only kills

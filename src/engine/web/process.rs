@@ -67,7 +67,7 @@ fn stat(pid: u32) -> Option<String> {
 }
 
 /// A process's group, if anything of the process is left. Its first thread can be a zombie while others still wait for a
-/// disk and keep its files open and locked: a browser that is started then finds its databases locked, and begins new ones.
+/// disk and keep its files open and locked: no other browser may be started in its profile before they are gone, too.
 fn group_of_living(stat: &str) -> Option<u32> {
     let fields: Vec<_> = stat.split_whitespace().collect();
     let zombie = matches!(*fields.first()?, "Z" | "X");
