@@ -2,6 +2,7 @@
 
 use crate::supervision::walk;
 use serde_json::Value;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wardroom_load::house::{House, KEY, SOON, signal, until};
@@ -116,6 +117,48 @@ kills! {
     browser_killed_30_s_after_linking: 30, false;
 }
 
+/// Where the house's browser works.
+fn profile(house: &House) -> PathBuf {
+    let line = std::fs::read_to_string(format!("/proc/{}/cmdline", house.browsers()[0])).unwrap();
+    PathBuf::from(line.split('\0').find_map(|argument| argument.strip_prefix("--user-data-dir=")).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_killed_in_the_middle_of_a_write_keeps_the_login() {
+    let mut house = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
+    house.network.phone("491700002", "Bob").await;
+    house.link("default", "491700001").await;
+    let device = house.network.devices("491700001").await;
+    let profile = profile(&house);
+    for round in 0..3 {
+        house.kill();
+        until("no browser is left", SOON, || async { house.browsers().is_empty().then_some(()) }).await;
+        let files = walk(&profile.join("Default/IndexedDB"));
+        let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+        let logs = files.iter().filter(|path| path.ends_with(".log") || name(path).starts_with("MANIFEST-"));
+        let mut torn = 0;
+        for log in logs {
+            // The header of a record of 424 bytes that never came.
+            let mut file = std::fs::OpenOptions::new().append(true).open(log).unwrap();
+            file.write_all(&[0x3f, 0x51, 0xe3, 0x18, 0xa8, 0x01, 1]).unwrap();
+            torn += 1;
+        }
+        assert!(torn >= 2, "no logs in {files:?}");
+        house.network.send("491700002", "491700001", &format!("before {round}")).await;
+        house.open().await;
+        house.is("default", "WORKING").await;
+        // The browser appends to its logs.
+        house.network.send("491700002", "491700001", &format!("after {round}")).await;
+        until("both messages are here", SOON, || async {
+            (house.messages("default", "491700002@c.us").await.len() == 2 * (round + 1)).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(house.network.devices("491700001").await, device, "linked anew");
+    let log = house.log();
+    assert!(!log.contains("lost its login") && log.contains("half a record is taken out"), "{log}");
+}
+
 /// The browser dies and its profile is damaged: the session comes back from its snapshot, without a scan, in a new profile.
 async fn comes_back_from_the_snapshot(damage: fn(&Path)) {
     let settings = [
@@ -132,11 +175,7 @@ async fn comes_back_from_the_snapshot(damage: fn(&Path)) {
         walk(&snapshots).iter().any(|path| path.ends_with("current")).then_some(())
     })
     .await;
-    let profile = || {
-        let line = std::fs::read_to_string(format!("/proc/{}/cmdline", house.browsers()[0])).unwrap();
-        PathBuf::from(line.split('\0').find_map(|argument| argument.strip_prefix("--user-data-dir=")).unwrap())
-    };
-    let before = profile();
+    let before = profile(&house);
     damage(&before);
     for pid in house.browsers() {
         let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
@@ -149,7 +188,7 @@ async fn comes_back_from_the_snapshot(damage: fn(&Path)) {
     house.is("default", "WORKING").await;
     assert_eq!(house.network.devices("491700001").await, device, "linked anew");
     assert!(!before.exists(), "the damaged profile is still there");
-    assert_ne!(profile(), before);
+    assert_ne!(profile(&house), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! Starts Chromium, one process group per worker, each with a profile directory named by the worker's id.
 
+use super::leveldb::mend;
 use super::process::{Spawner, account, kill_group, kill_orphan, reap, signal, start_time, working_below};
+use super::snapshot::PARTS;
 use dashmap::DashMap;
 use rustix::process::Signal;
 use std::fs::{DirBuilder, Permissions};
@@ -146,10 +148,7 @@ impl ChromiumLauncher {
     /// # Errors
     /// Of the file system.
     pub fn own(&self, path: &Path) -> std::io::Result<()> {
-        match self.account {
-            Some((user, group)) => chown(path, Some(user), Some(group)),
-            None => Ok(()),
-        }
+        own(self.account, path)
     }
 
     /// The worker that serves a session.
@@ -221,6 +220,9 @@ impl ChromiumLauncher {
         for stale in ["DevToolsActivePort", "SingletonLock", "SingletonSocket", "SingletonCookie"] {
             let _ = std::fs::remove_file(profile.join(stale));
         }
+        let (account, torn) = (self.account, profile.clone());
+        let mending = move || PARTS.iter().try_for_each(|part| mend(&torn.join(part), &|path| own(account, path)));
+        tokio::task::spawn_blocking(mending).await.map_err(std::io::Error::other).flatten().map_err(failed)?;
         let child = self.spawner.spawn(self.command(&profile)).await.map_err(failed)?;
         let pid = child.id();
         let started = start_time(pid).unwrap_or_default();
@@ -266,6 +268,14 @@ impl WorkerLauncher for ChromiumLauncher {
                 tracing::warn!(worker = %id, %error, "a profile directory could not be removed");
             }
         })
+    }
+}
+
+/// Gives a file to the browser's account, if it has one of its own.
+fn own(account: Option<(u32, u32)>, path: &Path) -> std::io::Result<()> {
+    match account {
+        Some((user, group)) => chown(path, Some(user), Some(group)),
+        None => Ok(()),
     }
 }
 

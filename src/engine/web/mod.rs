@@ -4,7 +4,7 @@
 //! was committed; every call to a page has a time-out; what a page says is data, never code.
 //!
 //! Reading order: `bridge.js` (what runs in the page), [`page`] (the connection), [`driver`] (one session's life),
-//! [`launcher`] and `process` (browsers), [`snapshot`] (how a login is kept).
+//! [`launcher`] and `process` (browsers), [`snapshot`] (how a login is kept), `leveldb` (what a kill leaves of it).
 
 mod attachments;
 mod convert;
@@ -14,6 +14,7 @@ mod ending;
 mod health;
 mod launcher;
 mod lease;
+mod leveldb;
 mod obey;
 mod page;
 mod process;

@@ -6,6 +6,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 type Spawned = oneshot::Sender<io::Result<Child>>;
@@ -147,6 +148,25 @@ pub(super) fn signal_group(group: u32, signal: rustix::process::Signal) {
     }
 }
 
+/// Waits, in a blocking way, until no thread of a group that was told to stop runs any more: the signal alone does not say that
+/// a write has ended. False when one still runs after a while.
+#[expect(clippy::disallowed_methods, reason = "it is meant to block")]
+pub(super) fn stand_still(group: u32) -> bool {
+    let runs = |task: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let state = text.rfind(')').and_then(|name| text.get(name..)?.split_whitespace().nth(1));
+        state.is_some_and(|state| !matches!(state, "T" | "Z" | "X"))
+    };
+    let tasks = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    for _ in 0..100 {
+        if !members(group).into_iter().flat_map(tasks).any(runs) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    false
+}
+
 /// Kills the group until nothing of it is left, however long its last writes take.
 pub(super) async fn kill_group(group: u32) {
     loop {
@@ -154,7 +174,7 @@ pub(super) async fn kill_group(group: u32) {
         if members(group).is_empty() {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

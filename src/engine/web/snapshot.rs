@@ -4,7 +4,7 @@
 //! atomically, two generations. Beside it stands a copy of localStorage, because Chromium writes that late: after kill -9
 //! a first write is lost when it is two seconds old.
 
-use super::process::signal_group;
+use super::process::{signal_group, stand_still};
 use crate::vault::{Kind, Label, Vault};
 use dashmap::DashMap;
 use rustix::process::Signal;
@@ -18,7 +18,7 @@ use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::failpoint;
 
 /// What of a profile holds the login.
-const PARTS: &[&str] =
+pub(super) const PARTS: &[&str] =
     &["Default/IndexedDB", "Default/Local Storage", "Default/Cookies", "Default/Network", "Default/WebStorage"];
 
 /// The sealed files of all sessions.
@@ -186,7 +186,11 @@ impl Snapshots {
 pub(super) fn stage_live(group: u32, profile: &Path, stage: &Path) -> io::Result<()> {
     fs::create_dir_all(stage)?;
     signal_group(group, Signal::STOP);
-    let copied = PARTS.iter().try_for_each(|part| copy(&profile.join(part), &stage.join(part)));
+    let copied = if stand_still(group) {
+        PARTS.iter().try_for_each(|part| copy(&profile.join(part), &stage.join(part)))
+    } else {
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the browser does not stand still"))
+    };
     signal_group(group, Signal::CONT);
     copied
 }
