@@ -6,13 +6,14 @@ use crate::config::{self, Config, Docs, Environment};
 use crate::dashboard::files;
 use crate::egress::Egress;
 use crate::engine::web::{self, ChromiumLauncher, Snapshots, WebEngine};
-use crate::error::{ApiError, Code, REQUEST_ID};
+use crate::error::ApiError;
 use crate::fetch::Fetcher;
 use crate::health::Health;
 use crate::live::gate::Conn;
 use crate::live::socket::{self, Sockets};
 use crate::media::Files;
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::store::repo::identity::OWNER;
 use crate::store::repo::journal::JournalWriter;
 use crate::store::repo::retention::Retention;
@@ -20,19 +21,17 @@ use crate::store::{Role, Store};
 use crate::vault::{Kek, Vault};
 use crate::webhook::Dispatcher;
 use crate::webhook::post::Poster;
-use crate::{ground, links, simulator};
+use crate::{ground, links, requests, simulator};
 use actix_rt::Arbiter;
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, Error, HttpResponse, HttpServer, rt, web as http};
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpResponse, HttpServer, rt, web as http};
 use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use wardroom_actors::actor::arbiters::{Arbiters, STALLED_MS};
@@ -49,6 +48,7 @@ use wardroom_actors::policy::backoff::BackoffPolicy;
 use wardroom_actors::policy::breaker::BreakerPolicy;
 use wardroom_actors::policy::restart::RestartPolicy;
 use wardroom_actors::ports::clock::Clock;
+use wardroom_actors::ports::engine::Engine;
 use wardroom_actors::ports::journal::EventSink;
 use wardroom_actors::supervise::{Delays, Supervision};
 
@@ -64,9 +64,10 @@ pub struct Running {
     _lock: File,
 }
 
-/// Where events go: metrics, sockets and webhooks.
+/// Where events go: metrics, plots, sockets and webhooks.
 struct Fan {
     metrics: Arc<Metrics>,
+    pulse: Arc<Pulse>,
     sockets: Arc<Sockets>,
     webhooks: Dispatcher,
 }
@@ -75,6 +76,7 @@ impl EventSink for Fan {
     fn publish(&self, event: Event) {
         tracing::debug!(session = %event.key.session, seq = event.seq, kind = ?std::mem::discriminant(&event.kind), "event");
         self.metrics.publish(event.clone());
+        self.pulse.hear(&event);
         if event.seq.is_none() {
             self.webhooks.publish(event.clone());
         }
@@ -82,11 +84,17 @@ impl EventSink for Fan {
     }
 }
 
-/// Starts everything. To be called inside an actix system; `io` is the runtime of everything that waits.
+/// Starts everything. To be called inside an actix system; `io` is the runtime of everything that waits. `engine` stands in for
+/// the one with browsers.
 ///
 /// # Errors
 /// A sentence that says what to do.
-pub async fn start(config: Config, io: tokio::runtime::Handle, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+pub async fn start(
+    config: Config,
+    io: tokio::runtime::Handle,
+    clock: Arc<dyn Clock>,
+    engine: Option<Arc<dyn Engine>>,
+) -> anyhow::Result<Running> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let dir = ground::data_dir(&config)?;
     let lock = ground::lock(&dir)?;
@@ -100,6 +108,7 @@ pub async fn start(config: Config, io: tokio::runtime::Handle, clock: Arc<dyn Cl
     let simulator = simulator(&config, &dir, &mut servers)?;
     let launcher = Arc::new(ChromiumLauncher::new(ground::launching(&config, &dir)?).map_err(anyhow::Error::msg)?);
     let metrics = Arc::new(Metrics::new()?);
+    let pulse = Arc::new(Pulse::new(Arc::clone(&clock)));
     let sockets = Arc::new(Sockets::new(Arc::clone(&clock), Arc::clone(&metrics), config.limits.sockets_per_tenant));
     let egress = Arc::new(Egress::new(&config.egress.allow, config.egress.allow_private));
     let poster = Poster::new(Arc::clone(&egress), Duration::from_secs(config.webhooks.timeout_s.max(1)))?;
@@ -115,12 +124,14 @@ pub async fn start(config: Config, io: tokio::runtime::Handle, clock: Arc<dyn Cl
         clock,
         launcher,
         metrics,
+        pulse,
         sockets,
         webhooks,
         files,
         egress,
         io,
         simulator,
+        engine,
     };
     let health = Arc::new(parts.kernel(&dir).await?);
     let handle = health.handle.clone();
@@ -243,12 +254,14 @@ struct Parts<'a> {
     clock: Arc<dyn Clock>,
     launcher: Arc<ChromiumLauncher>,
     metrics: Arc<Metrics>,
+    pulse: Arc<Pulse>,
     sockets: Arc<Sockets>,
     webhooks: Dispatcher,
     files: Files,
     egress: Arc<Egress>,
     io: tokio::runtime::Handle,
     simulator: Option<String>,
+    engine: Option<Arc<dyn Engine>>,
 }
 
 impl Parts<'_> {
@@ -267,6 +280,7 @@ impl Parts<'_> {
         let bell = Arc::new(ChatBell::default());
         let sink: Arc<dyn EventSink> = Arc::new(Fan {
             metrics: Arc::clone(&self.metrics),
+            pulse: Arc::clone(&self.pulse),
             sockets: Arc::clone(&self.sockets),
             webhooks: self.webhooks.clone(),
         });
@@ -278,7 +292,7 @@ impl Parts<'_> {
                 living: Arc::clone(&living),
                 session: session::Deps {
                     clock: Arc::clone(&self.clock),
-                    engine: Arc::new(self.engine(dir)),
+                    engine: self.engine.clone().unwrap_or_else(|| Arc::new(self.browsers(dir))),
                     journal,
                     sink,
                     sessions: Arc::new(self.store.clone()),
@@ -333,7 +347,7 @@ impl Parts<'_> {
         }
     }
 
-    fn engine(&self, dir: &std::path::Path) -> WebEngine {
+    fn browsers(&self, dir: &std::path::Path) -> WebEngine {
         let (browser, login, pacing) = (&self.config.browser, &self.config.login, &self.config.pacing);
         let options = web::Options {
             wa_js: browser.wa_js.clone().into(),
@@ -448,6 +462,7 @@ impl Parts<'_> {
             text_bytes: self.config.limits.text_bytes,
             reserved: api::docs::reserved_names(),
             files: Arc::new(self.files.clone()),
+            webhooks: self.webhooks.clone(),
             fetcher: Fetcher::new(
                 Arc::clone(&self.egress),
                 Duration::from_secs(self.config.media.url_timeout_s.max(1)),
@@ -459,6 +474,7 @@ impl Parts<'_> {
         let store = http::Data::new(self.store.clone());
         let sockets = http::Data::from(Arc::clone(&self.sockets));
         let metrics = http::Data::from(Arc::clone(&self.metrics));
+        let pulse = http::Data::from(Arc::clone(&self.pulse));
         let body_limit = self.config.http.body_limit;
         let listen = &self.config.http.listen;
         let explorer = match self.config.http.docs {
@@ -471,14 +487,15 @@ impl Parts<'_> {
                 .app_data(store.clone())
                 .app_data(sockets.clone())
                 .app_data(metrics.clone())
-                .app_data(json_config(body_limit))
+                .app_data(pulse.clone())
+                .app_data(requests::bodies(body_limit))
                 .app_data(http::PayloadConfig::new(body_limit))
-                .app_data(http::QueryConfig::default().error_handler(|error, _| bad_input(&error).into()))
+                .app_data(http::QueryConfig::default().error_handler(|error, _| requests::bad_input(&error).into()))
                 .app_data(
                     http::PathConfig::default()
                         .error_handler(|_, _| ApiError::new("not_found", "There is no such path").into()),
                 )
-                .wrap(from_fn(request_id))
+                .wrap(from_fn(requests::around))
                 .configure(api::routes)
                 .configure(|config| {
                     if explorer {
@@ -573,51 +590,4 @@ fn restart_policy(config: &Config) -> RestartPolicy {
             probe_timeout_ms: restart.probe_timeout_ms,
         },
     }
-}
-
-fn bad_input(error: &dyn std::fmt::Display) -> ApiError {
-    ApiError::invalid(error.to_string())
-}
-
-fn json_config(limit: usize) -> http::JsonConfig {
-    use actix_web::error::JsonPayloadError::{ContentType, Overflow, OverflowKnownLength};
-    http::JsonConfig::default().limit(limit).error_handler(move |error, _| {
-        match error {
-            Overflow { .. } | OverflowKnownLength { .. } => {
-                ApiError::new("payload_too_large", format!("The body may have {limit} bytes"))
-            }
-            ContentType => ApiError::new("unsupported_media_type", "The body must be application/json"),
-            other => bad_input(&other),
-        }
-        .into()
-    })
-}
-
-/// Gives every request an id, which the client gets back and every error carries.
-async fn request_id<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    static HEADER: OnceLock<HeaderName> = OnceLock::new();
-    let name = HEADER.get_or_init(|| HeaderName::from_static("x-request-id")).clone();
-    let id = format!("req_{}", uuid::Uuid::now_v7().simple());
-    let metrics = request.app_data::<http::Data<Metrics>>().cloned();
-    let path = request.path().to_owned();
-    let method = request.method().clone();
-    let answered = REQUEST_ID.scope(id.clone(), next.call(request)).await.map(ServiceResponse::map_into_boxed_body);
-    answered.map(|mut response| {
-        if let Ok(value) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert(name, value);
-        }
-        let status = response.status().as_u16();
-        let code = response.response().extensions().get::<Code>().copied();
-        if let Some(metrics) = metrics {
-            metrics.request(status);
-            if let Some(code) = code.filter(|code| code.is_refusal()) {
-                metrics.refused(code.0);
-            }
-        }
-        tracing::debug!(request_id = id, %method, path, status, "request");
-        response
-    })
 }

@@ -25,6 +25,8 @@ pub mod live;
 pub mod media;
 pub mod metrics;
 pub mod palette;
+pub mod pulse;
+pub mod requests;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;

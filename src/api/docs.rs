@@ -1,9 +1,12 @@
 //! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
 
 use super::{acting, auth, chat_acts, chats, contacts, dead_letters, engines, files, groups, health, keys, labels};
-use super::{presence, profile, screenshot, sending, sending_files, server, sessions, supervision, webhooks};
+use super::{
+    pictures, presence, profile, screenshot, sending, sending_files, server, sessions, supervision, waha, webhooks,
+};
 use std::collections::HashSet;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, RefOr};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -31,13 +34,14 @@ use utoipa::{Modify, OpenApi};
         groups::delete, groups::members, groups::members_v2, groups::add, groups::remove, groups::promote,
         groups::demote, groups::leave, groups::subject, groups::description, groups::restricted, groups::restrict,
         groups::announces, groups::announce, groups::invite_code, groups::revoke_invite,
+        pictures::set_own, pictures::remove_own, pictures::set_of_group, pictures::remove_of_group,
         labels::list, labels::create, labels::update, labels::delete, labels::chats, labels::of_chat, labels::set,
         server::ping, server::version, server::status,
         keys::list, keys::create, keys::update, keys::delete, keys::rotate, keys::media, keys::control,
-        supervision::tree, health::detailed, dead_letters::list, dead_letters::replay,
-        crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many,
+        supervision::tree, supervision::pulse, health::detailed, dead_letters::list, dead_letters::replay,
+        crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many, webhooks::test,
     ),
-    modifiers(&Key),
+    modifiers(&Key, &Samples),
     security(("api_key" = [])),
 )]
 struct Document;
@@ -49,6 +53,33 @@ impl Modify for Key {
         let components = document.components.get_or_insert_with(Default::default);
         components
             .add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key"))));
+    }
+}
+
+/// Answers, as the table of WAHA's paths has them; a test compares them with what the server says.
+struct Samples;
+
+impl Modify for Samples {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for row in waha::table() {
+            let sample = row.like.as_deref().and_then(|like| serde_json::from_str::<serde_json::Value>(like).ok());
+            let (Some(sample), Some((verb, path))) = (sample, row.call.split_once(' ')) else { continue };
+            let Some(item) = document.paths.paths.get_mut(path) else { continue };
+            let operation = match verb {
+                "GET" => &mut item.get,
+                "POST" => &mut item.post,
+                "PUT" => &mut item.put,
+                _ => &mut item.delete,
+            };
+            let answers = operation.iter_mut().flat_map(|operation| &mut operation.responses.responses);
+            let good = answers.filter(|(status, _)| status.starts_with('2')).map(|(_, answer)| answer);
+            for answer in good {
+                if let RefOr::T(answer) = answer {
+                    let content = ContentBuilder::new().example(Some(sample.clone())).build();
+                    answer.content.insert("application/json".to_owned(), RefOr::T(content));
+                }
+            }
+        }
     }
 }
 
@@ -82,6 +113,33 @@ pub fn reserved_names() -> HashSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
+
+    /// Whether a schema, a parameter or a body shows what it could look like.
+    fn shows(document: &Value, one: &Value) -> bool {
+        let parts = |key: &str| one[key].as_array().into_iter().flatten().collect::<Vec<_>>();
+        let inner = ["allOf", "oneOf", "anyOf"].into_iter().flat_map(parts);
+        let fields = one["properties"].as_object().into_iter().flat_map(|fields| fields.values());
+        let mut deeper = inner.chain(fields).chain([&one["schema"], &one["items"]]).filter(|one| one.is_object());
+        let named = one["$ref"].as_str().and_then(|path| document.pointer(path.trim_start_matches('#')));
+        !one["example"].is_null()
+            || named.is_some_and(|one| shows(document, one))
+            || deeper.any(|one| shows(document, one))
+    }
+
+    #[test]
+    fn every_operation_shows_what_it_is_asked() {
+        let document: Value = serde_json::from_str(&document()).unwrap();
+        for (path, verbs) in document["paths"].as_object().unwrap() {
+            for (verb, operation) in verbs.as_object().unwrap() {
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    assert!(shows(&document, parameter), "{verb} {path}: {} has no example", parameter["name"]);
+                }
+                let body = &operation["requestBody"]["content"]["application/json"];
+                assert!(body.is_null() || shows(&document, body), "{verb} {path}: the body has no example");
+            }
+        }
+    }
 
     #[test]
     fn literals_beside_and_above_a_session_are_reserved() {

@@ -25,13 +25,14 @@ const FETCH: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// 404 when there is no such message or its file is gone, 416 for a range that it does not have, 422 when the session is not
-/// WORKING.
+/// WORKING, 502 when it is not the file that its sender promised.
 #[utoipa::path(get, path = "/api/files/{file}", tag = "chatting", params(
     ("file" = String, Path, description = "The message's id, a dot, and the end of a file's name", example = "false_11111111111@c.us_AAAA.jpg"),
-    ("Range" = Option<String>, Header, description = "`bytes=0-1023`: a part of it")),
+    ("Range" = Option<String>, Header, example = "bytes=0-1023", description = "`bytes=0-1023`: a part of it")),
     responses((status = 200, description = "The file"), (status = 206, description = "A part of it"),
     (status = 404, description = "No such message, or its file is gone"), (status = 416, description = "It has no such part"),
-    (status = 422, description = "It has to be fetched, and the session is not WORKING")))]
+    (status = 422, description = "It has to be fetched, and the session is not WORKING"),
+    (status = 502, description = "It is not the file that its sender promised")))]
 pub async fn get(
     request: HttpRequest,
     caller: QueryCaller,

@@ -102,7 +102,7 @@ fn shape(group: &Group) -> Value {
     })
 }
 
-fn group_id(text: &str) -> Result<ChatId, ApiError> {
+pub(super) fn group_id(text: &str) -> Result<ChatId, ApiError> {
     let id = chat_id(&if text.contains('@') { text.to_owned() } else { format!("{text}@g.us") })?;
     if id.is_group() { Ok(id) } else { Err(ApiError::invalid("a group's id ends in @g.us")) }
 }

@@ -18,6 +18,7 @@ pub mod groups;
 pub mod health;
 pub mod keys;
 pub mod labels;
+pub mod pictures;
 pub mod presence;
 pub mod profile;
 pub mod screenshot;
@@ -65,6 +66,8 @@ pub struct Api {
     pub health: Arc<crate::health::Health>,
     /// Files that messages carry.
     pub files: Arc<dyn FileStore>,
+    /// Webhooks, to try one.
+    pub webhooks: crate::webhook::Dispatcher,
     /// Files that users name by URL.
     pub fetcher: Fetcher,
     /// Longest file in bytes.
@@ -196,9 +199,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/server/version", [("GET", get().to(server::version))]))
         .service(resource("/api/server/status", [("GET", get().to(server::status))]))
         .service(resource("/api/supervision", [("GET", get().to(supervision::tree))]))
+        .service(resource("/api/supervision/pulse", [("GET", get().to(supervision::pulse))]))
         .service(resource("/api/health/detailed", [("GET", get().to(health::detailed))]))
         .service(resource("/api/dead-letters", [("GET", get().to(dead_letters::list))]))
         .service(resource("/api/dead-letters/{id}/replay", [("POST", post().to(dead_letters::replay))]))
+        .service(resource("/api/webhooks/test", [("POST", post().to(webhooks::test))]))
         .service(resource("/api/webhooks/dead-letters", [("GET", get().to(webhooks::list))]))
         .service(resource("/api/webhooks/dead-letters/replay", [("POST", post().to(webhooks::replay_many))]))
         .service(resource("/api/webhooks/dead-letters/{id}", [("GET", get().to(webhooks::get))]))
@@ -281,6 +286,10 @@ fn people(config: &mut web::ServiceConfig) {
         .service(resource("/api/{session}/presence/{chat}/subscribe", [("POST", post().to(presence::subscribe))]))
         .service(resource("/api/{session}/profile", [("GET", get().to(profile::get))]))
         .service(resource("/api/{session}/profile/name", [("PUT", put().to(profile::name))]))
+        .service(resource(
+            "/api/{session}/profile/picture",
+            [("PUT", put().to(pictures::set_own)), ("DELETE", delete().to(pictures::remove_own))],
+        ))
         .service(resource("/api/{session}/profile/status", [("PUT", put().to(profile::about))]))
         .service(resource("/api/{session}/calls/reject", [("POST", post().to(profile::reject))]))
         .service(resource(
@@ -292,7 +301,14 @@ fn people(config: &mut web::ServiceConfig) {
         .service(resource("/api/{session}/groups/join", [("POST", post().to(groups::join))]))
         .service(resource("/api/{session}/groups/refresh", [("POST", post().to(groups::refresh))]))
         .service(resource(GROUP, [("GET", get().to(groups::get)), ("DELETE", delete().to(groups::delete))]))
-        .service(resource(&of_group("/picture"), [("GET", get().to(groups::picture))]))
+        .service(resource(
+            &of_group("/picture"),
+            [
+                ("GET", get().to(groups::picture)),
+                ("PUT", put().to(pictures::set_of_group)),
+                ("DELETE", delete().to(pictures::remove_of_group)),
+            ],
+        ))
         .service(resource(&of_group("/participants"), [("GET", get().to(groups::members))]))
         .service(resource(&of_group("/participants/v2"), [("GET", get().to(groups::members_v2))]))
         .service(resource(&of_group("/participants/add"), [("POST", post().to(groups::add))]))

@@ -179,8 +179,8 @@ pub struct PollBody {
 /// # Errors
 /// 400 for bad input, 404, 422 when the session is not WORKING or the number is not on WhatsApp.
 #[utoipa::path(post, path = "/api/sendText", tag = "chatting", request_body = SendText,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request: made again, it is answered and not done again"),
-        ("Prefer" = Option<String>, Header, description = "`respond-async` answers as soon as the message is accepted")),
+    params(("Idempotency-Key" = Option<String>, Header, example = "order-4711", description = "Names the request: made again, it is answered and not done again"),
+        ("Prefer" = Option<String>, Header, example = "respond-async", description = "`respond-async` answers as soon as the message is accepted")),
     responses((status = 201, description = "The message"), (status = 400, description = "Bad input"),
     (status = 404, description = "No such session, or no message that `reply_to` names"),
     (status = 422, description = "Not WORKING, not on WhatsApp, or the key was used for another message"),
@@ -204,7 +204,7 @@ pub async fn send_text(
 /// # Errors
 /// As for a text.
 #[utoipa::path(post, path = "/api/sendLocation", tag = "chatting", request_body = SendLocation, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "As for a text"), ("Prefer" = Option<String>, Header, description = "As for a text")), responses(
+    ("Idempotency-Key" = Option<String>, Header, example = "order-4711", description = "As for a text"), ("Prefer" = Option<String>, Header, example = "respond-async", description = "As for a text")), responses(
     (status = 201, description = "The message"), (status = 400, description = "Bad input"),
     (status = 404, description = "No such session"), (status = 422, description = "As for a text"),
     (status = 429, description = "Too many messages wait")))]
@@ -230,7 +230,7 @@ pub async fn send_location(
 /// # Errors
 /// As for a text.
 #[utoipa::path(post, path = "/api/sendContactVcard", tag = "chatting", request_body = SendContacts, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "As for a text"), ("Prefer" = Option<String>, Header, description = "As for a text")), responses(
+    ("Idempotency-Key" = Option<String>, Header, example = "order-4711", description = "As for a text"), ("Prefer" = Option<String>, Header, example = "respond-async", description = "As for a text")), responses(
     (status = 201, description = "The message"), (status = 400, description = "Bad input"),
     (status = 404, description = "No such session"), (status = 422, description = "As for a text"),
     (status = 429, description = "Too many messages wait")))]
@@ -253,7 +253,7 @@ pub async fn send_contacts(
 /// # Errors
 /// As for a text.
 #[utoipa::path(post, path = "/api/sendPoll", tag = "chatting", request_body = SendPoll, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "As for a text"), ("Prefer" = Option<String>, Header, description = "As for a text")), responses(
+    ("Idempotency-Key" = Option<String>, Header, example = "order-4711", description = "As for a text"), ("Prefer" = Option<String>, Header, example = "respond-async", description = "As for a text")), responses(
     (status = 201, description = "The message"), (status = 400, description = "Bad input"),
     (status = 404, description = "No such session"), (status = 422, description = "As for a text"),
     (status = 429, description = "Too many messages wait")))]
@@ -284,7 +284,7 @@ pub async fn send_poll(
 /// # Errors
 /// As for a text; 404 when there is no such message.
 #[utoipa::path(post, path = "/api/forwardMessage", tag = "chatting", request_body = Forward, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "As for a text"), ("Prefer" = Option<String>, Header, description = "As for a text")), responses(
+    ("Idempotency-Key" = Option<String>, Header, example = "order-4711", description = "As for a text"), ("Prefer" = Option<String>, Header, example = "respond-async", description = "As for a text")), responses(
     (status = 201, description = "The copy"), (status = 400, description = "Bad input"),
     (status = 404, description = "No such session or message"), (status = 422, description = "As for a text"),
     (status = 429, description = "Too many messages wait")))]

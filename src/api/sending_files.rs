@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
+use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 use wardroom_actors::domain::draft::{Content, Shown};
 use wardroom_actors::domain::ids::FileId;
@@ -102,7 +103,7 @@ macro_rules! route {
         /// # Errors
         /// As for a text; 413 when the file is too long.
         #[utoipa::path(post, path = $path, tag = "chatting", request_body = SendFile, params(
-            ("Idempotency-Key" = Option<String>, Header, description = "As for a text"), ("Prefer" = Option<String>, Header, description = "As for a text")), responses(
+            ("Idempotency-Key" = Option<String>, Header, example = "order-4711", description = "As for a text"), ("Prefer" = Option<String>, Header, example = "respond-async", description = "As for a text")), responses(
             (status = 201, description = "The message"), (status = 400, description = "Bad input"),
             (status = 404, description = "No such session"), (status = 413, description = "The file is too long"),
             (status = 422, description = "As for a text, or the file cannot be fetched or would have to be converted"),
@@ -143,16 +144,25 @@ async fn send_file(
     shown: Shown,
 ) -> Result<HttpResponse, ApiError> {
     let (to, content) = {
-        // So many bodies are in memory at once; whoever sends one slowly must not keep the others out.
-        let _turn = api.uploads.acquire().await.map_err(|_| ApiError::new("unavailable", "The server is stopping"))?;
-        let limit = usize::try_from(api.file_bytes).unwrap_or(usize::MAX).saturating_mul(4) / 3 + REST;
-        let body = tokio::time::timeout(BODY, body.to_bytes_limited(limit)).await;
-        let body = body.map_err(|_| ApiError::invalid("the body takes too long"))?;
-        let body =
-            body.map_err(|_| too_large(api.file_bytes))?.map_err(|error| ApiError::invalid(error.to_string()))?;
+        let (_turn, body) = body_of(api, body, api.file_bytes).await?;
         read(request, caller, api, &body, shown).await?
     };
     send(request, caller, api, to, content).await
+}
+
+/// A body with a file of at most so many bytes in base64. So many bodies are in memory at once, and whoever sends one slowly must
+/// not keep the others out.
+pub(super) async fn body_of(
+    api: &Api,
+    body: web::Payload,
+    most: u64,
+) -> Result<(SemaphorePermit<'_>, web::Bytes), ApiError> {
+    let turn = api.uploads.acquire().await.map_err(|_| ApiError::new("unavailable", "The server is stopping"))?;
+    let limit = usize::try_from(most).unwrap_or(usize::MAX).saturating_mul(4) / 3 + REST;
+    let body = tokio::time::timeout(BODY, body.to_bytes_limited(limit)).await;
+    let body = body.map_err(|_| ApiError::invalid("the body takes too long"))?;
+    let body = body.map_err(|_| too_large(most))?.map_err(|error| ApiError::invalid(error.to_string()))?;
+    Ok((turn, body))
 }
 
 /// What a body says, with its file taken in.
@@ -199,7 +209,7 @@ fn check(shown: Shown, media: &Media, convert: Option<bool>) -> Result<(), ApiEr
     }
 }
 
-fn too_large(limit: u64) -> ApiError {
+pub(super) fn too_large(limit: u64) -> ApiError {
     ApiError::new("payload_too_large", TakeError::TooLarge { limit }.to_string())
 }
 
@@ -210,7 +220,7 @@ fn refused(error: TakeError) -> ApiError {
     }
 }
 
-fn fetch_failed(error: FetchError) -> ApiError {
+pub(super) fn fetch_failed(error: FetchError) -> ApiError {
     match error {
         FetchError::Refused(text) => ApiError::invalid(format!("file.url: {text}")),
         FetchError::Failed(_) => ApiError::new("file_not_fetched", error.to_string()),

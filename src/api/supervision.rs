@@ -3,6 +3,7 @@
 use super::Api;
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::pulse::Pulse;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 use wardroom_actors::domain::event::Step;
@@ -40,6 +41,18 @@ pub async fn tree(caller: Caller, api: web::Data<Api>) -> Result<HttpResponse, A
         "tenants": [{"id": holder.tenant, "name": tenant, "sessions": sessions}],
     });
     Ok(HttpResponse::Ok().json(json!({"node": node})))
+}
+
+/// The last half hour of the tenant in steps of ten seconds, as columns of the same length: `at` (Unix seconds), messages
+/// `received` and `sent` and `requests` per second, and within how many milliseconds half (`p50Ms`) and 99 % (`p99Ms`) of the
+/// requests were answered; null where there were none. For admins.
+///
+/// # Errors
+/// 403 for other keys.
+#[utoipa::path(get, path = "/api/supervision/pulse", tag = "supervision",
+    responses((status = 200, description = "The columns"), (status = 403, description = "Not an admin's key")))]
+pub async fn pulse(caller: Caller, pulse: web::Data<Pulse>) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(pulse.columns(caller.0.tenant)))
 }
 
 /// One session.

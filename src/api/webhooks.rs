@@ -1,15 +1,20 @@
 //! `/api/webhooks/dead-letters`: events that a webhook's receiver did not take. The chat's later events went on.
+//! `/api/webhooks/test`: one event, to see whether a receiver takes it.
 
-use super::Api;
+use super::shape::sound_hook;
+use super::{Api, default_session};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::store::repo::deliveries::{Dead, DeadDelivery};
 use crate::store::repo::identity::KeyHolder;
+use crate::webhook::post::Answer;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use wardroom_actors::domain::ids::SessionId;
+use wardroom_actors::domain::webhook::Hooks;
+use wardroom_actors::handle::Refusal;
 
 /// Longest page.
 const MOST: u64 = 1000;
@@ -49,6 +54,19 @@ pub struct Replay {
     /// Recorded before, Unix milliseconds.
     #[schema(example = 1741336102485_i64)]
     to: Option<i64>,
+}
+
+/// A webhook that is tried.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"session": "default", "webhook": {"url": "https://example.com/hook", "hmac": {"key": "secret"}}}))]
+pub struct Trial {
+    /// Of this session an event is posted.
+    #[serde(default = "default_session")]
+    #[schema(example = "default")]
+    session: String,
+    /// A webhook as in a session's config; it need not stand there.
+    #[schema(value_type = Object)]
+    webhook: Value,
 }
 
 fn which(holder: KeyHolder) -> Dead {
@@ -134,6 +152,29 @@ pub async fn replay_many(
     let which = Dead { ids, session, from_ms: from, to_ms: to, ..which(caller.0) };
     let replayed = api.store.revive(caller.0.tenant, which).await?;
     Ok(HttpResponse::Accepted().json(json!({"replayed": replayed})))
+}
+
+/// Posts a `session.status` of the session as it is now to a webhook, once, signed as always. Nothing is stored.
+///
+/// # Errors
+/// 400 when it is no webhook, 404 for an unknown session, 429 when too many are tried at once.
+#[utoipa::path(post, path = "/api/webhooks/test", tag = "webhooks", request_body = Trial, responses(
+    (status = 200, description = "`taken`, or the `code` of why not, and how long it took in milliseconds"),
+    (status = 400, description = "Not a webhook"), (status = 404, description = "No such session"),
+    (status = 429, description = "Too many are tried at once")))]
+pub async fn test(caller: Caller, api: web::Data<Api>, body: web::Json<Trial>) -> Result<HttpResponse, ApiError> {
+    let Trial { session, webhook } = body.into_inner();
+    let (_, seen) = api.session(caller.0, &session)?;
+    let hooks = Hooks::of_config(&json!({"webhooks": [webhook]})).map_err(ApiError::invalid)?;
+    let hook = hooks.iter().next().map(|(_, hook)| hook).ok_or_else(|| ApiError::invalid("webhook is missing"))?;
+    sound_hook(hook).map_err(|what| ApiError::invalid(format!("webhook: {what}")))?;
+    let (answer, ms) = api.webhooks.try_out(seen, hook.clone()).await.ok_or(Refusal::Busy)?;
+    let code = match answer {
+        Answer::Taken => None,
+        Answer::Refused(refusal) => Some(refusal.code),
+        Answer::Away(how) => Some(how.to_owned()),
+    };
+    Ok(HttpResponse::Ok().json(json!({"taken": code.is_none(), "code": code, "ms": ms})))
 }
 
 fn body(api: &Api, letter: DeadDelivery, whole: bool) -> Value {

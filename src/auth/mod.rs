@@ -8,7 +8,7 @@ use crate::store::Store;
 use crate::store::repo::identity::KeyHolder;
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use need::Need;
 use std::future::Future;
 use std::pin::Pin;
@@ -64,6 +64,7 @@ async fn authenticate(request: &HttpRequest, query: bool) -> Result<KeyHolder, A
         (None, None) => None,
     };
     let holder = holder.ok_or_else(unauthorized)?;
+    request.extensions_mut().insert(holder.tenant);
     let need = Need::of(request.method(), request.match_pattern().as_deref().unwrap_or_default());
     if need.is_met_by(&holder) { Ok(holder) } else { Err(ApiError::new("forbidden", "This key may not do that")) }
 }

@@ -65,6 +65,7 @@ impl Need {
             | "/api/{session}/chats/overview" => Self::May(Read),
             "/api/dead-letters/{id}/replay"
             | "/api/webhooks/dead-letters/replay"
+            | "/api/webhooks/test"
             | "/api/webhooks/dead-letters/{id}/replay" => Self::May(Setting),
             // A subscription is asked for by reading as well.
             "/api/{session}/presence/{chat}/subscribe" => Self::May(Read),
@@ -108,8 +109,14 @@ mod tests {
     use super::*;
 
     /// Routes that are for admins on purpose.
-    const ADMINS: &[&str] =
-        &["/api/keys", "/api/keys/{id}", "/api/keys/{id}/rotate", "/api/keys/media", "/api/keys/control"];
+    const ADMINS: &[&str] = &[
+        "/api/keys",
+        "/api/keys/{id}",
+        "/api/keys/{id}/rotate",
+        "/api/keys/media",
+        "/api/keys/control",
+        "/api/supervision/pulse",
+    ];
 
     #[test]
     fn every_route_says_what_it_needs() {

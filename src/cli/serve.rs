@@ -26,7 +26,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     let ended = actix_rt::System::new().block_on(async move {
         let mut stop = std::pin::pin!(stop_signal()?);
         let running = tokio::select! {
-            running = app::start(config, handle, clock) => running?,
+            running = app::start(config, handle, clock, None) => running?,
             () = &mut stop => return Ok(()),
         };
         stop.await;

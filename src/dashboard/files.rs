@@ -13,13 +13,21 @@ use serde::Deserialize;
 #[folder = "src/dashboard/static"]
 struct Files;
 
+/// The plots, which others keep; empty where `deploy/setup.sh` had not installed them when this was built.
+const PLOTS: &[(&str, &[u8])] = &[
+    ("uplot.js", include_bytes!(concat!(env!("OUT_DIR"), "/uPlot.iife.min.js"))),
+    ("uplot.css", include_bytes!(concat!(env!("OUT_DIR"), "/uPlot.min.css"))),
+];
+
 /// How long a stay lasts.
 const STAY_MS: i64 = 12 * 3600 * 1000;
 
 /// `GET /` and `GET /dashboard/{file}`
 pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let name = request.match_info().get("file").filter(|name| !name.is_empty()).unwrap_or("index.html");
-    let file = Files::get(name).ok_or_else(|| ApiError::new("not_found", "There is no such page"))?;
+    let plots = PLOTS.iter().find(|(known, text)| *known == name && !text.is_empty()).map(|(_, text)| text.to_vec());
+    let file = Files::get(name).map(|file| file.data.into_owned()).or(plots);
+    let file = file.ok_or_else(|| ApiError::new("not_found", "There is no such page"))?;
     let kind = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
@@ -35,7 +43,7 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .body(file.data.into_owned()))
+        .body(file))
 }
 
 /// The body of a sign-in.

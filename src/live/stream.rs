@@ -68,7 +68,7 @@ fn dress(name: &str, seq: Option<i64>, frame: String) -> String {
     params(("session" = Option<String>, Query, description = "A name, or `*`", example = "default"),
         ("events" = Option<String>, Query, description = "Names, separated by commas", example = "message,session.status"),
         ("since" = Option<String>, Query, description = "The `cursor` of an event", example = "j1a"),
-        ("Last-Event-ID" = Option<String>, Header, description = "The same, as browsers send it")),
+        ("Last-Event-ID" = Option<String>, Header, example = "j4711", description = "The same, as browsers send it")),
     responses((status = 200, description = "A stream of events", content_type = "text/event-stream"),
         (status = 400, description = "Bad parameters"), (status = 429, description = "Too many open sockets")))]
 pub async fn open(

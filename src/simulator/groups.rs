@@ -23,6 +23,8 @@ pub struct Group {
     pub subject: String,
     /// What it is for.
     pub description: String,
+    /// Hash of its picture, empty when it was removed.
+    pub picture: Option<String>,
     /// Digits of who made it.
     pub owner: String,
     /// Unix seconds.
@@ -85,6 +87,11 @@ pub enum GroupChange {
         /// It.
         text: String,
     },
+    /// Another picture, or none.
+    Picture {
+        /// Its hash, or empty.
+        picture: String,
+    },
     /// Only admins write, or all.
     Announce {
         /// Admins only.
@@ -115,6 +122,7 @@ impl GroupChange {
             Self::Demote { .. } => "demote",
             Self::Subject { .. } => "subject",
             Self::Description { .. } => "description",
+            Self::Picture { .. } => "picture",
             Self::Announce { .. } => "announce",
             Self::Restrict { .. } => "restrict",
             Self::Invite { .. } => "invite",
@@ -156,6 +164,7 @@ impl Group {
         Self {
             subject: subject.to_owned(),
             description: String::new(),
+            picture: None,
             owner: by.to_owned(),
             created: at,
             announce: false,
@@ -173,7 +182,7 @@ impl Group {
             GroupChange::Made { .. } => false,
             GroupChange::Join { invite } => *invite == self.invite,
             GroupChange::Remove { people } => admin || people.iter().all(|one| one == by),
-            GroupChange::Subject { .. } | GroupChange::Description { .. } => {
+            GroupChange::Subject { .. } | GroupChange::Description { .. } | GroupChange::Picture { .. } => {
                 admin || (!self.restrict && self.members.contains_key(by))
             }
             GroupChange::Add { .. }
@@ -214,6 +223,7 @@ impl Group {
             GroupChange::Demote { people } => self.set(people, Role::Participant),
             GroupChange::Subject { text } => self.subject.clone_from(text),
             GroupChange::Description { text } => self.description.clone_from(text),
+            GroupChange::Picture { picture } => self.picture = Some(picture.clone()),
             GroupChange::Announce { on } => self.announce = *on,
             GroupChange::Restrict { on } => self.restrict = *on,
             GroupChange::Invite { invite } => self.invite.clone_from(invite),

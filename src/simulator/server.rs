@@ -80,7 +80,8 @@ pub fn start(options: Options) -> std::io::Result<Running> {
 }
 
 async fn page(html: &'static str) -> HttpResponse {
-    const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'";
+    const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'; \
+                          img-src 'self' blob: data:";
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))

@@ -81,6 +81,10 @@ enum FromPage {
         ask: u64,
         id: String,
     },
+    PictureOf {
+        ask: u64,
+        id: String,
+    },
     Keep {
         key: String,
         value: Value,
@@ -200,8 +204,9 @@ impl PageSocket {
         let mut state = self.hub.lock();
         let Some(device) = self.device(&state) else { return };
         let from = self.own(&state).unwrap_or_default();
+        let error = if to.ends_with("@g.us") { "ERROR_UNKNOWN" } else { "not_on_whatsapp" };
         let Some(to) = state.network.receiver(&from, to) else {
-            return state.push(self.connection, json!({"type": "answer", "ask": ask, "error": "not_on_whatsapp"}));
+            return state.push(self.connection, json!({"type": "answer", "ask": ask, "error": error}));
         };
         let at = unix_now();
         state.push(self.connection, json!({"type": "answer", "ask": ask, "at": at}));
@@ -309,6 +314,14 @@ impl PageSocket {
                 let phone = state.network.number_of(&id).and_then(|number| state.network.phones.get(&number));
                 let about = phone.and_then(|phone| phone.kept.get("about"));
                 state.push(self.connection, json!({"type": "answer", "ask": ask, "about": about}));
+            }
+            FromPage::PictureOf { ask, id } => {
+                let state = self.hub.lock();
+                let phone = state.network.number_of(&id).and_then(|number| state.network.phones.get(&number));
+                let own = phone.and_then(|phone| phone.kept.get("picture").cloned());
+                let group = state.network.groups.get(&id).and_then(|group| group.picture.clone());
+                let picture = own.or_else(|| group.map(serde_json::Value::String));
+                state.push(self.connection, json!({"type": "answer", "ask": ask, "picture": picture}));
             }
             FromPage::Keep { key, value } => {
                 let mut state = self.hub.lock();

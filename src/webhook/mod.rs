@@ -15,13 +15,14 @@ use crate::store::repo::deliveries::{Lane, LaneBell, Told};
 use dashmap::{DashMap, DashSet};
 use endpoint::Endpoint;
 pub use endpoint::body;
-use post::Poster;
+use post::{Answer, Poster};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
-use wardroom_actors::domain::event::{Event, EventKind};
-use wardroom_actors::domain::ids::TenantId;
-use wardroom_actors::handle::Handle;
+use wardroom_actors::domain::event::{Event, EventKind, StatusChange};
+use wardroom_actors::domain::ids::{TenantId, event_id};
+use wardroom_actors::domain::webhook::Hook;
+use wardroom_actors::handle::{Handle, Seen};
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::journal::EventSink;
 
@@ -29,6 +30,9 @@ use wardroom_actors::ports::journal::EventSink;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Events that are never stored (who types) are told once; so many at the same time, more are left out.
 const PASSING: usize = 32;
+
+/// Webhooks that are tried at the same time.
+const TRIALS: usize = 8;
 
 /// A tenant's URL.
 type Key = (TenantId, String);
@@ -44,6 +48,7 @@ struct Shared {
     /// Lanes on their way to their endpoint, each once.
     queued: DashSet<Lane>,
     passing: Arc<Semaphore>,
+    trials: Arc<Semaphore>,
 }
 
 /// The dispatcher. Cheap to clone.
@@ -61,8 +66,8 @@ impl Dispatcher {
         io: tokio::runtime::Handle,
     ) -> Self {
         let (handle, endpoints, queued) = (OnceLock::new(), DashMap::new(), DashSet::new());
-        let passing = Arc::new(Semaphore::new(PASSING));
-        Self(Arc::new(Shared { store, handle, poster, clock, metrics, io, endpoints, queued, passing }))
+        let (passing, trials) = (Arc::new(Semaphore::new(PASSING)), Arc::new(Semaphore::new(TRIALS)));
+        Self(Arc::new(Shared { store, handle, poster, clock, metrics, io, endpoints, queued, passing, trials }))
     }
 
     /// Begins, with what an earlier server left. To be called once the sessions are in the table.
@@ -80,6 +85,24 @@ impl Dispatcher {
                 }
             }
         });
+    }
+
+    /// Posts once what the session's status is now, and answers what came of it and how many milliseconds it took; `None` when
+    /// there is no room for it. Nothing is stored.
+    pub async fn try_out(&self, seen: Seen, hook: Hook) -> Option<(Answer, u64)> {
+        let shared = Arc::clone(&self.0);
+        let place = Arc::clone(&shared.trials).try_acquire_owned().ok()?;
+        // Where all posts are made: connections are shared, and whoever asked may go away.
+        let trial = self.0.io.spawn(async move {
+            let _place = place;
+            let (at_ms, begun, view) = (shared.clock.unix_ms(), shared.clock.now(), &seen.view);
+            let change = StatusChange { status: view.status, history: view.history.clone(), exit: view.exit.clone() };
+            let told = Told { seq: None, id: event_id(), at_ms, kind: EventKind::Status(change) };
+            let body = endpoint::body(&seen, told, "session.status")?;
+            let answer = shared.poster.post(&hook, body, at_ms).await;
+            Some((answer, shared.clock.now().saturating_sub(begun)))
+        });
+        trial.await.ok()?
     }
 }
 

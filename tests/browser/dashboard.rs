@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use std::path::PathBuf;
 use tempfile::TempDir;
-use wardroom_load::house::{House, KEY, SOON, until};
+use wardroom_load::house::{House, KEY, SOON, root, until};
 use wardroom_load::receiver::{Manners, Receiver};
 
 /// A person's browser. It sees loopback pages of this test only, so it may do without its sandbox.
@@ -71,12 +71,12 @@ impl Person {
         self.page.execute(media).await.unwrap();
     }
 
-    /// A picture for people; kept where PICTURES says.
+    /// A picture for people, kept with what a run leaves behind: `target/pictures`.
     async fn picture(&self, name: &str) {
-        if let Ok(dir) = std::env::var("PICTURES") {
-            let png = self.page.screenshot(ScreenshotParams::builder().build()).await.unwrap();
-            std::fs::write(PathBuf::from(dir).join(format!("{name}.png")), png).unwrap();
-        }
+        let dir = root().join("target/pictures");
+        std::fs::create_dir_all(&dir).unwrap();
+        let png = self.page.screenshot(ScreenshotParams::builder().build()).await.unwrap();
+        std::fs::write(dir.join(format!("{name}.png")), png).unwrap();
     }
 
     async fn fits(&self) {
@@ -143,6 +143,10 @@ async fn a_person_links_a_phone_and_tries_a_message() {
     person.says("#tree", "front-desk").await;
     person.says("#node", "Node healthy").await;
     person.says("#tree .facts", "cores").await;
+    person
+        .sees("!!document.querySelector('#plot-messages canvas') && !!document.querySelector('#plot-times canvas')")
+        .await;
+    person.sees("document.getElementById('plot-messages').getAttribute('aria-label').startsWith('Received')").await;
     for pid in house.browsers() {
         let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
     }
@@ -247,6 +251,16 @@ async fn a_person_sends_a_picture_edits_a_webhook_replays_a_letter_and_revokes_a
     person.press("#hook-events", "Enter").await;
     person.find("#sure button[value=yes]").await.click().await.unwrap();
     person.says("#hooks", "message, message.ack").await;
+    person.find("#hooks button").await.click().await.unwrap();
+    house.is("desk", "WORKING").await;
+    person.find("#hook-test").await.click().await.unwrap();
+    person.says("#hook-tested", "Taken after").await;
+    let told = receiver.heard().pop().unwrap().json();
+    assert_eq!((&told["event"], &told["payload"]["status"]), (&json!("session.status"), &json!("WORKING")));
+    receiver.behave(Manners::Answer(500));
+    person.find("#hook-test").await.click().await.unwrap();
+    person.says("#hook-tested", "Not taken: http_500").await;
+    receiver.behave(Manners::Kind);
     person.picture("webhooks").await;
     house.is("desk", "WORKING").await;
 

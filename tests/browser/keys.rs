@@ -39,6 +39,14 @@ async fn a_key_does_what_it_may_and_no_more() {
     let (own, _) = make(&house, json!({})).await;
     assert_eq!(allowed(&house, &own).await, [200, 201, 200, 200, 200, 403], "a user's key");
     let (bound, id) = make(&house, json!({"session": "a"})).await;
+    assert_eq!(house.ask_as(&bound, "GET", "/api/supervision/pulse", None).await.refused(403), "forbidden");
+    let stranger = house.tenant("stranger");
+    let sum = async |key: &str, column: &str| {
+        let pulse = house.ask_as(key, "GET", "/api/supervision/pulse", None).await.ok();
+        pulse[column].as_array().unwrap().iter().map(|one| one.as_f64().unwrap()).sum::<f64>()
+    };
+    assert!(sum(KEY, "sent").await > 0.0 && sum(KEY, "requests").await > 0.0);
+    assert_eq!((sum(&stranger, "sent").await, sum(&stranger, "received").await), (0.0, 0.0), "another tenant's");
     assert_eq!(allowed(&house, &bound).await, [200, 201, 200, 200, 404, 403], "bound to a session");
     assert_eq!(house.ask_as(&bound, "DELETE", "/api/sessions/a", None).await.refused(403), "forbidden");
     assert_eq!(house.ask_as(&bound, "POST", "/api/sessions", Some(json!({}))).await.refused(403), "forbidden");

@@ -22,6 +22,7 @@ mod keys;
 mod kinds;
 mod login;
 mod people;
+mod refusals;
 mod rude;
 mod scripted;
 mod secrets;

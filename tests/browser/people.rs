@@ -1,5 +1,7 @@
 //! People, groups, labels, presence and calls, as clients of the API see them, and as the phones do.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -102,6 +104,33 @@ async fn the_profile_is_shown_and_changed() {
     })
     .await;
     house.ask("PUT", "/api/default/profile/name", Some(json!({"name": ""}))).await.refused(400);
+    set_and_remove_a_picture(&house, "/api/default/profile/picture", "491700001@c.us").await;
+}
+
+/// A red dot.
+const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4//8/w38GIAXDIBKE0DHxgljNBAAO9TXL0Y4OHwAAAABJRU5ErkJggg==";
+
+async fn set_and_remove_a_picture(house: &House, path: &str, of: &str) {
+    let shown = async || {
+        let picture = house.get(&format!("/api/contacts/profile-picture?contactId={of}&refresh=true")).await;
+        picture["profilePictureURL"].as_str().map(str::to_owned)
+    };
+    for wrong in [json!({}), json!({"file": {}}), json!({"file": {"data": "aGVsbG8="}}), json!({"file": {"data": "?"}})]
+    {
+        house.ask("PUT", path, Some(wrong)).await.refused(400);
+    }
+    let long = STANDARD.encode(vec![0xff; (5 << 20) + 1]);
+    house.ask("PUT", path, Some(json!({"file": {"data": long}}))).await.refused(413);
+    let set = json!({"file": {"mimetype": "image/png", "data": format!("data:image/png;base64,{PNG}")}});
+    assert_eq!(done(house, "PUT", path, Some(set)).await, json!({"success": true}));
+    let url = shown().await.unwrap();
+    let image = reqwest::get(&url).await.unwrap().bytes().await.unwrap();
+    assert!(image.starts_with(&[0xff, 0xd8, 0xff]), "the page makes a JPEG of it: {url}");
+    assert_eq!(done(house, "DELETE", path, None).await, json!({"success": true}));
+    assert_eq!(shown().await, None);
+    // What another host has is fetched.
+    done(house, "PUT", path, Some(json!({"file": {"url": url}}))).await;
+    assert!(shown().await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,6 +239,7 @@ async fn a_group_is_made_written_to_changed_and_left() {
         assert_eq!(done(&house, "PUT", &setting, Some(json!({"adminsOnly": true}))).await, json!(true));
         assert_eq!(house.get(&setting).await, json!({"adminsOnly": true}));
     }
+    set_and_remove_a_picture(&house, &format!("{path}/picture"), id).await;
     let now = house.get(&path).await;
     assert_eq!((&now["subject"], &now["description"]), (&json!("Night watch"), &json!("Eight to four")));
 

@@ -75,6 +75,38 @@ async fn a_webhook_is_told_what_it_asked_for_in_waha_s_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_tried_without_being_kept() {
+    let house = House::with(COLD, &[]).await;
+    house.create("default").await;
+    let receiver = Receiver::open(0).await;
+    let body = json!({"webhook": {"url": receiver.url(), "hmac": {"key": "secret"}}});
+    let test = |body: Value| house.ask("POST", "/api/webhooks/test", Some(body));
+    let tried = test(body.clone()).await.ok();
+    assert_eq!((&tried["taken"], &tried["code"]), (&json!(true), &Value::Null), "{tried}");
+    let heard = receiver.heard().pop().unwrap();
+    assert_eq!((&heard.json()["event"], &heard.json()["session"]), (&json!("session.status"), &json!("default")));
+    assert_eq!(heard.headers["x-webhook-hmac"], waha_signature("secret", &heard.body));
+    receiver.behave(Manners::Answer(418));
+    assert_eq!(test(body.clone()).await.ok()["code"], "http_418");
+    let nobody = json!({"webhook": {"url": format!("http://127.0.0.1:{}/", free_port())}});
+    assert_eq!(test(nobody).await.ok()["code"], "unreachable");
+    assert_eq!(house.get("/api/webhooks/dead-letters").await, json!([]));
+    for wrong in
+        [json!({}), json!({"webhook": {}}), json!({"webhook": {"url": "ftp://example.com"}}), json!({"webhook": 7})]
+    {
+        assert_eq!(test(wrong.clone()).await.refused(400), "bad_request", "{wrong}");
+    }
+    let mut elsewhere = body.clone();
+    elsewhere["session"] = json!("none");
+    assert_eq!(test(elsewhere).await.refused(404), "session_not_found");
+    let stranger = house.tenant("stranger");
+    let theirs = house.ask_as(&stranger, "POST", "/api/webhooks/test", Some(body.clone())).await;
+    assert_eq!(theirs.refused(404), "session_not_found");
+    assert_eq!(house.anonymous("POST", "/api/webhooks/test", Some(body)).await.status, 401);
+    assert_eq!(receiver.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_is_away_gets_everything_in_order_when_it_returns() {
     let port = free_port();
     let hook =

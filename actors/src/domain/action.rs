@@ -122,6 +122,13 @@ pub enum Action {
         /// The new text.
         text: String,
     },
+    /// Sets or removes the picture of the account or of a group.
+    Picture {
+        /// The group; `None` means the account.
+        group: Option<ChatId>,
+        /// The picture; `None` removes the one that is there.
+        image: Option<Image>,
+    },
     /// Refuses a call.
     RejectCall {
         /// The call.
@@ -192,6 +199,15 @@ pub enum Action {
     },
 }
 
+/// A picture.
+#[derive(Clone, PartialEq, Serialize)]
+pub struct Image {
+    /// `image/jpeg` and the like.
+    pub mimetype: &'static str,
+    /// Its bytes in base64.
+    pub data: String,
+}
+
 /// What happens to members of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -229,6 +245,7 @@ impl std::fmt::Debug for Action {
             Self::Save { .. } => "Save",
             Self::Name { .. } => "Name",
             Self::About { .. } => "About",
+            Self::Picture { .. } => "Picture",
             Self::RejectCall { .. } => "RejectCall",
             Self::Members { .. } => "Members",
             Self::Leave { .. } => "Leave",

@@ -34,6 +34,9 @@ pub enum CommandError {
     /// The message's file cannot be had any more.
     #[error("the message's file is gone")]
     NoFile,
+    /// The message's file is not the one that its sender promised.
+    #[error("the message's file is damaged")]
+    Damaged,
     /// The message's file is longer than the operator allows.
     #[error("the message's file is longer than this server takes")]
     FileTooLarge,

@@ -12,6 +12,7 @@ use wardroom_actors::domain::session::Status;
 #[derive(Deserialize, IntoParams)]
 pub struct Which {
     /// Also those that are STOPPED. `True` is as good as `true`.
+    #[param(example = "true")]
     all: Option<String>,
 }
 

@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 
 /// What replaces the config. A `name` is ignored, as in WAHA.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"config": {"network": "simulator"}}))]
 pub struct UpdateSession {
     /// The whole new config.
-    #[schema(value_type = Object, example = json!({"network": "simulator"}))]
+    #[schema(value_type = Object)]
     config: Option<Value>,
 }
 

@@ -1,5 +1,7 @@
 // The supervision tree: how the node is, how each session is, and what happened to it in the last quarter of an hour.
 
+import { plots } from '/dashboard/plots.js';
+
 const SPAN = 15 * 60 * 1000;
 const SVG = 'http://www.w3.org/2000/svg';
 const $ = (id) => document.getElementById(id);
@@ -98,6 +100,7 @@ export async function draw(ask) {
   clearTimeout(due);
   due = null;
   if ($('supervision').hidden) return;
+  plots(ask);
   const [tree, health] = await Promise.all([ask('GET', '/api/supervision'), fetch('/api/health/detailed').then((one) => one.json())]);
   const { node } = tree;
   const ill = Object.entries(health.checks || {}).filter(([, check]) => check.status !== 'healthy');

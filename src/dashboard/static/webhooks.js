@@ -24,6 +24,7 @@ export function webhooks({ ask, doing, sure, open, changed }) {
   }
   async function draw() {
     const name = open();
+    $('hook-tested').textContent = '';
     const { config } = await ask('GET', path(name));
     if (name !== open()) return;
     const hooks = config?.webhooks || [];
@@ -44,17 +45,30 @@ export function webhooks({ ask, doing, sure, open, changed }) {
     }));
     $('no-hooks').hidden = hooks.length > 0;
   }
-  $('hook-form').addEventListener('submit', doing($('hooks-problem'), async () => {
+  // What the form says, over what the config has under the same URL.
+  function written(all) {
     const url = $('hook-url').value;
     const events = $('hook-events').value.split(/[\s,]+/).filter(Boolean);
     const key = $('hook-hmac').value;
+    const before = all.find((one) => one.url === url);
+    const hmac = key ? { ...before?.hmac, key } : (before?.hmac ?? null);
+    return { before, hook: { ...before, url, events: events.length ? events : ['*'], hmac } };
+  }
+  $('hook-form').addEventListener('submit', doing($('hooks-problem'), async () => {
     const saved = await save((all) => {
-      const before = all.find((one) => one.url === url);
-      const hmac = key ? { ...before?.hmac, key } : (before?.hmac ?? null);
-      const hook = { ...before, url, events: events.length ? events : ['*'], hmac };
+      const { before, hook } = written(all);
       return before ? all.map((one) => (one === before ? hook : one)) : [...all, hook];
     });
     if (saved) $('hook-form').reset();
+  }));
+  $('hook-test').addEventListener('click', doing($('hooks-problem'), async () => {
+    $('hook-tested').textContent = '';
+    if (!$('hook-url').reportValidity()) return;
+    const session = open();
+    const { config } = await ask('GET', path(session));
+    const { hook } = written(config.webhooks || []);
+    const { taken, code, ms } = await ask('POST', '/api/webhooks/test', { session, webhook: hook });
+    $('hook-tested').textContent = taken ? `Taken after ${ms} ms.` : `Not taken: ${code} after ${ms} ms.`;
   }));
   return () => draw().catch(() => $('hooks').replaceChildren());
 }

@@ -5,6 +5,7 @@ use super::page::{PageError, js};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -61,8 +62,15 @@ pub(super) async fn hand_over(live: &Live, file: FileId, message_id: &str) -> Re
 #[derive(Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 enum Opened {
-    Open { size: u64 },
-    Failed { code: String, detail: Option<String> },
+    /// `digest`: of the file in base64, as its sender gave it with the message.
+    Open {
+        size: u64,
+        digest: Option<String>,
+    },
+    Failed {
+        code: String,
+        detail: Option<String>,
+    },
 }
 
 /// Brings the file of a message into the store, unless it is there. Whoever asks while somebody fetches it waits for that.
@@ -96,8 +104,8 @@ async fn take(live: &Live, message: &str, handle: u64) -> Result<FileId, Command
     };
     let limit = live.shared.options.file_bytes;
     let open = format!("__wardroom.open({handle}, {}, {limit})", js(message));
-    let size = match live.page.call::<Opened>(&open, OPEN).await.map_err(failed)? {
-        Opened::Open { size } if size <= limit => size,
+    let (size, promised) = match live.page.call::<Opened>(&open, OPEN).await.map_err(failed)? {
+        Opened::Open { size, digest } if size <= limit => (size, digest),
         Opened::Open { .. } => return Err(CommandError::FileTooLarge),
         Opened::Failed { code, detail } => {
             tracing::info!(session = %live.spec().id, code, detail, "the file of a message cannot be had");
@@ -109,13 +117,19 @@ async fn take(live: &Live, message: &str, handle: u64) -> Result<FileId, Command
         }
     };
     let mut intake = live.shared.files.take_in(&live.spec());
-    let mut at = 0;
+    let (mut at, mut digest) = (0, Sha256::new());
     while at < size {
         let call = format!("__wardroom.slice({handle}, {at}, {SLICE})");
         let slice = live.page.call::<String>(&call, PASS).await.map_err(failed)?;
         let bytes = STANDARD.decode(slice).ok().filter(|bytes| !bytes.is_empty()).ok_or(CommandError::NoAnswer)?;
         at += bytes.len() as u64;
+        digest.update(&bytes);
         intake.write(&bytes).await.map_err(refused)?;
+    }
+    if promised.is_some_and(|promised| promised != STANDARD.encode(digest.finalize())) {
+        tracing::warn!(session = %live.spec().id, "the file of a message is another than its sender promised");
+        let _ = live.page.call::<bool>(&format!("__wardroom.forget({})", js(message)), PASS).await;
+        return Err(CommandError::Damaged);
     }
     intake.finish().await.map_err(refused)
 }

@@ -382,13 +382,18 @@
         const file = await WPP.chat.downloadMedia(message.id);
         // Whoever asked may have given it up.
         if (opened.has(handle)) opened.set(handle, file);
-        return { status: 'open', size: file.size };
+        return { status: 'open', size: file.size, digest: message.filehash ?? null };
       } catch (error) {
         return failed('file_not_found', String(error?.code ?? error?.message ?? error));
       }
     },
     slice: (handle, from, length) => base64(opened.get(handle).slice(from, from + length)),
     close: (handle) => opened.delete(handle),
+    // What was downloaded is not what it should be: the next one who asks must not get it again.
+    async forget(id) {
+      (await find(id))?.mediaData?.set({ mediaBlob: undefined });
+      return true;
+    },
     // Drops what was committed up to `done`, then waits for events or a change of state, at most `wait` ms.
     async pull(done, most, wait, before) {
       while (queue.length && queue[0].seq <= done) queue.shift();

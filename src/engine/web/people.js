@@ -260,6 +260,15 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
     }),
     name: plain(async ({ name }) => void (await WPP.profile.setMyProfileName(name))),
     about: plain(async ({ text: about }) => void (await WPP.profile.setMyStatus(about))),
+    picture: plain(async ({ group, image }) => {
+      if (group && !store.ChatStore.get(group)) return missing('group');
+      const bytes = image && Uint8Array.from(atob(image.data), (char) => char.charCodeAt(0));
+      const file = image && new File([bytes], 'picture', { type: image.mimetype });
+      const done = group
+        ? await (file ? WPP.group.setIcon(group, file) : WPP.group.removeIcon(group))
+        : await (file ? WPP.profile.setMyProfilePicture(file) : WPP.profile.removeMyProfilePicture());
+      return done === true || done?.status === 200 ? null : refused();
+    }),
     reject_call: plain(async ({ call }) => {
       const rejected = await WPP.call.reject(call).catch((error) => {
         if (error?.code === 'call_not_found') return null;

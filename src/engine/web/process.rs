@@ -158,7 +158,7 @@ pub(super) fn stand_still(group: u32) -> bool {
         state.is_some_and(|state| !matches!(state, "T" | "Z" | "X"))
     };
     let tasks = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    for _ in 0..100 {
+    for _ in 0..50 {
         if !members(group).into_iter().flat_map(tasks).any(runs) {
             return true;
         }

@@ -8,10 +8,17 @@ const FIELDS = [
   'quotedMsg', 'quotedParticipant', 'quotedStanzaID', 'mentionedJidList', 'isForwarded', 'forwardingScore', 'mimetype',
   'filename', 'size', 'filehash',
 ];
-const wired = (raw) =>
-  JSON.parse(JSON.stringify(Object.fromEntries(FIELDS.filter((name) => raw[name] != null).map((name) => [name, raw[name]]))));
+// As on the real page, a message has the digest of its file in base64; the network names files by it in hex.
+const inHex = (digest) => [...atob(digest)].map((char) => char.charCodeAt(0).toString(16).padStart(2, '0')).join('');
+const inBase64 = (hex) => btoa(hex.replace(/../g, (pair) => String.fromCharCode(parseInt(pair, 16))));
+function wired(raw) {
+  const fields = Object.fromEntries(FIELDS.filter((name) => raw[name] != null).map((name) => [name, raw[name]]));
+  if (fields.filehash) fields.filehash = inHex(fields.filehash);
+  return JSON.parse(JSON.stringify(fields));
+}
 function unwired(data) {
   const fields = { ...data };
+  if (fields.filehash) fields.filehash = inBase64(fields.filehash);
   if (fields.quotedParticipant) fields.quotedParticipant = wid(fields.quotedParticipant);
   if (fields.mentionedJidList) fields.mentionedJidList = fields.mentionedJidList.map(wid);
   return fields;
@@ -23,7 +30,7 @@ const THUMBNAIL = '/9j/4AAQSkZJRgABAQ==';
 const textOf = (raw) => (FILES.includes(raw.type) ? raw.caption : raw.body) ?? '';
 function fileOf({ kind, body, data }) {
   if (!FILES.includes(kind)) return {};
-  const { mimetype, size, filehash, filename } = data;
+  const { mimetype, size, filehash, filename } = unwired(data);
   const mediaData = new Model({ type: kind, mimetype, size, filehash, filename, mediaStage: 'RESOLVED' });
   return { caption: body || undefined, body: THUMBNAIL, mediaData, mediaObject: { type: kind.toUpperCase() } };
 }
@@ -52,7 +59,7 @@ class OpaqueData {
 }
 
 Msg.prototype.downloadMedia = async function () {
-  const answer = await fetch(`/media/${this.filehash}`);
+  const answer = await fetch(`/media/${inHex(this.filehash)}`);
   if (!answer.ok) throw new Error('the network does not have this file');
   this.mediaData.set({ mediaBlob: new OpaqueData(await answer.blob()) });
 };
@@ -68,7 +75,7 @@ function fileModules(send) {
     }
     async waitForPrep() {
       const digest = await crypto.subtle.digest('SHA-256', await this.mediaData.mediaBlob.forceToBlob().arrayBuffer());
-      const filehash = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+      const filehash = btoa(String.fromCharCode(...new Uint8Array(digest)));
       this.mediaData.set({ filehash });
     }
     async sendToChat({ chat, options }) {

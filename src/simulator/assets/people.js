@@ -99,8 +99,11 @@ function peopleModules({ ask, tell, account, hidden, chatOf, Conn }) {
   define('WAWebStatusCollection', { StatusCollection: Object.assign(new Collection(), { getMyStatus: () => null }) });
   define('WAWebProfilePicThumbCollection', { ProfilePicThumbCollection });
   ProfilePicThumbCollection.find = async (id) => {
-    const url = `${location.origin}/pictures/${id.user}.png`;
-    return ProfilePicThumbCollection.get(id) || ProfilePicThumbCollection.add({ id, img: url, imgFull: url, eurl: url });
+    // Everybody has one until it is changed or removed.
+    const { picture } = await ask({ type: 'picture_of', id: id.toString() });
+    const url = picture ? `${location.origin}/media/${picture}` : picture === '' ? undefined : `${location.origin}/pictures/${id.user}.png`;
+    const known = ProfilePicThumbCollection.get(id) || ProfilePicThumbCollection.add({ id });
+    return known.set({ img: url, imgFull: url, eurl: url });
   };
   define('WAWebBlocklistCollection', { BlocklistCollection });
   // Kept by hidden ids.
@@ -131,9 +134,18 @@ function peopleModules({ ask, tell, account, hidden, chatOf, Conn }) {
     setMyStatus: async (text) => keep('about', text),
     queryStatusAll: async () => [],
   });
+  const setPicture = async (id, picture) => {
+    if (id.isGroup()) await change(id, { what: 'picture', picture });
+    else keep('picture', picture);
+    return { status: 200 };
+  };
   define('WAWebContactProfilePicThumbBridge', {
-    sendSetPicture: async () => ({ status: 200 }),
-    requestDeletePicture: async () => ({ status: 200 }),
+    sendSetPicture: async (id, _, full) => {
+      const body = Uint8Array.from(atob(full.split(',')[1]), (char) => char.charCodeAt(0));
+      const kept = await fetch('/media', { method: 'PUT', body });
+      return setPicture(id, (await kept.json()).hash);
+    },
+    requestDeletePicture: (id) => setPicture(id, ''),
   });
 
   // ---- groups ------------------------------------------------------------------------------------------------

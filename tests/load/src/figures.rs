@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use wardroom_load::bench::rates::{self, Rate};
 use wardroom_load::bench::routing::Layout;
 use wardroom_load::bench::{boot, idle, pipeline, restart, routing};
 use wardroom_load::report::{latency, progress, table};
@@ -92,6 +93,51 @@ pub fn run(runtime: &Runtime, only: Option<&str>) {
             format!("{:.2?}, {:.1?}", many.ready, many.working),
             format!("with the 20 alone: {:.2?}, {:.1?}", few.ready, few.working),
             "goal ≤ 1 s, ≤ 12 s".into(),
+        ]);
+    }
+    let mut at_rate = |what: String, rate: Rate, goal: &str| {
+        let times = latency(&rate.latency);
+        let failed = if rate.failed > 0 { format!(", {} failed", rate.failed) } else { String::new() };
+        row([
+            format!("{what}: done per second, p50 / p99 ms"),
+            format!("{:.0}, {} / {}{failed}", rate.per_second, times["p50"], times["p99"]),
+            String::new(),
+            goal.to_owned(),
+        ]);
+    };
+    if wanted("webhooks") {
+        for (rate, postgres, name) in [(2_000, false, "SQLite"), (3_000, true, "PostgreSQL")] {
+            progress(&format!("messages to webhooks at {rate} per second, {name}"));
+            let result = runtime.block_on(rates::webhooks(rate, postgres));
+            at_rate(
+                format!("inbound → journal → webhook's receiver, {name}, 20 sessions, offered {rate}/s"),
+                result,
+                "p99 ≤ 60 ms",
+            );
+        }
+    }
+    if wanted("texts") {
+        progress("texts at 3,000 per second");
+        let result = runtime.block_on(rates::texts(3_000));
+        at_rate("sendText, respond-async, 100 sessions, offered 3,000/s".into(), result, "p99 ≤ 25 ms");
+    }
+    if wanted("statuses") {
+        progress("statuses at 2,000 per second");
+        let result = runtime.block_on(rates::statuses(2_000));
+        at_rate("GET a session, 100 sessions, offered 2,000/s".into(), result, "p99 ≤ 5 ms");
+    }
+    if wanted("sockets") {
+        progress("ten messages per second to a thousand sockets");
+        let result = runtime.block_on(rates::sockets(1_000, 10));
+        at_rate("message → each of 1,000 sockets, offered 10/s".into(), result, "p99 ≤ 100 ms");
+    }
+    if wanted("file") {
+        let (out, inwards) = runtime.block_on(rates::file(100 << 20));
+        row([
+            "a file of 100 MiB through a browser: growth of the server's memory".into(),
+            format!("sent {:.1} MB, received and downloaded {:.1} MB", out as f64 / 1e6, inwards as f64 / 1e6),
+            String::new(),
+            "goal < 20 MB".into(),
         ]);
     }
     table(&["figure", "Wardroom", "baseline of the same run", "goal"], &rows);

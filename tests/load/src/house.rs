@@ -169,6 +169,7 @@ impl Drop for Network {
 pub struct House {
     pub dir: TempDir,
     pub network: Network,
+    program: PathBuf,
     server: Option<Child>,
     pub http: u16,
     pub ops: u16,
@@ -189,7 +190,11 @@ impl House {
 
     /// With settings, and arguments for the simulator.
     pub async fn with(settings: &[(&str, &str)], simulator: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::of(binary(), tempfile::tempdir().unwrap(), settings, simulator).await
+    }
+
+    /// With a program of its own that knows the argument `serve`.
+    pub async fn of(program: PathBuf, dir: TempDir, settings: &[(&str, &str)], simulator: &[&str]) -> Self {
         wardroom::egress::provide_tls();
         // Browsers of a root server have an account of their own and have to get through.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
@@ -198,6 +203,7 @@ impl House {
         let mut house = Self {
             dir,
             network,
+            program,
             server: None,
             http: free_port(),
             ops: free_port(),
@@ -216,7 +222,7 @@ impl House {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program);
         command
             .current_dir(root())
             .env("WARDROOM__ENVIRONMENT", "development")

@@ -15,6 +15,7 @@ mod soak;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 use std::time::Duration;
+use wardroom_load::bench::served;
 use wardroom_load::house::House;
 use wardroom_load::referee::judge;
 use wardroom_load::report::{latency, progress, table};
@@ -58,10 +59,13 @@ enum What {
     },
     /// The figures of the kernel, each beside a baseline.
     Bench {
-        /// One figure only: routing, idle, restart, pipeline, boot.
+        /// One figure only: routing, idle, restart, pipeline, boot, webhooks, texts, statuses, sockets, file.
         #[arg(long)]
         only: Option<String>,
     },
+    /// The server with an engine that has no browsers; for `bench`.
+    #[command(hide = true)]
+    Serve,
     /// Prints bytes per idle chat of this process; for `bench`, which needs a fresh process for each kind.
     #[command(hide = true)]
     Idle {
@@ -77,6 +81,7 @@ fn main() {
         What::Chaos { seed, only } => chaos::run(&runtime(), seed, only.as_deref()),
         What::Soak { minutes } => runtime().block_on(soak::run(minutes)),
         What::Bench { only } => figures::run(&runtime(), only.as_deref()),
+        What::Serve => served::serve(),
         What::Idle { kind } => println!("{}", figures::idle(&kind)),
     }
 }

@@ -8,6 +8,7 @@ pub struct Postgres {
     server: Child,
     dir: tempfile::TempDir,
     port: u16,
+    durable: bool,
 }
 
 fn program(name: &str) -> PathBuf {
@@ -28,7 +29,17 @@ fn unprivileged(program: &Path) -> Command {
 }
 
 impl Postgres {
+    /// Quick: a crash of the machine may cost its data.
     pub async fn start() -> Self {
+        Self::with(false).await
+    }
+
+    /// As in production: a commit waits for the disk.
+    pub async fn durable() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(durable: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
@@ -41,7 +52,7 @@ impl Postgres {
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let postgres = Self { server: serve(dir.path(), port), dir, port };
+        let postgres = Self { server: serve(dir.path(), port, durable), dir, port, durable };
         postgres.answers().await;
         postgres
     }
@@ -61,7 +72,7 @@ impl Postgres {
 
     /// Starts it on the same data and port.
     pub async fn start_again(&mut self) {
-        self.server = serve(self.dir.path(), self.port);
+        self.server = serve(self.dir.path(), self.port, self.durable);
         self.answers().await;
     }
 
@@ -70,9 +81,17 @@ impl Postgres {
     }
 }
 
-fn serve(dir: &Path, port: u16) -> Child {
+fn serve(dir: &Path, port: u16, durable: bool) -> Child {
     unprivileged(&program("postgres"))
-        .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", &port.to_string(), "-k"])
+        .args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            if durable { "fsync=on" } else { "fsync=off" },
+            "-p",
+            &port.to_string(),
+            "-k",
+        ])
         .arg(dir)
         .arg("-D")
         .arg(dir.join("data"))

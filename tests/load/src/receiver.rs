@@ -1,5 +1,7 @@
 //! Somebody's webhook receiver, kind or not.
 
+use crate::traffic::{histogram, now};
+use hdrhistogram::Histogram;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -51,6 +53,13 @@ struct Log {
     heard: Vec<Heard>,
     told: Told,
     order: Vec<(String, String)>,
+    /// Messages that said when they were due.
+    counted: u64,
+    /// How late those were that were due after `time_from`.
+    late: Option<Histogram<u64>>,
+    time_from: u64,
+    /// When the last of them came.
+    last: u64,
 }
 
 impl Log {
@@ -60,6 +69,13 @@ impl Log {
             self.told.entry(message.to_owned()).or_default().insert(event.to_owned());
             let text = |key: &str| body["payload"][key].as_str().unwrap_or_default().to_owned();
             self.order.push((text("from"), text("body")));
+            if let Some(due) = text("body").strip_prefix("due ").and_then(|due| due.parse::<u64>().ok()) {
+                self.counted += 1;
+                self.last = now();
+                if due >= self.time_from {
+                    self.late.get_or_insert_with(histogram).record(self.last.saturating_sub(due).max(1)).unwrap();
+                }
+            }
         }
         // Long runs are counted, short ones are looked at.
         if self.heard.len() < WHOLE {
@@ -125,6 +141,17 @@ impl Receiver {
     pub fn taken(&self, event: &str) -> Vec<Value> {
         let heard = self.heard();
         heard.iter().filter(|one| one.taken).map(Heard::json).filter(|body| body["event"] == event).collect()
+    }
+
+    /// Messages that are due from then on (microseconds since 1970) are timed.
+    pub fn time_from(&self, moment: u64) {
+        self.log.lock().unwrap().time_from = moment;
+    }
+
+    /// Messages that said when they were due; how late the timed ones were, in microseconds; and when the last one came.
+    pub fn timed(&self) -> (u64, Histogram<u64>, u64) {
+        let log = self.log.lock().unwrap();
+        (log.counted, log.late.clone().unwrap_or_else(histogram), log.last)
     }
 
     /// Chats and texts of what was taken, in order.

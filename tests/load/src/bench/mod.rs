@@ -6,8 +6,10 @@ pub mod flood;
 pub mod idle;
 pub mod kernel;
 pub mod pipeline;
+pub mod rates;
 pub mod restart;
 pub mod routing;
+pub mod served;
 
 /// The middle one.
 pub fn median(mut all: Vec<f64>) -> f64 {

@@ -1,0 +1,74 @@
+//! Around every request: its id, which the client gets back and every error carries, what is counted of it, and what a body
+//! that nobody can read is told.
+
+use crate::error::{ApiError, Code, REQUEST_ID};
+use crate::metrics::Metrics;
+use crate::pulse::Pulse;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::JsonPayloadError::{ContentType, Overflow, OverflowKnownLength};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, web};
+use std::sync::OnceLock;
+use wardroom_actors::domain::ids::TenantId;
+
+/// Bad input, in the words of whoever could not read it.
+#[must_use]
+pub fn bad_input(error: &dyn std::fmt::Display) -> ApiError {
+    ApiError::invalid(error.to_string())
+}
+
+/// Bodies in JSON of at most so many bytes.
+#[must_use]
+pub fn bodies(limit: usize) -> web::JsonConfig {
+    web::JsonConfig::default().limit(limit).error_handler(move |error, _| {
+        match error {
+            Overflow { .. } | OverflowKnownLength { .. } => {
+                ApiError::new("payload_too_large", format!("The body may have {limit} bytes"))
+            }
+            ContentType => ApiError::new("unsupported_media_type", "The body must be application/json"),
+            other => bad_input(&other),
+        }
+        .into()
+    })
+}
+
+/// The middleware.
+///
+/// # Errors
+/// Those of what it stands around.
+pub async fn around<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    static HEADER: OnceLock<HeaderName> = OnceLock::new();
+    let name = HEADER.get_or_init(|| HeaderName::from_static("x-request-id")).clone();
+    let id = format!("req_{}", uuid::Uuid::now_v7().simple());
+    let metrics = request.app_data::<web::Data<Metrics>>().cloned();
+    let pulse = request.app_data::<web::Data<Pulse>>().cloned();
+    let begun = pulse.as_ref().map(|pulse| pulse.now());
+    let path = request.path().to_owned();
+    let method = request.method().clone();
+    let answered = REQUEST_ID.scope(id.clone(), next.call(request)).await.map(ServiceResponse::map_into_boxed_body);
+    answered.map(|mut response| {
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(name, value);
+        }
+        let status = response.status().as_u16();
+        let code = response.response().extensions().get::<Code>().copied();
+        if let Some(metrics) = metrics {
+            metrics.request(status);
+            if let Some(code) = code.filter(|code| code.is_refusal()) {
+                metrics.refused(code.0);
+            }
+        }
+        // The guard left it there.
+        let tenant = response.request().extensions().get::<TenantId>().copied();
+        if let (Some(pulse), Some(begun), Some(tenant)) = (pulse, begun, tenant) {
+            pulse.request(tenant, begun);
+        }
+        tracing::debug!(request_id = id, %method, path, status, "request");
+        response
+    })
+}
