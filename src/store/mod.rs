@@ -111,6 +111,12 @@ pub struct Inner {
     readers: Gather<repo::agents::Reading>,
     /// Who writes their steps.
     agents: Gather<repo::agents::Writing>,
+    /// Who finds out whose keys are.
+    holders: Gather<repo::identity::Keys>,
+    /// Who reads outgoing messages.
+    queues: Gather<repo::outbox::Waiting>,
+    /// Who writes outgoing messages and what becomes of them.
+    changes: Gather<repo::outbox::Changing>,
     /// Who reads for webhooks.
     lanes: Gather<repo::deliveries::Reading>,
     /// Who writes what became of their events.
@@ -220,6 +226,9 @@ impl Store {
             key_uses: DashMap::new(),
             readers: Gather::new(),
             agents: Gather::new(),
+            holders: Gather::new(),
+            queues: Gather::new(),
+            changes: Gather::new(),
             lanes: Gather::new(),
             settling: Gather::new(),
             purged: OnceLock::new(),

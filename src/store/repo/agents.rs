@@ -2,7 +2,7 @@
 
 use super::deliveries::Lane;
 use super::gather::Answering;
-use super::sizes::{bite, places};
+use super::sizes::{bite, few_of_each, places};
 use crate::store::entity::{agent_state, chat_aliases, dead_letters, journal, outbox, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
@@ -56,13 +56,11 @@ impl Store {
         for Asked { chat, handled, .. } in asked {
             values.extend([chat.tenant.0.into(), chat.session.0.into(), chat.chat.0.into(), (*handled).into()]);
         }
-        let text = format!(
-            "SELECT journal.* FROM (VALUES {}) AS v JOIN journal ON journal.tenant_id = v.column1 AND journal.seq IN \
-             (SELECT seq FROM journal AS next WHERE next.tenant_id = v.column1 AND next.session_id = v.column2 \
-             AND next.chat_id = v.column3 AND next.seq > v.column4 ORDER BY next.seq LIMIT $1)",
-            places(&mut values, 2, 4)
-        );
-        let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
+        let test = "next.tenant_id = v.column1 AND next.session_id = v.column2 AND next.chat_id = v.column3 \
+                    AND next.seq > v.column4";
+        let backend = tx.get_database_backend();
+        let text = few_of_each(backend, &places(&mut values, 2, 4), "journal", "seq", test);
+        let statement = Statement::from_sql_and_values(backend, text, values);
         let mut found = HashMap::<Uuid, Vec<journal::Model>>::new();
         for row in journal::Entity::find().from_raw_sql(statement).all(&*tx).await? {
             found.entry(row.chat_id.unwrap_or_default()).or_default().push(row);

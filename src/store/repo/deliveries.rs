@@ -1,7 +1,7 @@
 //! What webhooks have still to be told: one row for each event, webhook and name, in lanes that keep their order.
 
 use super::gather::Answering;
-use super::sizes::{padded, places};
+use super::sizes::{few_of_each, padded, places};
 use crate::store::entity::{journal, outbox, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use sea_orm::ActiveValue::Set;
@@ -240,13 +240,11 @@ impl Store {
         for Lane { key, hook, chat } in lanes {
             values.extend([key.tenant.0.into(), key.session.0.into(), hook.to_string().into(), chat.0.into()]);
         }
-        let text = format!(
-            "SELECT outbox.* FROM (VALUES {}) AS v JOIN outbox ON outbox.tenant_id = v.column1 AND outbox.id IN \
-             (SELECT id FROM outbox AS next WHERE next.tenant_id = v.column1 AND next.session_id = v.column2 \
-             AND next.hook = v.column3 AND next.chat_id = v.column4 AND next.state = 0 ORDER BY next.id LIMIT $1)",
-            places(&mut values, 2, 4)
-        );
-        let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
+        let test = "next.tenant_id = v.column1 AND next.session_id = v.column2 AND next.hook = v.column3 \
+                    AND next.chat_id = v.column4 AND next.state = 0";
+        let backend = tx.get_database_backend();
+        let text = few_of_each(backend, &places(&mut values, 2, 4), "outbox", "id", test);
+        let statement = Statement::from_sql_and_values(backend, text, values);
         let mut found = HashMap::<Lane, Vec<outbox::Model>>::new();
         let mut wanted: HashMap<uuid::Uuid, Vec<i64>> = HashMap::new();
         for row in tx.query_all_raw(statement).await? {

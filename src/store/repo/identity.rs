@@ -1,6 +1,8 @@
 //! Tenants, users, API keys and stays on the dashboard.
 
+use super::gather::Answering;
 use super::keys::KeyKind;
+use super::sizes::padded;
 use crate::store::entity::{api_keys, sign_ins, tenants, users};
 use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
 use sea_orm::ActiveValue::Set;
@@ -8,6 +10,7 @@ use sea_orm::sea_query::ExprTrait as _;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use uuid::Uuid;
 use wardroom_actors::domain::ids::{SessionId, TenantId, UserId};
 use wardroom_actors::ports::PortError;
@@ -260,21 +263,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn key_holder(&self, secret: &str) -> Result<Option<KeyHolder>, PortError> {
-        let (store, hash) = (self.clone(), hash(secret));
-        self.on_io(async move {
-            let tx = Tx::system(&store, Reason::KeyLookup, Mode::Read).await?;
-            let old = api_keys::Column::OldHash.eq(hash.clone()).and(api_keys::Column::OldUntil.gt(store.now()));
-            let found = api_keys::Entity::find()
-                .filter(api_keys::Column::Hash.eq(hash).or(old))
-                .filter(api_keys::Column::IsActive.eq(true));
-            let row = found.one(&*tx).await?;
-            drop(tx);
-            if let Some(row) = &row {
-                store.key_used(row);
-            }
-            Ok(row.map(holder))
-        })
-        .await
+        self.holders.ask(self, hash(secret)).await
     }
 
     /// Begins a stay on the dashboard.
@@ -349,5 +338,36 @@ fn holder(row: api_keys::Model) -> KeyHolder {
         session: row.session_id.map(SessionId),
         actions: Actions::of_bits(row.actions),
         files: row.kind == KeyKind::Media.name(),
+    }
+}
+
+/// Finds out whose keys are, for all who ask at the same time.
+#[derive(Default)]
+pub(in crate::store) struct Keys;
+
+impl Answering for Keys {
+    type Question = Vec<u8>;
+    type Answer = Option<KeyHolder>;
+    const GROUP: usize = 128;
+
+    async fn answer(
+        &mut self,
+        store: &Store,
+        hashes: &[Vec<u8>],
+    ) -> Result<Vec<Result<Option<KeyHolder>, PortError>>, Failure> {
+        use api_keys::Column::{Hash, IsActive, OldHash, OldUntil};
+        let (asked, now) = (padded(hashes.iter().collect::<HashSet<_>>().into_iter().cloned()), store.now());
+        let tx = Tx::system(store, Reason::KeyLookup, Mode::Read).await?;
+        let old = OldHash.is_in(asked.clone()).and(OldUntil.gt(now));
+        let found = api_keys::Entity::find().filter(Hash.is_in(asked).or(old)).filter(IsActive.eq(true));
+        let rows = found.all(&*tx).await?;
+        drop(tx);
+        rows.iter().for_each(|row| store.key_used(row));
+        let holder_of = |hash: &Vec<u8>| {
+            let lives = |row: &&api_keys::Model| row.old_until.is_some_and(|until| until > now);
+            let current = rows.iter().find(|row| row.hash == *hash);
+            current.or_else(|| rows.iter().filter(lives).find(|row| row.old_hash.as_ref() == Some(hash))).cloned()
+        };
+        Ok(hashes.iter().map(|hash| Ok(holder_of(hash).map(holder))).collect())
     }
 }

@@ -1,14 +1,15 @@
 //! Messages that have to leave.
 
-use super::sizes::padded;
+use super::gather::Answering;
+use super::sizes::{bite, few_of_each, padded, places};
 use crate::store::entity::outbox;
-use crate::store::{Failure, Mode, Store, Tx};
+use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
 use sea_orm::prelude::Uuid;
-use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, TryInsertResult};
-use std::collections::HashMap;
+use sea_orm::sea_query::{ExprTrait as _, SimpleExpr};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value};
+use std::collections::{HashMap, HashSet};
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::draft::{Content, Draft};
 use wardroom_actors::domain::ids::{SessionId, SessionKey, TenantId, UserId};
@@ -26,39 +27,167 @@ fn of(key: SessionKey) -> SimpleExpr {
 }
 
 impl Store {
-    async fn accept_one(
-        &self,
-        spec: SessionSpec,
-        wanted: Wanted,
-        limit: u64,
-    ) -> Result<Result<Accepted, AcceptError>, Failure> {
-        let tx = Tx::tenant(self, spec.tenant, Mode::Write).await?;
-        self.need_dek(&tx, spec.tenant, spec.user).await?;
-        if let Some(earlier) = self.earlier(&tx, &spec, &wanted).await? {
-            return Ok(earlier);
+    /// Makes a group of changes in one transaction; an answer for each.
+    async fn change_all(&self, changes: &[Change]) -> Result<Vec<Result<Changed, PortError>>, Failure> {
+        let tx = Tx::system(self, Reason::GroupCommit, Mode::Write).await?;
+        self.close_all(&tx, changes).await?;
+        let mut wanted = vec![];
+        for change in changes {
+            if let Change::Accept { spec, wanted: one, limit } = change {
+                wanted.push((&**spec, &**one, *limit));
+            }
         }
-        let waiting = outbox::Entity::find()
-            .filter(of(spec.key()))
-            .filter(outbox::Column::State.eq(WAITING))
-            .filter(outbox::Column::Kind.eq("send"));
-        if waiting.count(&*tx).await? >= limit {
-            return Ok(Err(AcceptError::Full));
-        }
-        let id = self.next_outbox_id();
-        let owner = (spec.key(), spec.user);
-        let row = self.outgoing_row(owner, id, (wanted.dedupe.clone(), wanted.message_id.clone()), &wanted.draft)?;
-        let row = outbox::ActiveModel { alias: Set(Some(wanted.chat.to_string())), ..row };
-        use outbox::Column::{Dedupe, SessionId, TenantId};
-        let insert = outbox::Entity::insert(row).on_conflict_do_nothing_on([TenantId, SessionId, Dedupe]);
-        if !matches!(insert.exec_without_returning(&*tx).await?, TryInsertResult::Inserted(1)) {
-            // The same request came over two connections, and the other one was faster.
-            let earlier = self.earlier(&tx, &spec, &wanted).await?;
-            return earlier.ok_or(Failure::Strange);
-        }
+        let any = !wanted.is_empty();
+        let mut accepted = self.accept_all(&tx, &wanted).await?.into_iter();
         tx.commit().await?;
-        failpoint::pass("outbox.committed");
-        let Wanted { chat, draft, message_id, .. } = wanted;
-        Ok(Ok(Accepted { outgoing: Outgoing { id, chat, message_id, draft, attempts: 0 }, ended: None }))
+        if any {
+            failpoint::pass("outbox.committed");
+        }
+        let answer = |change: &Change| match change {
+            Change::Accept { .. } => {
+                accepted.next().unwrap_or(Err(PortError::Unavailable)).map(|answer| Changed::Accepted(Box::new(answer)))
+            }
+            Change::Attempt { .. } | Change::Finish { .. } => Ok(Changed::Done),
+        };
+        Ok(changes.iter().map(answer).collect())
+    }
+
+    /// Writes what is tried and what is over.
+    async fn close_all(&self, tx: &Tx, changes: &[Change]) -> Result<(), Failure> {
+        let (mut tried, mut over) = (Vec::<Value>::new(), Vec::<Value>::new());
+        for change in changes {
+            match change {
+                Change::Accept { .. } => {}
+                Change::Attempt { key, id } => {
+                    tried.extend([key.tenant.0.into(), key.session.0.into(), (*id).into()]);
+                }
+                Change::Finish { key, id, delivery } => {
+                    let (state, message, code) = match delivery {
+                        Delivery::Sent { id } => (SENT, Some(id.clone()), None),
+                        Delivery::Failed { code } => (FAILED, None, Some(code.clone())),
+                    };
+                    over.extend([key.tenant.0.into(), key.session.0.into(), (*id).into()]);
+                    over.extend([i32::from(state).into(), message.into(), code.into()]);
+                }
+            }
+        }
+        let set = [
+            (tried, 3, "attempts = attempts + 1"),
+            (
+                over,
+                6,
+                "state = v.column4, message_id = COALESCE(v.column5, message_id), code = COALESCE(v.column6, code)",
+            ),
+        ];
+        for (mut values, columns, set) in set.into_iter().filter(|(values, ..)| !values.is_empty()) {
+            values.insert(0, self.now().into());
+            let text = format!(
+                "UPDATE outbox SET updated_at = $1, {set} FROM (VALUES {}) AS v WHERE outbox.tenant_id = v.column1 \
+                 AND outbox.session_id = v.column2 AND outbox.id = v.column3",
+                places(&mut values, 2, columns)
+            );
+            tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), text, values)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is wanted, unless it was wanted before or too much waits; an answer for each.
+    async fn accept_all(
+        &self,
+        tx: &Tx,
+        wanted: &[(&SessionSpec, &Wanted, u64)],
+    ) -> Result<Vec<Result<Result<Accepted, AcceptError>, PortError>>, Failure> {
+        if wanted.is_empty() {
+            return Ok(vec![]);
+        }
+        let (before, mut waiting) = (self.known(tx, wanted).await?, self.waiting_in(tx, wanted).await?);
+        let (mut answers, mut rows) = (Vec::with_capacity(wanted.len()), vec![]);
+        // What this group accepts, by its name: the same request may come over two connections.
+        let mut fresh = HashMap::<(SessionId, &str), (&Wanted, Accepted)>::new();
+        for (spec, one, limit) in wanted {
+            match self.need_dek(tx, spec.tenant, spec.user).await {
+                Ok(()) => {}
+                Err(Failure::Gone) => {
+                    answers.push(Err(PortError::Conflict));
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            }
+            let name = (spec.id, one.dedupe.as_str());
+            if let Some(row) = before.get(&(spec.id.0, one.dedupe.clone())) {
+                answers.push(self.repeated(spec, one, row.clone()).map_err(PortError::from));
+                continue;
+            }
+            if let Some((first, accepted)) = fresh.get(&name) {
+                let same = first.draft == one.draft && first.chat == one.chat;
+                answers.push(Ok(if same { Ok(accepted.clone()) } else { Err(AcceptError::Taken) }));
+                continue;
+            }
+            let count = waiting.entry(spec.id.0).or_default();
+            if u64::try_from(*count).unwrap_or_default() >= *limit {
+                answers.push(Ok(Err(AcceptError::Full)));
+                continue;
+            }
+            *count += 1;
+            let id = self.next_outbox_id();
+            let names = (one.dedupe.clone(), one.message_id.clone());
+            let row = self.outgoing_row((spec.key(), spec.user), id, names, &one.draft)?;
+            rows.push(outbox::ActiveModel { alias: Set(Some(one.chat.to_string())), ..row });
+            let Wanted { chat, draft, message_id, .. } = (*one).clone();
+            let accepted = Accepted { outgoing: Outgoing { id, chat, message_id, draft, attempts: 0 }, ended: None };
+            fresh.insert(name, (one, accepted.clone()));
+            answers.push(Ok(Ok(accepted)));
+        }
+        while !rows.is_empty() {
+            outbox::Entity::insert_many(bite(&mut rows)).exec_without_returning(&**tx).await?;
+        }
+        Ok(answers)
+    }
+
+    /// What was wanted before under the names of these, by session and name.
+    async fn known(
+        &self,
+        tx: &Tx,
+        wanted: &[(&SessionSpec, &Wanted, u64)],
+    ) -> Result<HashMap<(Uuid, String), outbox::Model>, Failure> {
+        let mut values = Vec::<Value>::new();
+        for (spec, one, _) in wanted {
+            values.extend([spec.tenant.0.into(), spec.id.0.into(), one.dedupe.as_str().into()]);
+        }
+        let text = format!(
+            "SELECT outbox.* FROM (VALUES {}) AS v JOIN outbox ON outbox.tenant_id = v.column1 \
+             AND outbox.session_id = v.column2 AND outbox.dedupe = v.column3",
+            places(&mut values, 1, 3)
+        );
+        let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
+        let rows = outbox::Entity::find().from_raw_sql(statement).all(&**tx).await?;
+        Ok(rows.into_iter().map(|row| ((row.session_id, row.dedupe.clone()), row)).collect())
+    }
+
+    /// How many messages wait in the sessions of these.
+    async fn waiting_in(
+        &self,
+        tx: &Tx,
+        wanted: &[(&SessionSpec, &Wanted, u64)],
+    ) -> Result<HashMap<Uuid, i64>, Failure> {
+        let sessions: HashSet<_> = wanted.iter().map(|(spec, ..)| (spec.tenant.0, spec.id.0)).collect();
+        let mut values: Vec<Value> =
+            sessions.into_iter().flat_map(|(tenant, session)| [tenant.into(), session.into()]).collect();
+        let text = format!(
+            "SELECT v.column2 AS session_id, (SELECT COUNT(*) FROM outbox WHERE outbox.tenant_id = v.column1 \
+             AND outbox.session_id = v.column2 AND outbox.kind = 'send' AND outbox.state = {WAITING}) AS waiting \
+             FROM (VALUES {}) AS v",
+            places(&mut values, 1, 2)
+        );
+        let rows = tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), text, values)).await?;
+        // Padding asks for sessions of nobody, in which nothing waits.
+        let mut counts = HashMap::new();
+        for row in rows {
+            let (session, waiting): (Uuid, i64) = (row.try_get("", "session_id")?, row.try_get("", "waiting")?);
+            let count = counts.entry(session).or_default();
+            *count = Ord::max(waiting, *count);
+        }
+        Ok(counts)
     }
 
     /// Whether this was wanted before under the same name.
@@ -110,6 +239,16 @@ impl Store {
         let Some(row) = outbox::Entity::find().filter(of(spec.key())).filter(same_name).one(&**tx).await? else {
             return Ok(None);
         };
+        self.repeated(spec, wanted, row).map(Some)
+    }
+
+    /// The answer to what was wanted before and is wanted again.
+    fn repeated(
+        &self,
+        spec: &SessionSpec,
+        wanted: &Wanted,
+        row: outbox::Model,
+    ) -> Result<Result<Accepted, AcceptError>, Failure> {
         let ended = match row.state {
             WAITING => None,
             SENT => Some(Delivery::Sent { id: row.message_id.clone().unwrap_or_default() }),
@@ -121,7 +260,7 @@ impl Store {
             == serde_json::to_vec(&wanted.draft).map_err(|_| Failure::Strange)?;
         let outgoing = self.outgoing(spec, row)?;
         let same = same && outgoing.chat == wanted.chat;
-        Ok(Some(if same { Ok(Accepted { outgoing, ended }) } else { Err(AcceptError::Taken) }))
+        Ok(if same { Ok(Accepted { outgoing, ended }) } else { Err(AcceptError::Taken) })
     }
 
     /// The row of a message that has to leave; whoever writes it adds the chat.
@@ -189,10 +328,53 @@ impl Store {
             .all(&*tx)
             .await?;
         drop(tx);
+        self.readable(&spec, rows).await
+    }
+
+    /// What waits in many sessions, in one statement.
+    async fn waiting_everywhere(
+        &self,
+        asked: &[(SessionSpec, u64)],
+    ) -> Result<Vec<Result<Vec<Outgoing>, PortError>>, Failure> {
+        let tx = Tx::system(self, Reason::GroupRead, Mode::Read).await?;
+        let most = asked.iter().map(|(_, limit)| *limit).max().unwrap_or_default();
+        let mut values: Vec<Value> = vec![i64::try_from(most).unwrap_or(i64::MAX).into()];
+        let mut sessions = HashSet::new();
+        for (spec, _) in asked.iter().filter(|(spec, _)| sessions.insert(spec.id)) {
+            values.extend([spec.tenant.0.into(), spec.id.0.into()]);
+        }
+        let test =
+            "next.tenant_id = v.column1 AND next.session_id = v.column2 AND next.kind = 'send' AND next.state = 0";
+        let backend = tx.get_database_backend();
+        let text = few_of_each(backend, &places(&mut values, 2, 2), "outbox", "id", test);
+        let statement = Statement::from_sql_and_values(backend, text, values);
+        let mut found = HashMap::<Uuid, Vec<outbox::Model>>::new();
+        for row in outbox::Entity::find().from_raw_sql(statement).all(&*tx).await? {
+            found.entry(row.session_id).or_default().push(row);
+        }
+        for (spec, _) in asked {
+            // Whoever is gone finds nothing that waits.
+            if let Err(Failure::Db(error)) = self.need_dek(&tx, spec.tenant, spec.user).await {
+                return Err(error.into());
+            }
+        }
+        drop(tx);
+        let mut answers = Vec::with_capacity(asked.len());
+        for (spec, limit) in asked {
+            let mut rows = found.get(&spec.id.0).cloned().unwrap_or_default();
+            rows.sort_unstable_by_key(|row| row.id);
+            rows.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
+            answers.push(self.readable(spec, rows).await.map_err(PortError::from));
+        }
+        Ok(answers)
+    }
+
+    /// Opens rows; what cannot be read is closed.
+    async fn readable(&self, spec: &SessionSpec, rows: Vec<outbox::Model>) -> Result<Vec<Outgoing>, Failure> {
         let mut readable = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.id;
-            match self.outgoing(&spec, row) {
+            match self.outgoing(spec, row) {
                 Ok(outgoing) => readable.push(outgoing),
                 Err(failure) => {
                     // It is nobody else's trouble: those behind it must not wait for it.
@@ -204,24 +386,55 @@ impl Store {
         }
         Ok(readable)
     }
+}
 
-    fn change_one(
-        &self,
-        key: SessionKey,
-        id: i64,
-        columns: Vec<(outbox::Column, SimpleExpr)>,
-    ) -> BoxFuture<'static, Result<(), PortError>> {
-        let store = self.clone();
-        self.on_io(async move {
-            let tx = Tx::tenant(&store, key.tenant, Mode::Write).await?;
-            let mut update =
-                outbox::Entity::update_many().col_expr(outbox::Column::UpdatedAt, Expr::value(store.now()));
-            for (column, value) in columns {
-                update = update.col_expr(column, value);
-            }
-            update.filter(of(key)).filter(outbox::Column::Id.eq(id)).exec(&*tx).await?;
-            Ok(tx.commit().await?)
-        })
+/// A change of the outbox.
+pub(in crate::store) enum Change {
+    /// A message is wanted; so many may wait in its session.
+    Accept { spec: Box<SessionSpec>, wanted: Box<Wanted>, limit: u64 },
+    /// One is tried.
+    Attempt { key: SessionKey, id: i64 },
+    /// One is over.
+    Finish { key: SessionKey, id: i64, delivery: Delivery },
+}
+
+/// What came of it.
+pub(in crate::store) enum Changed {
+    /// A message was accepted, or not.
+    Accepted(Box<Result<Accepted, AcceptError>>),
+    /// Done.
+    Done,
+}
+
+/// Reads what waits.
+#[derive(Default)]
+pub(in crate::store) struct Waiting;
+
+impl Answering for Waiting {
+    type Question = (SessionSpec, u64);
+    type Answer = Vec<Outgoing>;
+    const GROUP: usize = 64;
+
+    async fn answer(
+        &mut self,
+        store: &Store,
+        asked: &[(SessionSpec, u64)],
+    ) -> Result<Vec<Result<Vec<Outgoing>, PortError>>, Failure> {
+        store.waiting_everywhere(asked).await
+    }
+}
+
+/// Writes changes.
+#[derive(Default)]
+pub(in crate::store) struct Changing;
+
+impl Answering for Changing {
+    type Question = Change;
+    type Answer = Changed;
+    const GROUP: usize = 128;
+
+    async fn answer(&mut self, store: &Store, changes: &[Change]) -> Result<Vec<Result<Changed, PortError>>, Failure> {
+        store.change_all(changes).await
     }
 }
 
@@ -232,9 +445,14 @@ impl OutboxStore for Store {
         wanted: &Wanted,
         limit: u64,
     ) -> BoxFuture<'static, Result<Accepted, AcceptError>> {
-        let (store, spec, wanted) = (self.clone(), spec.clone(), wanted.clone());
-        let work = self.on_io(async move { store.accept_one(spec, wanted, limit).await });
-        Box::pin(async move { work.await? })
+        let change = Change::Accept { spec: Box::new(spec.clone()), wanted: Box::new(wanted.clone()), limit };
+        let asked = self.changes.ask(self, change);
+        Box::pin(async move {
+            match asked.await? {
+                Changed::Accepted(answer) => *answer,
+                Changed::Done => Err(PortError::Corrupt.into()),
+            }
+        })
     }
 
     fn waiting(
@@ -243,24 +461,20 @@ impl OutboxStore for Store {
         held: &[ChatId],
         limit: u64,
     ) -> BoxFuture<'static, Result<Vec<Outgoing>, PortError>> {
+        if held.is_empty() {
+            return self.queues.ask(self, (spec.clone(), limit));
+        }
         let (store, spec, held) = (self.clone(), spec.clone(), held.to_vec());
         self.on_io(async move { store.waiting_messages(spec, held, limit).await })
     }
 
     fn attempt(&self, key: SessionKey, id: i64) -> BoxFuture<'static, Result<(), PortError>> {
-        let more = Expr::col(outbox::Column::Attempts).add(1);
-        self.change_one(key, id, vec![(outbox::Column::Attempts, more)])
+        let asked = self.changes.ask(self, Change::Attempt { key, id });
+        Box::pin(async move { asked.await.map(drop) })
     }
 
     fn finish(&self, key: SessionKey, id: i64, delivery: Delivery) -> BoxFuture<'static, Result<(), PortError>> {
-        let columns = match delivery {
-            Delivery::Sent { id } => {
-                vec![(outbox::Column::State, Expr::value(SENT)), (outbox::Column::MessageId, Expr::value(id))]
-            }
-            Delivery::Failed { code } => {
-                vec![(outbox::Column::State, Expr::value(FAILED)), (outbox::Column::Code, Expr::value(code))]
-            }
-        };
-        self.change_one(key, id, columns)
+        let asked = self.changes.ask(self, Change::Finish { key, id, delivery });
+        Box::pin(async move { asked.await.map(drop) })
     }
 }

@@ -1,8 +1,8 @@
 //! Statements of few sizes. Each connection keeps statements that it has prepared, and one with many rows is large: one for
 //! each number of rows would push the others out again and again, and memory would creep up with the largest seen.
 
-use sea_orm::Value;
 use sea_orm::prelude::Uuid;
+use sea_orm::{DbBackend, Value};
 
 /// Rows that one statement inserts: SQLite takes 32,766 parameters, and a chat that was behind for long brings many.
 pub(in crate::store) const ROWS: usize = 1024;
@@ -38,6 +38,22 @@ pub(in crate::store) fn places(values: &mut Vec<Value>, first: usize, columns: u
         format!("({})", numbers.collect::<Vec<_>>().join(", "))
     };
     (0..size).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// A statement that reads for each of some rows (a VALUES list `v`, whose first column is a tenant's id) a few of a table: those
+/// that pass the test, in which they are called `next`, in the order of the key, at most $1. Each database would read the whole
+/// table if it were asked in the other's way.
+pub(in crate::store) fn few_of_each(backend: DbBackend, rows: &str, table: &str, key: &str, test: &str) -> String {
+    if backend == DbBackend::Sqlite {
+        return format!(
+            "SELECT {table}.* FROM (VALUES {rows}) AS v JOIN {table} ON {table}.tenant_id = v.column1 AND {table}.{key} IN \
+             (SELECT {key} FROM {table} AS next WHERE {test} ORDER BY next.{key} LIMIT $1)"
+        );
+    }
+    format!(
+        "SELECT few.* FROM (VALUES {rows}) AS v CROSS JOIN LATERAL \
+         (SELECT next.* FROM {table} AS next WHERE {test} ORDER BY next.{key} LIMIT $1) AS few"
+    )
 }
 
 #[cfg(test)]

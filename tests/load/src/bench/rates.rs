@@ -107,10 +107,12 @@ async fn good(request: reqwest::RequestBuilder) -> bool {
     }
 }
 
-/// `POST /api/sendText`, answered at the commit.
-pub async fn texts(per_second: u32) -> Rate {
+/// `POST /api/sendText`, answered at the commit; what is accepted goes on through the engine into the journal, or stays.
+pub async fn texts(per_second: u32, goes_on: bool) -> Rate {
     const SESSIONS: u32 = 100;
-    let house = served::house(&[("WARDROOM__LIMITS__OUTBOX", "1000000")]).await;
+    let mut settings = vec![("WARDROOM__LIMITS__OUTBOX", "1000000")];
+    settings.extend((!goes_on).then_some((served::IDLE, "1")));
+    let house = served::house(&settings).await;
     sessions(&house, SESSIONS as usize, &json!({"network": "simulator"})).await;
     let (client, url) = (reqwest::Client::new(), format!("http://127.0.0.1:{}/api/sendText", house.http));
     offer(per_second, move |n| {
