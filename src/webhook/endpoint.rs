@@ -10,7 +10,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use wardroom_actors::domain::event::Event;
 use wardroom_actors::domain::webhook::Hook;
@@ -18,8 +19,11 @@ use wardroom_actors::failpoint;
 use wardroom_actors::handle::Seen;
 use wardroom_actors::policy::breaker::{Breaker, BreakerPolicy, State};
 
-/// Lanes that are told at the same time.
-const AT_ONCE: usize = 16;
+/// Lanes that have their turn at the same time: those that read what they have to tell, or write what came of it, share the store's
+/// work.
+const TURNS: usize = 64;
+/// Requests to the receiver at the same time.
+const POSTS: usize = 16;
 /// Tries in a row without an answer, of more lanes than one, that open the breaker: it is not for a receiver that stumbles over one
 /// event.
 const FAILURES: u64 = 5;
@@ -43,6 +47,15 @@ struct Turn {
     next: Next,
     /// The receiver answered something.
     answered: bool,
+    /// It had to find out whether the receiver is there.
+    probe: bool,
+}
+
+/// The way to the receiver.
+struct Line {
+    posts: Semaphore,
+    /// The breaker lets nobody but a probe through.
+    broken: AtomicBool,
 }
 
 /// What a lane needs next.
@@ -68,6 +81,7 @@ pub(super) struct Endpoint {
     due: BinaryHeap<Reverse<(u64, Lane)>>,
     running: JoinSet<Turn>,
     lanes: HashMap<Id, Lane>,
+    line: Arc<Line>,
     breaker: Breaker,
     /// Tries in a row without an answer.
     failures: u64,
@@ -82,7 +96,22 @@ impl Endpoint {
         let (active, ready, due, lanes) = (HashMap::new(), VecDeque::new(), BinaryHeap::new(), HashMap::new());
         let (running, breaker) = (JoinSet::new(), Breaker::new(BREAKER));
         let (failing, silent_since) = (HashSet::new(), None);
-        Self { shared, key, inbox, active, ready, due, running, lanes, breaker, failures: 0, failing, silent_since }
+        let line = Arc::new(Line { posts: Semaphore::new(POSTS), broken: AtomicBool::new(false) });
+        Self {
+            shared,
+            key,
+            inbox,
+            active,
+            ready,
+            due,
+            running,
+            lanes,
+            line,
+            breaker,
+            failures: 0,
+            failing,
+            silent_since,
+        }
     }
 
     /// Works until there is nothing to do for a while. A panic costs no lane.
@@ -111,11 +140,13 @@ impl Endpoint {
                 let next = self.due.pop();
                 self.ready.extend(next.map(|Reverse((_, lane))| lane));
             }
-            while self.running.len() < AT_ONCE && !self.ready.is_empty() && self.allowed(now) {
+            self.line.broken.store(self.breaker.state() != State::Closed, Ordering::Release);
+            while self.running.len() < TURNS && !self.ready.is_empty() && self.allowed(now) {
                 let Some(lane) = self.ready.pop_front() else { break };
                 let silent = self.silent_since.map_or(0, |since| now.saturating_sub(since));
                 let probe = matches!(self.breaker.state(), State::HalfOpen { .. });
-                let task = self.running.spawn(tell(Arc::clone(&self.shared), lane, silent, probe));
+                let (shared, line) = (Arc::clone(&self.shared), Arc::clone(&self.line));
+                let task = self.running.spawn(tell(shared, line, lane, silent, probe));
                 self.lanes.insert(task.id(), lane);
             }
             let until = match (self.due.peek(), self.breaker.state()) {
@@ -163,8 +194,8 @@ impl Endpoint {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(lane) = self.lanes.remove(&id) else { return };
         // A panic says nothing of the receiver.
-        let Turn { next, answered } =
-            ended.map_or(Turn { next: Next::Later(AGAIN_MS), answered: false }, |(_, turn)| turn);
+        let panicked = Turn { next: Next::Later(AGAIN_MS), answered: false, probe: true };
+        let Turn { next, answered, probe } = ended.map_or(panicked, |(_, turn)| turn);
         let (now, before) = (self.shared.clock.now(), self.breaker.state());
         if answered {
             (self.failures, self.silent_since) = (0, None);
@@ -180,7 +211,7 @@ impl Endpoint {
             }
         }
         // A probe that got no answer, whatever the reason, has told nothing good.
-        if matches!(self.breaker.state(), State::HalfOpen { .. }) {
+        if probe && matches!(self.breaker.state(), State::HalfOpen { .. }) {
             self.breaker.trip(now);
         }
         self.shared.metrics.webhook_breaker(before, self.breaker.state());
@@ -204,9 +235,9 @@ impl Endpoint {
 }
 
 /// One turn of a lane: the next events in order, until one is not taken; only one where it is a probe.
-async fn tell(shared: Arc<Shared>, lane: Lane, silent_ms: u64, probe: bool) -> Turn {
+async fn tell(shared: Arc<Shared>, line: Arc<Line>, lane: Lane, silent_ms: u64, probe: bool) -> Turn {
     failpoint::pass("webhook.turn");
-    let unasked = |next| Turn { next, answered: false };
+    let unasked = |next| Turn { next, answered: false, probe };
     let Ok(batch) = shared.store.deliveries(lane).await else { return unasked(Next::Later(AGAIN_MS)) };
     // A session that is not here is being removed, or another node's.
     let hooked = shared.handle.get().and_then(|handle| handle.hooked(lane.key));
@@ -215,7 +246,13 @@ async fn tell(shared: Arc<Shared>, lane: Lane, silent_ms: u64, probe: bool) -> T
     let (mut next, mut settled, mut answered) = (Next::Turn, vec![], false);
     for delivery in batch {
         let id = delivery.id;
+        let place = line.posts.acquire().await;
+        if place.is_err() || (!probe && line.broken.load(Ordering::Acquire)) {
+            next = Next::Turn;
+            break;
+        }
         let Tried { outcome, then, heard } = try_one(&shared, &seen, hooks.get(lane.hook), delivery, silent_ms).await;
+        drop(place);
         answered |= heard;
         let Some(outcome) = outcome else {
             next = Next::Receiver;
@@ -238,7 +275,7 @@ async fn tell(shared: Arc<Shared>, lane: Lane, silent_ms: u64, probe: bool) -> T
     while !settled.is_empty() && shared.store.settle(lane.key.tenant, settled.clone()).await.is_err() {
         shared.clock.sleep_until(shared.clock.now().saturating_add(AGAIN_MS)).await;
     }
-    Turn { next, answered }
+    Turn { next, answered, probe }
 }
 
 /// What came of one event.
