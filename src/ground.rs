@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Environment};
 use crate::engine::web::{LaunchOptions, find_browser};
+use crate::media::Objects;
 use crate::store::{Options, Role, Store};
 use crate::vault::{Kek, Vault};
 use anyhow::{Context as _, bail};
@@ -119,7 +120,7 @@ pub async fn store(
 ///
 /// # Errors
 /// A sentence that says what to do.
-pub fn objects(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn ObjectStore>> {
+pub fn objects(config: &Config, dir: &Path) -> anyhow::Result<Objects> {
     let media = &config.media;
     if media.s3_bucket.is_empty() {
         let dir = dir.join("media");
@@ -127,7 +128,7 @@ pub fn objects(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn ObjectStor
         remove_halves(&dir)?;
         // What was written is there after a power cut.
         let disk = LocalFileSystem::new_with_prefix(&dir)?.with_fsync(true).with_automatic_cleanup(true);
-        return Ok(Arc::new(disk));
+        return Ok(Objects { store: Arc::new(disk), part: 1 << 20 });
     }
     let mut bucket = AmazonS3Builder::new()
         .with_bucket_name(&media.s3_bucket)
@@ -138,10 +139,12 @@ pub fn objects(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn ObjectStor
         bucket = bucket.with_endpoint(&media.s3_endpoint).with_allow_http(media.s3_endpoint.starts_with("http://"));
     }
     let bucket = bucket.build().context("the bucket of [media] cannot be used")?;
-    Ok(match media.s3_prefix.trim_matches('/') {
+    let store: Arc<dyn ObjectStore> = match media.s3_prefix.trim_matches('/') {
         "" => Arc::new(bucket),
         prefix => Arc::new(PrefixStore::new(bucket, prefix)),
-    })
+    };
+    // No part but the last may be shorter there.
+    Ok(Objects { store, part: 5 << 20 })
 }
 
 /// Removes what a killed server had not written to the end: it is staged under names that no object has.

@@ -23,8 +23,14 @@ use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::files::{FileStore, Intake, PIECE, TakeError};
 use wardroom_actors::ports::{BoxFuture, PortError};
 
-/// Longer files leave in parts of so many bytes, as S3 wants them; shorter ones at once.
-const PART: usize = 5 << 20;
+/// Where bytes are kept.
+pub struct Objects {
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// Longer files leave in parts of so many bytes, shorter ones at once.
+    pub part: usize,
+}
+
 /// Parts under way at once.
 const PARTS: usize = 2;
 /// Bytes without a row may belong to a file that is being taken in, until they are so old.
@@ -36,6 +42,7 @@ pub struct Files {
     store: Store,
     vault: Arc<Vault>,
     objects: Arc<dyn ObjectStore>,
+    part: usize,
     clock: Arc<dyn Clock>,
     io: tokio::runtime::Handle,
     /// Longest file in bytes.
@@ -48,12 +55,13 @@ impl Files {
     pub fn new(
         store: Store,
         vault: Arc<Vault>,
-        objects: Arc<dyn ObjectStore>,
+        objects: Objects,
         clock: Arc<dyn Clock>,
         limit: u64,
         io: tokio::runtime::Handle,
     ) -> Self {
-        let files = Self { store, vault, objects, clock, io, limit };
+        let Objects { store: objects, part } = objects;
+        let files = Self { store, vault, objects, part, clock, io, limit };
         let purged = files.clone();
         files.store.hear_purges(move |key| {
             let files = purged.clone();
@@ -104,7 +112,7 @@ impl Files {
         let file = FileId::generate();
         let path = object(spec.key(), file);
         let mut writer =
-            BufWriter::with_capacity(Arc::clone(&self.objects), path.clone(), PART).with_max_concurrency(PARTS);
+            BufWriter::with_capacity(Arc::clone(&self.objects), path.clone(), self.part).with_max_concurrency(PARTS);
         let written = self.write(&spec, file, &mut from, &mut writer).await;
         let (fingerprint, size) = match written {
             // Whoever gave it up did not say that it was all.

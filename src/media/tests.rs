@@ -41,7 +41,8 @@ async fn ground() -> Ground {
     let spec = store.create(new, 10).await.unwrap();
     let objects = Arc::new(InMemory::new());
     let io = tokio::runtime::Handle::current();
-    let files = Files::new(store.clone(), vault, Arc::clone(&objects) as _, shared, LIMIT, io);
+    let kept = Objects { store: Arc::clone(&objects) as _, part: 5 << 20 };
+    let files = Files::new(store.clone(), vault, kept, shared, LIMIT, io);
     Ground { files, spec, store, objects, clock: clock.0 }
 }
 

@@ -151,7 +151,7 @@ impl Endpoint {
             }
             let until = match (self.due.peek(), self.breaker.state()) {
                 _ if self.active.is_empty() => now.saturating_add(IDLE_MS),
-                (_, State::Open { until }) => until,
+                (_, State::Open { until }) if !self.ready.is_empty() && self.running.len() < TURNS => until,
                 (Some(Reverse((at, _))), _) => *at,
                 (None, _) => u64::MAX,
             };
@@ -241,9 +241,10 @@ async fn tell(shared: Arc<Shared>, line: Arc<Line>, lane: Lane, silent_ms: u64, 
     let Ok(batch) = shared.store.deliveries(lane).await else { return unasked(Next::Later(AGAIN_MS)) };
     // A session that is not here is being removed, or another node's.
     let hooked = shared.handle.get().and_then(|handle| handle.hooked(lane.key));
-    let Some((seen, hooks)) = hooked.filter(|_| !batch.is_empty()) else { return unasked(Next::Empty) };
-    let begun = shared.clock.now();
-    let (mut next, mut settled, mut answered) = (Next::Turn, vec![], false);
+    if hooked.is_none() || batch.is_empty() {
+        return unasked(Next::Empty);
+    }
+    let (mut next, mut settled, mut answered, mut begun) = (Next::Turn, vec![], false, None);
     for delivery in batch {
         let id = delivery.id;
         let place = line.posts.acquire().await;
@@ -251,6 +252,12 @@ async fn tell(shared: Arc<Shared>, line: Arc<Line>, lane: Lane, silent_ms: u64, 
             next = Next::Turn;
             break;
         }
+        let begun = *begun.get_or_insert_with(|| shared.clock.now());
+        // The place may have taken long to come: it is told as the session and its webhooks are now.
+        let Some((seen, hooks)) = shared.handle.get().and_then(|handle| handle.hooked(lane.key)) else {
+            next = Next::Turn;
+            break;
+        };
         let Tried { outcome, then, heard } = try_one(&shared, &seen, hooks.get(lane.hook), delivery, silent_ms).await;
         drop(place);
         answered |= heard;

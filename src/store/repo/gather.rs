@@ -41,15 +41,24 @@ impl<A: Answering> Gather<A> {
         Self { queue, waiting: Mutex::new(Some(waiting)) }
     }
 
-    /// Asks. The first question starts the task that answers: an operator's command may have none.
+    /// Asks, when called and not when awaited, as long as there is room. The first question starts the task that answers: an
+    /// operator's command may have none.
     pub fn ask(&self, store: &Store, question: A::Question) -> BoxFuture<'static, Result<A::Answer, PortError>> {
         let first = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waiting) = first {
             store.spawn(run::<A>(store.clone(), waiting));
         }
-        let (queue, (answer, hear)) = (self.queue.clone(), oneshot::channel());
+        let (answer, hear) = oneshot::channel();
+        let refused = self.queue.try_send((question, answer)).err();
+        let queue = self.queue.clone();
         Box::pin(async move {
-            queue.send((question, answer)).await.map_err(|_| PortError::Unavailable)?;
+            match refused {
+                None => {}
+                Some(mpsc::error::TrySendError::Full(item)) => {
+                    queue.send(item).await.map_err(|_| PortError::Unavailable)?;
+                }
+                Some(mpsc::error::TrySendError::Closed(_)) => return Err(PortError::Unavailable),
+            }
             hear.await.unwrap_or(Err(PortError::Unavailable))
         })
     }

@@ -3,7 +3,7 @@
 use super::gather::Answering;
 use super::sizes::{bite, few_of_each, padded, places};
 use crate::store::entity::outbox;
-use crate::store::{Failure, Mode, Reason, Store, Tx};
+use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
 use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
 use sea_orm::prelude::Uuid;
@@ -107,11 +107,12 @@ impl Store {
         for (spec, one, limit) in wanted {
             match self.need_dek(tx, spec.tenant, spec.user).await {
                 Ok(()) => {}
-                Err(Failure::Gone) => {
-                    answers.push(Err(PortError::Conflict));
+                Err(Failure::Db(error)) => return Err(error.into()),
+                // One user's trouble is nobody else's.
+                Err(failure) => {
+                    answers.push(Err(failure.into()));
                     continue;
                 }
-                Err(failure) => return Err(failure),
             }
             let name = (spec.id, one.dedupe.as_str());
             if let Some(row) = before.get(&(spec.id.0, one.dedupe.clone())) {
@@ -128,10 +129,16 @@ impl Store {
                 answers.push(Ok(Err(AcceptError::Full)));
                 continue;
             }
-            *count += 1;
             let id = self.next_outbox_id();
             let names = (one.dedupe.clone(), one.message_id.clone());
-            let row = self.outgoing_row((spec.key(), spec.user), id, names, &one.draft)?;
+            let row = match self.outgoing_row((spec.key(), spec.user), id, names, &one.draft) {
+                Ok(row) => row,
+                Err(failure) => {
+                    answers.push(Err(failure.into()));
+                    continue;
+                }
+            };
+            *count += 1;
             rows.push(outbox::ActiveModel { alias: Set(Some(one.chat.to_string())), ..row });
             let Wanted { chat, draft, message_id, .. } = (*one).clone();
             let accepted = Accepted { outgoing: Outgoing { id, chat, message_id, draft, attempts: 0 }, ended: None };
@@ -352,21 +359,24 @@ impl Store {
         for row in outbox::Entity::find().from_raw_sql(statement).all(&*tx).await? {
             found.entry(row.session_id).or_default().push(row);
         }
+        let mut keys = Vec::with_capacity(asked.len());
         for (spec, _) in asked {
-            // Whoever is gone finds nothing that waits.
-            if let Err(Failure::Db(error)) = self.need_dek(&tx, spec.tenant, spec.user).await {
-                return Err(error.into());
-            }
+            keys.push(match self.need_dek(&tx, spec.tenant, spec.user).await {
+                Err(Failure::Db(error)) => return Err(error.into()),
+                key => key,
+            });
         }
         drop(tx);
-        let mut answers = Vec::with_capacity(asked.len());
-        for (spec, limit) in asked {
+        let answers = asked.iter().zip(keys).map(async |((spec, limit), key)| {
+            // What cannot be opened for want of the key is left as it is.
+            key?;
             let mut rows = found.get(&spec.id.0).cloned().unwrap_or_default();
             rows.sort_unstable_by_key(|row| row.id);
             rows.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
-            answers.push(self.readable(spec, rows).await.map_err(PortError::from));
-        }
-        Ok(answers)
+            self.readable(spec, rows).await
+        });
+        let answers = futures_util::future::join_all(answers).await;
+        Ok(answers.into_iter().map(|answer| answer.map_err(PortError::from)).collect())
     }
 
     /// Opens rows; what cannot be read is closed.
@@ -434,7 +444,11 @@ impl Answering for Changing {
     const GROUP: usize = 128;
 
     async fn answer(&mut self, store: &Store, changes: &[Change]) -> Result<Vec<Result<Changed, PortError>>, Failure> {
-        store.change_all(changes).await
+        match store.change_all(changes).await {
+            // Another server was faster with the same request; now it is known.
+            Err(Failure::Db(error)) if is_unique_violation(&error) => store.change_all(changes).await,
+            outcome => outcome,
+        }
     }
 }
 
