@@ -21,8 +21,8 @@ function fit() {
 addEventListener('resize', fit);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', fit);
 
-// Draws columns into the place of this id; the first column is the time.
-function plot(id, unit, lines, columns) {
+// Draws columns into the place of this id; the first column is the time. Where values may stand alone each is a dot.
+function plot(id, unit, lines, columns, alone) {
   const place = $(id);
   const told = (value) => (value === null || value === undefined ? '–' : `${value.toFixed(value < 10 ? 1 : 0)} ${unit}`);
   place.setAttribute('aria-label', lines.map(({ label }, n) => `${label} ${told(columns[n + 1].at(-2))}`).join(', '));
@@ -34,7 +34,7 @@ function plot(id, unit, lines, columns) {
     axes: [{ ...axis, space: 70, values: (_, at) => at.map(clock) }, { ...axis, size: 50 }],
     series: [
       { label: 'At', value: (_, at) => (at ? clock(at) : '–') },
-      ...lines.map(({ label, color }) => ({ label, width: 2, points: { show: true, size: 4 }, stroke: () => colour(color), value: (_, value) => told(value) })),
+      ...lines.map(({ label, color }) => ({ label, width: 2, points: { show: alone, size: 4 }, stroke: () => colour(color), value: (_, value) => told(value) })),
     ],
   };
   made.set(id, new window.uPlot(options, columns, place));
@@ -52,7 +52,7 @@ export async function plots(ask) {
   if (!columns) return;
   const { at, received, sent, p50Ms, p99Ms } = columns;
   const messages = [{ label: 'Received', color: '--accent' }, { label: 'Sent', color: '--danger' }];
-  plot('plot-messages', '/s', messages, [at, received, sent]);
+  plot('plot-messages', '/s', messages, [at, received, sent], false);
   const times = [{ label: 'Half', color: '--accent' }, { label: '99 %', color: '--danger' }];
-  plot('plot-times', 'ms', times, [at, p50Ms, p99Ms]);
+  plot('plot-times', 'ms', times, [at, p50Ms, p99Ms], true);
 }
