@@ -6,7 +6,7 @@ use wardroom_load::bench::resident_and_mapped;
 use wardroom_load::house::House;
 use wardroom_load::referee::judge;
 use wardroom_load::report::{latency, progress, table};
-use wardroom_load::scenarios::cycles::belongings;
+use wardroom_load::scenarios::cycles::{Belongings, belongings};
 use wardroom_load::scenarios::link;
 use wardroom_load::traffic::{Plan, Traffic};
 
@@ -23,6 +23,13 @@ fn slope(samples: &[(f64, f64)]) -> f64 {
     above / below / values * 100.0
 }
 
+/// What is there at the end of a minute, with its fewest descriptors: those that a request or a copy of a login holds for a moment
+/// are given back, leaked ones are not.
+fn at_end(samples: &[Belongings]) -> Belongings {
+    let descriptors = samples.iter().map(|one| one.descriptors).min().unwrap();
+    Belongings { descriptors, ..samples.last().unwrap().clone() }
+}
+
 pub async fn run(minutes: u64) {
     let settings = [("WARDROOM__POOL__SESSIONS_PER_USER", "20"), ("WARDROOM__POOL__WARM_SPARES", "0")];
     let mut house = House::with(&settings, &[]).await;
@@ -37,17 +44,20 @@ pub async fn run(minutes: u64) {
     let mut sent = full.stop().await.sent;
     let traffic = Traffic::start(&house, Plan { players: players.clone(), per_second: RATE, name: "soak".to_owned() });
     let begun = Instant::now();
-    let (mut memory, mut mapped, mut allocated, mut first) = (vec![], vec![], vec![], None);
+    let (mut memory, mut mapped, mut allocated, mut held) = (vec![], vec![], vec![], vec![]);
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     while begun.elapsed() < Duration::from_secs(minutes * 60) {
         seconds.tick().await;
         let (hours, (all, files)) = (begun.elapsed().as_secs_f64() / 3600.0, resident_and_mapped(house.pid()));
         memory.push((hours, all as f64));
         mapped.push((hours, files as f64));
+        if memory.len().is_multiple_of(5) {
+            held.push(belongings(&house));
+        }
         if memory.len() % 60 == 0 {
             let minute = memory[memory.len() - 60..].iter().map(|one| one.1 / f64::from(1 << 20));
             let (low, high) = (minute.clone().fold(f64::MAX, f64::min), minute.fold(0.0, f64::max));
-            let now = belongings(&house);
+            let now = at_end(&held[held.len() - 12..]);
             let files = files as f64 / f64::from(1 << 20);
             let minutes = memory.len() / 60;
             let used = house.metric("wardroom_allocator_bytes{kind=\"allocated\"}").await;
@@ -56,10 +66,9 @@ pub async fn run(minutes: u64) {
             progress(&format!(
                 "{minutes} min: {low:.1} to {high:.1} MB, {files:.1} of it pages of files, {used:.2} allocated, {now:?}"
             ));
-            first.get_or_insert(now);
         }
     }
-    let (first, last) = (first.unwrap(), belongings(&house));
+    let (first, last) = (at_end(&held[..12]), at_end(&held[held.len() - 12..]));
     let mut outcome = traffic.stop().await;
     sent.append(&mut outcome.sent);
     let verdict = judge(&house, &players, &sent, Duration::from_secs(60)).await;
