@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Wardroom needs on a Debian machine that has git, make, curl and Rust. Silent and quick when nothing is missing.
 #   deploy/setup.sh          what a server needs: Chromium, its account, the wa-js bundle
-#   deploy/setup.sh --test   also what the tests need: PostgreSQL's server, a client library of WAHA's
+#   deploy/setup.sh --test   also what the tests need: PostgreSQL's server, ffmpeg, a client library of WAHA's
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 user=wardroom-browser
@@ -19,6 +19,7 @@ has node || want nodejs
 if [ "${1:-}" = --test ]; then
   has debootstrap || [ "$(id -u)" != 0 ] || want debootstrap
   { has python3 && python3 -m pip --version >/dev/null 2>&1; } || want python3-pip
+  has ffmpeg || want ffmpeg
   { has postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; } || want postgresql
 fi
 

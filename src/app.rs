@@ -8,6 +8,7 @@ use crate::egress::Egress;
 use crate::engine::web::{self, ChromiumLauncher, Snapshots, WebEngine};
 use crate::error::ApiError;
 use crate::fetch::Fetcher;
+use crate::ffmpeg::Converter;
 use crate::health::Health;
 use crate::live::gate::Conn;
 use crate::live::socket::{self, Sockets};
@@ -467,6 +468,7 @@ impl Parts<'_> {
                 Arc::clone(&self.egress),
                 Duration::from_secs(self.config.media.url_timeout_s.max(1)),
             )?,
+            converter: Converter::new(&self.config.media.ffmpeg, self.config.media.max_bytes),
             file_bytes: self.config.media.max_bytes,
             uploads: Semaphore::new(self.config.media.uploads_at_once.max(1)),
             started_at_ms: self.clock.unix_ms(),

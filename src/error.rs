@@ -81,7 +81,9 @@ impl ApiError {
         Self::new("session_not_found", "Session not found")
     }
 
-    fn retry(mut self, seconds: u64) -> Self {
+    /// The same, worth another try after so many seconds.
+    #[must_use]
+    pub fn retry(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
     }

@@ -17,6 +17,7 @@ pub mod egress;
 pub mod engine;
 pub mod error;
 pub mod fetch;
+pub mod ffmpeg;
 pub mod frames;
 pub mod ground;
 pub mod health;

@@ -1,8 +1,12 @@
 //! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
 
-use super::{acting, auth, chat_acts, chats, contacts, dead_letters, engines, files, groups, health, keys, labels};
 use super::{
-    pictures, presence, profile, screenshot, sending, sending_files, server, sessions, supervision, waha, webhooks,
+    acting, auth, calendar, channels, chat_acts, chats, contacts, converting, dead_letters, engines, files, groups,
+    health, keys, labels,
+};
+use super::{
+    pictures, presence, profile, screenshot, sending, sending_files, server, sessions, statuses, supervision, waha,
+    webhooks,
 };
 use std::collections::HashSet;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
@@ -35,6 +39,10 @@ use utoipa::{Modify, OpenApi};
         groups::demote, groups::leave, groups::subject, groups::description, groups::restricted, groups::restrict,
         groups::announces, groups::announce, groups::invite_code, groups::revoke_invite,
         pictures::set_own, pictures::remove_own, pictures::set_of_group, pictures::remove_of_group,
+        calendar::send_event, channels::list, channels::create, channels::get, channels::delete, channels::follow, channels::unfollow,
+        channels::mute, channels::unmute, channels::search,
+        converting::voice, converting::video,
+        statuses::text, statuses::image, statuses::video, statuses::delete, statuses::new_message_id,
         labels::list, labels::create, labels::update, labels::delete, labels::chats, labels::of_chat, labels::set,
         server::ping, server::version, server::status,
         keys::list, keys::create, keys::update, keys::delete, keys::rotate, keys::media, keys::control,

@@ -6,9 +6,12 @@
 pub mod acting;
 pub mod asking;
 pub mod auth;
+pub mod calendar;
+pub mod channels;
 pub mod chat_acts;
 pub mod chats;
 pub mod contacts;
+pub mod converting;
 pub mod dead_letters;
 pub mod docs;
 pub mod engines;
@@ -27,6 +30,7 @@ pub mod sending_files;
 pub mod server;
 pub mod sessions;
 pub mod shape;
+pub mod statuses;
 pub mod supervision;
 pub mod waha;
 pub mod webhooks;
@@ -70,6 +74,8 @@ pub struct Api {
     pub webhooks: crate::webhook::Dispatcher,
     /// Files that users name by URL.
     pub fetcher: Fetcher,
+    /// Makes voice messages and films.
+    pub converter: crate::ffmpeg::Converter,
     /// Longest file in bytes.
     pub file_bytes: u64,
     /// Bodies with files that may be in memory at once.
@@ -260,7 +266,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
 fn people(config: &mut web::ServiceConfig) {
     use web::{delete, get, post, put};
     const GROUP: &str = "/api/{session}/groups/{group}";
+    const CHANNEL: &str = "/api/{session}/channels/{channel}";
     let of_group = |rest: &str| format!("{GROUP}{rest}");
+    let of_channel = |rest: &str| format!("{CHANNEL}{rest}");
     config
         .service(resource("/api/engines", [("GET", get().to(engines::list))]))
         .service(resource("/api/contacts", [("GET", get().to(contacts::get))]))
@@ -292,6 +300,24 @@ fn people(config: &mut web::ServiceConfig) {
         ))
         .service(resource("/api/{session}/profile/status", [("PUT", put().to(profile::about))]))
         .service(resource("/api/{session}/calls/reject", [("POST", post().to(profile::reject))]))
+        .service(resource(
+            "/api/{session}/channels",
+            [("GET", get().to(channels::list)), ("POST", post().to(channels::create))],
+        ))
+        .service(resource("/api/{session}/channels/search/by-text", [("POST", post().to(channels::search))]))
+        .service(resource(CHANNEL, [("GET", get().to(channels::get)), ("DELETE", delete().to(channels::delete))]))
+        .service(resource(&of_channel("/follow"), [("POST", post().to(channels::follow))]))
+        .service(resource(&of_channel("/unfollow"), [("POST", post().to(channels::unfollow))]))
+        .service(resource(&of_channel("/mute"), [("POST", post().to(channels::mute))]))
+        .service(resource(&of_channel("/unmute"), [("POST", post().to(channels::unmute))]))
+        .service(resource("/api/{session}/events", [("POST", post().to(calendar::send_event))]))
+        .service(resource("/api/{session}/media/convert/voice", [("POST", post().to(converting::voice))]))
+        .service(resource("/api/{session}/media/convert/video", [("POST", post().to(converting::video))]))
+        .service(resource("/api/{session}/status/text", [("POST", post().to(statuses::text))]))
+        .service(resource("/api/{session}/status/image", [("POST", post().to(statuses::image))]))
+        .service(resource("/api/{session}/status/video", [("POST", post().to(statuses::video))]))
+        .service(resource("/api/{session}/status/delete", [("POST", post().to(statuses::delete))]))
+        .service(resource("/api/{session}/status/new-message-id", [("GET", get().to(statuses::new_message_id))]))
         .service(resource(
             "/api/{session}/groups",
             [("GET", get().to(groups::list)), ("POST", post().to(groups::create))],

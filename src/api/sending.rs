@@ -30,8 +30,8 @@ const CARDS: usize = 100;
 const CARD: usize = 16 * 1024;
 /// Longest message id that is looked for.
 const ID: usize = 200;
-/// People that one text mentions.
-const MENTIONS: usize = 1024;
+/// People that one text mentions, or that see one status update.
+const PEOPLE: usize = 1024;
 /// Longest title of a place in bytes.
 const TITLE: usize = 1024;
 /// Characters of a poll's question and of one of its answers, and answers, as on the network.
@@ -53,10 +53,10 @@ pub struct To {
     /// The message that this one answers.
     #[serde(alias = "replyTo")]
     #[schema(example = "false_11111111111@c.us_AAAAAAAAAAAAAAAAAAAA")]
-    reply_to: Option<String>,
+    pub(super) reply_to: Option<String>,
     /// The id that the message gets, from `GET /api/{session}/new-message-id`.
     #[schema(example = "3EB0123456789ABCDEF012")]
-    id: Option<String>,
+    pub(super) id: Option<String>,
 }
 
 impl To {
@@ -303,17 +303,24 @@ pub async fn forward(
 
 /// Ids of people; the word for all of a group stays as it is.
 pub(super) fn mentioned(ids: Option<Vec<String>>) -> Result<Vec<String>, ApiError> {
-    let ids = ids.unwrap_or_default();
-    if ids.len() > MENTIONS {
-        return Err(ApiError::invalid(format!("mentions may have {MENTIONS} ids")));
+    let mut ids = ids.unwrap_or_default();
+    let all = ids.len();
+    ids.retain(|id| id != EVERYBODY);
+    let everybody = ids.len() < all;
+    let mut people = people("mentions", ids)?;
+    people.extend(everybody.then(|| EVERYBODY.to_owned()));
+    Ok(people)
+}
+
+/// Ids of people, in a field of this name.
+pub(super) fn people(field: &str, ids: Vec<String>) -> Result<Vec<String>, ApiError> {
+    if ids.len() > PEOPLE {
+        return Err(ApiError::invalid(format!("{field} may have {PEOPLE} ids")));
     }
     let person = |id: &String| {
-        if id == EVERYBODY {
-            return Ok(id.clone());
-        }
         let id = chat_id(id)?.to_string();
         let is_one = id.ends_with("@c.us") || id.ends_with("@lid");
-        if is_one { Ok(id) } else { Err(ApiError::invalid("mentions must be people: @c.us or @lid")) }
+        if is_one { Ok(id) } else { Err(ApiError::invalid(format!("{field} must be people: @c.us or @lid"))) }
     };
     ids.iter().map(person).collect()
 }
@@ -439,7 +446,7 @@ fn unheard(api: &Api, outgoing: &Outgoing, ack: Ack) -> Message {
     let Outgoing { chat, message_id, draft, .. } = outgoing;
     let mut parts = Box::<Parts>::default();
     match &draft.content {
-        Content::Text { .. } | Content::Forward { .. } => {}
+        Content::Text { .. } | Content::Forward { .. } | Content::Status { .. } | Content::Event { .. } => {}
         Content::Location { latitude, longitude, title } => {
             let description = Some(title.clone()).filter(|title| !title.is_empty());
             parts.location =

@@ -7,12 +7,14 @@ use super::sending::{To, send};
 use super::{Api, chat_id};
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::fetch::FetchError;
+use crate::fetch::{FetchError, Opened};
+use crate::ffmpeg::{ConvertError, Held, Target};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::io::Read as _;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
@@ -21,7 +23,7 @@ use wardroom_actors::domain::ids::FileId;
 use wardroom_actors::domain::message::Media;
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::domain::spec::SessionSpec;
-use wardroom_actors::ports::files::{Intake, TakeError};
+use wardroom_actors::ports::files::{PIECE, TakeError};
 
 /// Longest caption in bytes, longest name and kind of a file.
 const CAPTION: usize = 4096;
@@ -65,7 +67,7 @@ pub struct SendFile {
     /// Ids of those whom the text mentions; it names each as `@<number>`.
     #[schema(example = json!(["12132132130@c.us"]))]
     mentions: Option<Vec<String>>,
-    /// A voice message or a film that is not in WhatsApp's format has to be converted.
+    /// A voice message or a film that is not in WhatsApp's format is converted, where the server has ffmpeg.
     #[schema(example = false)]
     convert: Option<bool>,
     /// A film is shown as a short round one.
@@ -81,6 +83,7 @@ struct Read<'a> {
     file: ReadFile<'a>,
     caption: Option<String>,
     mentions: Option<Vec<String>>,
+    contacts: Option<Vec<String>>,
     #[serde(default)]
     convert: Option<bool>,
     #[serde(rename = "asNote")]
@@ -88,12 +91,12 @@ struct Read<'a> {
 }
 
 #[derive(Deserialize)]
-struct ReadFile<'a> {
+pub(super) struct ReadFile<'a> {
     mimetype: Option<String>,
     filename: Option<String>,
-    url: Option<String>,
+    pub url: Option<String>,
     #[serde(borrow)]
-    data: Option<&'a RawValue>,
+    pub data: Option<&'a RawValue>,
 }
 
 macro_rules! route {
@@ -106,7 +109,7 @@ macro_rules! route {
             ("Idempotency-Key" = Option<String>, Header, example = "order-4711", description = "As for a text"), ("Prefer" = Option<String>, Header, example = "respond-async", description = "As for a text")), responses(
             (status = 201, description = "The message"), (status = 400, description = "Bad input"),
             (status = 404, description = "No such session"), (status = 413, description = "The file is too long"),
-            (status = 422, description = "As for a text, or the file cannot be fetched or would have to be converted"),
+            (status = 422, description = "As for a text, or the file cannot be fetched or converted"),
             (status = 429, description = "Too many messages wait")))]
         pub async fn $name(
             request: HttpRequest,
@@ -128,11 +131,11 @@ route!(
     send_document, "/api/sendFile", Shown::Document
 );
 route!(
-    /// Sends a voice message: `audio/ogg; codecs=opus`.
+    /// Sends a voice message: `audio/ogg; codecs=opus`, or what `convert` makes one of.
     send_voice, "/api/sendVoice", Shown::Voice
 );
 route!(
-    /// Sends a film: `video/mp4`.
+    /// Sends a film: `video/mp4`, or what `convert` makes one of.
     send_video, "/api/sendVideo", Shown::Video
 );
 
@@ -143,11 +146,54 @@ async fn send_file(
     body: web::Payload,
     shown: Shown,
 ) -> Result<HttpResponse, ApiError> {
-    let (to, content) = {
+    let (to, pending) = {
         let (_turn, body) = body_of(api, body, api.file_bytes).await?;
-        read(request, caller, api, &body, shown).await?
+        let to = serde_json::from_slice(&body).map_err(bad_body)?;
+        read(request, caller, api, to, &body, shown).await?
     };
-    send(request, caller, api, to, content).await
+    send(request, caller, api, to, pending.content(api).await?).await
+}
+
+/// A message whose file may have to be converted: without the body that it came in, which others wait to send.
+pub(super) struct Pending {
+    spec: SessionSpec,
+    file: Taken,
+    shown: Shown,
+    caption: String,
+    mentions: Vec<String>,
+    audience: Vec<String>,
+}
+
+enum Taken {
+    Stored(FileId, Media),
+    Held(Target, Held),
+}
+
+impl Pending {
+    /// What the message says, with its file taken in.
+    pub async fn content(self, api: &Api) -> Result<Content, ApiError> {
+        let Self { spec, file, shown, caption, mentions, audience } = self;
+        let (file, media) = match file {
+            Taken::Stored(file, media) => (file, media),
+            Taken::Held(target, held) => {
+                let mut made = api.converter.convert(target, held).await.map_err(not_converted)?;
+                let (mut intake, mut piece) = (api.files.take_in(&spec), vec![0; PIECE]);
+                loop {
+                    let read = made.read(&mut piece).map_err(|error| not_converted(error.into()))?;
+                    let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+                    intake.write(bytes).await.map_err(refused)?;
+                }
+                // Its name is that of what it was.
+                let media = Media { mimetype: target.mimetype().to_owned(), filename: None, size: Some(made.size()) };
+                (intake.finish().await.map_err(refused)?, media)
+            }
+        };
+        Ok(Content::File { file, media, shown, caption, mentions, audience })
+    }
+}
+
+pub(super) fn bad_body(error: serde_json::Error) -> ApiError {
+    ApiError::invalid(error.to_string())
 }
 
 /// A body with a file of at most so many bytes in base64. So many bodies are in memory at once, and whoever sends one slowly must
@@ -165,22 +211,22 @@ pub(super) async fn body_of(
     Ok((turn, body))
 }
 
-/// What a body says, with its file taken in.
-async fn read(
+/// What a body says. Its file is taken in, or held in memory to be converted.
+pub(super) async fn read(
     request: &HttpRequest,
     caller: Caller,
     api: &Api,
+    to: To,
     body: &[u8],
     shown: Shown,
-) -> Result<(To, Content), ApiError> {
-    let bad = |error: serde_json::Error| ApiError::invalid(error.to_string());
-    let to: To = serde_json::from_slice(body).map_err(bad)?;
-    let read: Read<'_> = serde_json::from_slice(body).map_err(bad)?;
+) -> Result<(To, Pending), ApiError> {
+    let read: Read<'_> = serde_json::from_slice(body).map_err(bad_body)?;
     let caption = read.caption.unwrap_or_default();
     if caption.len() > CAPTION {
         return Err(ApiError::invalid(format!("caption may have {CAPTION} bytes")));
     }
     let mentions = super::sending::mentioned(read.mentions)?;
+    let audience = super::sending::people("contacts", read.contacts.unwrap_or_default())?;
     chat_id(&to.chat_id)?;
     let (name, seen) = api.session(caller.0, &to.session)?;
     // A repeated request is answered whatever the session does.
@@ -188,24 +234,23 @@ async fn read(
         api.expect(caller.0.tenant, &name, Status::Working).await?;
     }
     let shown = if shown == Shown::Video && read.as_note == Some(true) { Shown::Note } else { shown };
-    let (file, media) = take(api, &seen.spec, read.file).await?;
-    check(shown, &media, read.convert)?;
-    Ok((to, Content::File { file, media, shown, caption, mentions }))
+    let file = take(api, &seen.spec, read.file, shown, read.convert == Some(true)).await?;
+    Ok((to, Pending { spec: seen.spec, file, shown, caption, mentions, audience }))
 }
 
-/// What the network would show as broken is refused here.
-fn check(shown: Shown, media: &Media, convert: Option<bool>) -> Result<(), ApiError> {
-    let kind = media.mimetype.split(';').next().unwrap_or_default().trim();
-    let fits = match shown {
-        Shown::Image => kind.starts_with("image/"),
-        Shown::Voice => kind == "audio/ogg" || (convert != Some(true) && kind.starts_with("audio/")),
-        Shown::Video | Shown::Note => kind == "video/mp4" || (convert != Some(true) && kind.starts_with("video/")),
-        Shown::Document => true,
+/// What has to be made of a file. What the network would show as broken is refused here.
+fn made_of(shown: Shown, mimetype: &str, convert: bool) -> Result<Option<Target>, ApiError> {
+    let kind = mimetype.split(';').next().unwrap_or_default().trim();
+    let (fits, target) = match shown {
+        Shown::Image => (kind.starts_with("image/"), None),
+        Shown::Voice => (kind.starts_with("audio/"), Some(Target::Voice)),
+        Shown::Video | Shown::Note => (kind.starts_with("video/"), Some(Target::Film)),
+        Shown::Document => (true, None),
     };
-    match (fits, convert) {
-        (true, _) => Ok(()),
-        (false, Some(true)) => Err(ApiError::new("not_convertible", format!("This server cannot convert {kind}"))),
-        (false, _) => Err(ApiError::invalid(format!("file.mimetype {kind} is not of this kind"))),
+    match target.filter(|_| convert) {
+        Some(target) => Ok(Some(target)),
+        None if fits => Ok(None),
+        None => Err(ApiError::invalid(format!("file.mimetype {kind} is not of this kind"))),
     }
 }
 
@@ -227,25 +272,76 @@ pub(super) fn fetch_failed(error: FetchError) -> ApiError {
     }
 }
 
-/// Takes the file in.
-async fn take(api: &Api, spec: &SessionSpec, body: ReadFile<'_>) -> Result<(FileId, Media), ApiError> {
-    let mut intake = api.files.take_in(spec);
-    let (size, mimetype, filename) = match (body.url, body.data) {
-        (None, Some(data)) => (decode(data.get(), intake.as_mut()).await?, None, None),
-        (Some(url), None) => {
-            let mut opened = api.fetcher.open(&url).await.map_err(fetch_failed)?;
-            let (mimetype, name, mut size) = (opened.mimetype(), opened.name(), 0);
-            while let Some(bytes) = opened.next().await.map_err(fetch_failed)? {
-                size += bytes.len() as u64;
-                intake.write(&bytes).await.map_err(refused)?;
-            }
-            (size, mimetype, name)
+/// Where a file comes from.
+pub(super) enum Source<'a> {
+    Text(&'a RawValue),
+    Host(Opened),
+}
+
+impl<'a> Source<'a> {
+    pub async fn of(api: &Api, url: Option<String>, data: Option<&'a RawValue>) -> Result<Self, ApiError> {
+        match (url, data) {
+            (None, Some(data)) => Ok(Self::Text(data)),
+            (Some(url), None) => Ok(Self::Host(api.fetcher.open(&url).await.map_err(fetch_failed)?)),
+            _ => Err(ApiError::invalid("file must have a url, or data in base64")),
         }
-        _ => return Err(ApiError::invalid("file must have a url, or data in base64")),
-    };
-    if size == 0 {
-        return Err(ApiError::invalid("file is empty"));
     }
+
+    /// Moves all of it; answers how many bytes it was.
+    async fn pour(self, mut write: impl AsyncFnMut(&[u8]) -> Result<(), TakeError>) -> Result<u64, ApiError> {
+        let mut size = 0;
+        let mut moved = async |bytes: &[u8]| {
+            size += bytes.len() as u64;
+            write(bytes).await.map_err(refused)
+        };
+        match self {
+            Self::Text(data) => decode(data.get(), moved).await?,
+            Self::Host(mut opened) => {
+                while let Some(bytes) = opened.next().await.map_err(fetch_failed)? {
+                    moved(&bytes).await?;
+                }
+            }
+        }
+        if size == 0 { Err(ApiError::invalid("file is empty")) } else { Ok(size) }
+    }
+}
+
+pub(super) fn not_converted(error: ConvertError) -> ApiError {
+    match error {
+        ConvertError::Busy => ApiError::new("unavailable", error.to_string()).retry(30),
+        ConvertError::Failed(_) => {
+            tracing::warn!(%error, "a file could not be converted");
+            ApiError::new("unavailable", "Nothing can be converted just now").retry(30)
+        }
+        ConvertError::Absent | ConvertError::Unreadable(_) | ConvertError::TooMuch => {
+            ApiError::new("not_convertible", error.to_string())
+        }
+    }
+}
+
+/// A file in memory, to be converted.
+pub(super) async fn held(api: &Api, source: Source<'_>) -> Result<Held, ApiError> {
+    if !api.converter.is_there() {
+        return Err(not_converted(ConvertError::Absent));
+    }
+    let mut held = api.converter.hold().map_err(not_converted)?;
+    source.pour(async |bytes: &[u8]| held.write(bytes)).await?;
+    Ok(held)
+}
+
+/// Takes the file in, or holds it to be converted.
+async fn take(
+    api: &Api,
+    spec: &SessionSpec,
+    body: ReadFile<'_>,
+    shown: Shown,
+    convert: bool,
+) -> Result<Taken, ApiError> {
+    let source = Source::of(api, body.url, body.data).await?;
+    let (mimetype, filename) = match &source {
+        Source::Text(_) => (None, None),
+        Source::Host(opened) => (opened.mimetype(), opened.name()),
+    };
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     // What its host says is used where it makes sense; what the caller says has to.
     let mimetype = given(body.mimetype).or(mimetype.filter(|said| is_kind(said)));
@@ -256,8 +352,13 @@ async fn take(api: &Api, spec: &SessionSpec, body: ReadFile<'_>) -> Result<(File
             "file.mimetype is a kind like image/png, file.filename has at most {NAME} bytes"
         )));
     }
+    if let Some(target) = made_of(shown, &mimetype, convert)? {
+        return Ok(Taken::Held(target, held(api, source).await?));
+    }
+    let mut intake = api.files.take_in(spec);
+    let size = source.pour(async |bytes: &[u8]| intake.write(bytes).await).await?;
     let file = intake.finish().await.map_err(refused)?;
-    Ok((file, Media { mimetype, filename, size: Some(size) }))
+    Ok(Taken::Stored(file, Media { mimetype, filename, size: Some(size) }))
 }
 
 /// A kind and its parameters, as a header can carry them.
@@ -270,13 +371,12 @@ fn is_name(text: &str) -> bool {
     text.len() <= NAME && !text.chars().any(char::is_control)
 }
 
-/// Decodes a JSON text of base64, as it stands in the body, piece by piece; answers how many bytes it was. A data URL and line
-/// breaks are accepted.
-async fn decode(raw: &str, intake: &mut dyn Intake) -> Result<u64, ApiError> {
+/// Decodes a JSON text of base64, as it stands in the body, piece by piece. A data URL and line breaks are accepted.
+async fn decode(raw: &str, mut write: impl AsyncFnMut(&[u8]) -> Result<(), ApiError>) -> Result<(), ApiError> {
     let bad = || ApiError::invalid("file.data is not base64");
     let text = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).ok_or_else(bad)?;
     let text = text.split_once("base64,").map_or(text, |(_, data)| data);
-    let (mut letters, mut size) = (Vec::with_capacity(LETTERS), 0);
+    let mut letters = Vec::with_capacity(LETTERS);
     let mut source = text.bytes();
     loop {
         while letters.len() < LETTERS
@@ -298,11 +398,9 @@ async fn decode(raw: &str, intake: &mut dyn Intake) -> Result<u64, ApiError> {
             }
         }
         if letters.is_empty() {
-            return Ok(size);
+            return Ok(());
         }
-        let bytes = STANDARD.decode(&letters).map_err(|_| bad())?;
-        size += bytes.len() as u64;
-        intake.write(&bytes).await.map_err(refused)?;
+        write(&STANDARD.decode(&letters).map_err(|_| bad())?).await?;
         letters.clear();
     }
 }

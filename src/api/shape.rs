@@ -6,6 +6,7 @@ use crate::store::repo::identity::{Action, KeyHolder};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use wardroom_actors::domain::fetching::Fetching;
+use wardroom_actors::domain::ignoring::Ignored;
 use wardroom_actors::domain::login::Account;
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::spec::Network;
@@ -157,6 +158,7 @@ pub fn read_config(config: &Value) -> Result<Network, ApiError> {
         Some(_) => return Err(ApiError::invalid("config.engine must be \"web\"")),
     }
     Fetching::of_config(config).map_err(ApiError::invalid)?;
+    Ignored::of_config(config).map_err(ApiError::invalid)?;
     let hooks = Hooks::of_config(config).map_err(ApiError::invalid)?;
     if hooks.iter().count() > MOST_WEBHOOKS {
         return Err(ApiError::invalid(format!("config.webhooks may have {MOST_WEBHOOKS} webhooks")));

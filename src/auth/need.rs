@@ -22,6 +22,7 @@ pub(super) enum Need {
 const OF_THE_ACCOUNT: &[&str] = &[
     "/api/contacts",
     "/api/{session}/calls",
+    "/api/{session}/channels",
     "/api/{session}/chats",
     "/api/{session}/contacts",
     "/api/{session}/groups",
@@ -29,6 +30,7 @@ const OF_THE_ACCOUNT: &[&str] = &[
     "/api/{session}/lids",
     "/api/{session}/presence",
     "/api/{session}/profile",
+    "/api/{session}/status",
 ];
 
 impl Need {
@@ -73,6 +75,9 @@ impl Need {
                 Self::May(if get { Read } else { Send })
             }
             "/api/{session}/new-message-id"
+            | "/api/{session}/events"
+            | "/api/{session}/media/convert/voice"
+            | "/api/{session}/media/convert/video"
             | "/api/sendText"
             | "/api/sendImage"
             | "/api/sendFile"

@@ -282,6 +282,8 @@ pub struct Media {
     pub uploads_at_once: usize,
     /// How long a file may take that is named by URL, in seconds.
     pub url_timeout_s: u64,
+    /// Program that makes voice messages and films.
+    pub ffmpeg: String,
     /// Bucket of an S3-compatible store.
     pub s3_bucket: String,
     /// Its address; empty: AWS.

@@ -133,8 +133,14 @@ async fn old_files_go_but_not_those_of_messages_that_wait() {
     ground.files.attach(&ground.spec, "true_1@c.us_A", old).await.unwrap();
     assert_eq!(ground.files.attached(&ground.spec, "true_1@c.us_A").await.unwrap(), Some(old));
     let media = Media { mimetype: "text/plain".into(), filename: None, size: Some(7) };
-    let content =
-        Content::File { file: waiting, media, shown: Shown::Document, caption: String::new(), mentions: vec![] };
+    let content = Content::File {
+        file: waiting,
+        media,
+        shown: Shown::Document,
+        caption: String::new(),
+        mentions: vec![],
+        audience: vec![],
+    };
     let wanted = Wanted {
         chat: ChatId::parse("1@c.us").unwrap(),
         draft: Draft { content, reply_to: None },

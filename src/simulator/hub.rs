@@ -1,8 +1,9 @@
 //! Who is connected to the network, and the log of its changes on disk.
 
 use super::Options;
+use super::channels::ChannelChange;
 use super::groups::GroupChange;
-use super::network::{Change, Letter, Network, is_group};
+use super::network::{Change, Letter, Network, STATUS, is_group, is_shared};
 use super::socket::Push;
 use actix::Recipient;
 use serde_json::{Value, json};
@@ -213,16 +214,16 @@ impl State {
         let (from, to) = (letter.from.clone(), letter.to.clone());
         let (id, device) = (letter.id.clone(), letter.device.clone());
         let is_message = letter.target().is_none();
+        let reached = self.network.reached(&letter);
         self.apply(&Change::Sent(letter));
-        let mut everybody = self.network.others(&from, &to);
-        everybody.push(from.clone());
+        let everybody: Vec<_> = reached.iter().cloned().chain([from.clone()]).collect();
         for (connection, name) in self.online(&everybody) {
             if device.as_ref() != Some(&name) {
                 self.flush(connection, &name, false);
             }
         }
         if is_message {
-            for other in self.network.others(&from, &to) {
+            for other in reached {
                 self.receipts(&from, &to, &other, std::slice::from_ref(&id), 2);
             }
         }
@@ -238,7 +239,7 @@ impl State {
         if !of.is_empty() {
             self.apply(&Change::Read { number: number.to_owned(), other: other.to_owned() });
         }
-        let chat = if is_group(other) { other } else { number };
+        let chat = if is_shared(other) { other } else { number };
         for (sender, ids) in of {
             self.receipts(&sender, chat, number, &ids, 3);
         }
@@ -282,6 +283,33 @@ impl State {
         true
     }
 
+    /// Somebody does something with a channel; `None` when the network refuses, else its id.
+    pub fn rechannel(&mut self, id: Option<String>, by: &str, change: ChannelChange) -> Option<String> {
+        let number = || uuid::Uuid::new_v4().as_u128() % 10_u128.pow(13);
+        let id = id.unwrap_or_else(|| format!("12036{:013}@newsletter", number()));
+        let made = matches!(change, ChannelChange::Made { .. });
+        let allowed = self.network.channels.get(&id).map_or(made, |channel| channel.allows(by, &change));
+        if !allowed {
+            return None;
+        }
+        let before = self.network.channels.get(&id);
+        let followers = before.into_iter().flat_map(|channel| channel.followers.iter().chain([&channel.owner]));
+        let concerned: Vec<_> = followers.cloned().chain([by.to_owned()]).collect();
+        self.apply(&Change::Channel { id: id.clone(), by: by.to_owned(), at: unix_now(), change });
+        for (connection, device) in self.online(&concerned) {
+            let number = self.network.devices.get(&device).map(|one| one.number.as_str()).unwrap_or_default();
+            let shape = self.network.channels.get(&id).map(|channel| channel.shape(&id, number));
+            self.push(connection, json!({"type": "channel", "id": id, "channel": shape}));
+        }
+        Some(id)
+    }
+
+    /// Channels for which this holds, as the pages of a number see them.
+    pub fn channels(&self, number: &str, test: impl Fn(&str, &super::channels::Channel) -> bool) -> Vec<Value> {
+        let found = self.network.channels.iter().filter(|(id, channel)| test(id, channel));
+        found.map(|(id, channel)| channel.shape(id, number)).collect()
+    }
+
     /// An account keeps something for all its devices; the others hear of it.
     pub fn keep(&mut self, number: &str, key: &str, value: Value) {
         let told = json!({"type": "kept", "key": key, "value": value});
@@ -306,7 +334,8 @@ impl State {
         let groups = self.network.groups.iter().filter(|(_, group)| group.members.contains_key(number));
         let groups: Vec<_> = groups.map(|(id, group)| group.shape(id, |number| self.address(number))).collect();
         let kept = self.network.phones.get(number).map(|phone| &phone.kept);
-        json!({"groups": groups, "kept": kept})
+        let channels = self.channels(number, |_, channel| channel.role(number) != "guest");
+        json!({"groups": groups, "channels": channels, "kept": kept})
     }
 
     /// Tells the sender's devices how far messages have got.
@@ -319,7 +348,7 @@ impl State {
 
     /// How others see a phone: by its number, or by its hidden id. A group's id is its address.
     pub fn address(&self, number: &str) -> String {
-        if is_group(number) {
+        if is_shared(number) {
             return number.to_owned();
         }
         match self.network.phones.get(number) {
@@ -345,11 +374,11 @@ impl State {
         let late = self.slow.get(&state.number).filter(|(until, _)| *until > instant_now()).map(|(_, by)| *by);
         for (place, letter) in queue {
             let own = letter.from == state.number;
-            let other = if own { &letter.to } else { &letter.from };
+            let other = if own && letter.to != STATUS { &letter.to } else { &letter.from };
             let (name, lid) = self.face(other);
-            let group = is_group(&letter.to);
-            let chat = self.address(if group { &letter.to } else { other });
-            let participant = group.then(|| self.address(&letter.from));
+            let shared = is_shared(&letter.to);
+            let chat = self.address(if shared { &letter.to } else { other });
+            let participant = shared.then(|| self.address(&letter.from));
             let message = json!({
                 "type": "message", "place": place, "id": letter.id, "fromMe": own, "chat": chat,
                 "participant": participant, "number": other, "lid": lid, "name": name, "at": letter.at, "kind": letter.kind, "data": letter.data,

@@ -8,6 +8,7 @@
 //! `assets/page.js` (the WhatsApp Web page), `assets/letters.js` (what its messages carry), `assets/people.js` (what it knows of
 //! people and groups), [`script`] (phones that act by themselves).
 
+pub mod channels;
 mod files;
 pub mod groups;
 mod hub;

@@ -1,9 +1,10 @@
 //! The state of the fake network: phones, linked devices, messages. Changes are events; the state is what follows from them.
 
+use super::channels::{Channel, ChannelChange};
 use super::groups::{Group, GroupChange};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 /// A change. The log of all changes is what the simulator keeps on disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,6 +72,17 @@ pub enum Change {
         /// What.
         change: GroupChange,
     },
+    /// Somebody made a channel, follows one, or ended one.
+    Channel {
+        /// `…@newsletter`.
+        id: String,
+        /// Digits of who did it.
+        by: String,
+        /// Unix seconds.
+        at: i64,
+        /// What.
+        change: ChannelChange,
+    },
     /// An account keeps something at the network for all its devices: labels, whom it blocks, ….
     Kept {
         /// Digits of the account.
@@ -94,6 +106,9 @@ pub enum Change {
         video: bool,
     },
 }
+
+/// Where status updates stand.
+pub const STATUS: &str = "status@broadcast";
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,6 +248,8 @@ pub struct Network {
     pub devices: BTreeMap<String, Device>,
     /// By id.
     pub groups: BTreeMap<String, Group>,
+    /// By id.
+    pub channels: BTreeMap<String, Channel>,
     /// Ids that came again, with their receivers.
     pub repeats: Vec<(String, String)>,
     links: u64,
@@ -289,6 +306,7 @@ impl Network {
                     group.apply(by, change);
                 }
             }
+            Change::Channel { id, by, at, change } => self.channel(id, by, *at, change),
             Change::Kept { number, key, value } => {
                 if let Some(phone) = self.phones.get_mut(number) {
                     match value {
@@ -306,11 +324,36 @@ impl Network {
         }
     }
 
+    fn channel(&mut self, id: &str, by: &str, at: i64, change: &ChannelChange) {
+        match change {
+            ChannelChange::Made { name, description, invite } => {
+                let channel = Channel {
+                    name: name.clone(),
+                    description: description.clone(),
+                    owner: by.to_owned(),
+                    invite: invite.clone(),
+                    created: at,
+                    followers: BTreeSet::new(),
+                };
+                self.channels.insert(id.to_owned(), channel);
+            }
+            ChannelChange::Follow { on } => {
+                if let Some(channel) = self.channels.get_mut(id) {
+                    match on {
+                        true => drop(channel.followers.insert(by.to_owned())),
+                        false => drop(channel.followers.remove(by)),
+                    }
+                }
+            }
+            ChannelChange::Ended => drop(self.channels.remove(id)),
+        }
+    }
+
     /// Whether this id went from one to the other before.
     #[must_use]
     pub fn has_seen(&self, from: &str, to: &str, id: &str) -> bool {
         // In a group everybody who was there has seen it.
-        let number = if is_group(to) { from } else { to };
+        let number = if is_shared(to) { from } else { to };
         self.phones.get(number).is_some_and(|phone| phone.seen.contains(id))
     }
 
@@ -320,7 +363,21 @@ impl Network {
         if is_group(id) {
             return self.groups.get(id).filter(|group| group.hears(from)).map(|_| id.to_owned());
         }
-        self.number_of(id)
+        if id == STATUS { Some(id.to_owned()) } else { self.number_of(id) }
+    }
+
+    /// Digits of those whom a letter reaches beside its sender: of a status update those for whom it is meant, or everybody.
+    #[must_use]
+    pub fn reached(&self, letter: &Letter) -> Vec<String> {
+        if letter.to != STATUS {
+            return self.others(&letter.from, &letter.to);
+        }
+        let audience = letter.data.get("audience").and_then(Value::as_array);
+        // Somebody may be named by number and by hidden id.
+        let of = |ids: &Vec<Value>| ids.iter().filter_map(|id| self.number_of(id.as_str()?)).collect();
+        let mut reached: BTreeSet<_> = audience.map_or_else(|| self.phones.keys().cloned().collect(), of);
+        reached.remove(&letter.from);
+        reached.into_iter().collect()
     }
 
     /// Digits of those whom a chat reaches beside somebody: the other side, or the members of a group.
@@ -350,9 +407,9 @@ impl Network {
 
     fn deliver(&mut self, letter: &Letter) {
         let (from, to) = (letter.from.clone(), letter.to.clone());
-        let others = self.others(&from, &to);
+        let others = self.reached(letter);
         for other in &others {
-            self.show(other, if is_group(&to) { &to } else { &from }, letter);
+            self.show(other, if is_shared(&to) { &to } else { &from }, letter);
         }
         if from != to {
             self.show(&from, &to, letter);
@@ -394,9 +451,10 @@ impl Network {
 
     fn read(&mut self, number: &str, other: &str) {
         let reader = address(number);
-        let ids: HashSet<_> = self.unread(number, other).into_iter().map(|(id, _)| id).collect();
+        let (ids, senders): (HashSet<_>, Vec<_>) = self.unread(number, other).into_iter().unzip();
         let mut everybody = self.others(number, other);
         everybody.push(number.to_owned());
+        everybody.extend(senders.into_iter().filter(|_| other == STATUS));
         for one in everybody {
             let Some(phone) = self.phones.get_mut(&one) else { continue };
             let read = phone.messages.iter_mut().filter(|one| ids.contains(&one.id) && one.from != reader);
@@ -420,8 +478,14 @@ pub fn is_group(id: &str) -> bool {
     id.ends_with("@g.us")
 }
 
+/// Whether a message there goes to many.
+#[must_use]
+pub fn is_shared(id: &str) -> bool {
+    is_group(id) || id == STATUS
+}
+
 fn address(of: &str) -> String {
-    if is_group(of) { of.to_owned() } else { format!("{of}@c.us") }
+    if is_shared(of) { of.to_owned() } else { format!("{of}@c.us") }
 }
 
 /// The digits of a phone's hidden id: its number's mirror image behind a prefix no number has.
@@ -466,6 +530,21 @@ mod tests {
         assert_eq!(network.phones["1"].messages.len(), 1);
         assert_eq!(network.phones["2"].messages.len(), 1);
         assert!(network.has_seen("1", "2", "a"));
+    }
+
+    #[test]
+    fn a_status_update_reaches_those_for_whom_it_is_meant() {
+        let mut network = two_phones();
+        network.apply(&Change::PhoneAdded { number: "3".into(), name: "n".into(), hidden: false });
+        let Change::Sent(one) = letter("a", "2", STATUS, None) else { unreachable!() };
+        let meant = Letter { data: serde_json::json!({"audience": ["1@c.us"]}), ..one.clone() };
+        network.apply(&Change::Sent(meant));
+        assert_eq!(network.phones["1"].messages[0].chat, STATUS);
+        assert!(network.phones["3"].messages.is_empty() && network.devices["1:1"].queue.len() == 1);
+        network.apply(&Change::Sent(Letter { id: "b".into(), ..one }));
+        assert_eq!(network.phones["3"].messages[0].id, "b");
+        network.apply(&Change::Read { number: "1".into(), other: STATUS.into() });
+        assert_eq!(network.phones["2"].messages.iter().map(|one| one.ack).collect::<Vec<_>>(), [3, 3]);
     }
 
     #[test]

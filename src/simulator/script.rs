@@ -1,7 +1,7 @@
 //! Phones that act by themselves: who says what when, and what they answer. With it a bot is tested from end to end.
 
 use super::hub::{Hub, unix_now};
-use super::network::{Change, Letter, is_group};
+use super::network::{Change, Letter, STATUS, is_group};
 use super::server::new_id;
 use serde::Deserialize;
 use serde_json::Value;
@@ -94,9 +94,10 @@ impl Script {
         Some((Duration::from_millis(answer.after_ms), answer.text.replace("{text}", text)))
     }
 
-    /// What follows from a message that a linked page sent. Phones do not answer phones: two rules could talk for ever.
+    /// What follows from a message that a linked page sent. Phones do not answer phones: two rules could talk for ever. Nor do
+    /// they answer status updates.
     pub(super) fn answers(&self, letter: &Letter, receivers: &[String]) -> Vec<(Duration, Letter)> {
-        if letter.device.is_none() || letter.kind != "chat" {
+        if letter.device.is_none() || letter.kind != "chat" || letter.to == STATUS {
             return vec![];
         }
         let to = |phone: &String| if letter.to == *phone { letter.from.clone() } else { letter.to.clone() };

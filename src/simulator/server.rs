@@ -1,5 +1,6 @@
 //! The simulator's HTTP: the page, the phones, the control API.
 
+use super::channels::ChannelChange;
 use super::groups::{Group, GroupChange};
 use super::hub::{Hub, LinkError, instant_now, unix_now};
 use super::network::{Change, Letter};
@@ -63,6 +64,7 @@ pub fn start(options: Options) -> std::io::Result<Running> {
             .route("/api/phones/{number}/call", web::post().to(call))
             .route("/api/phones/{number}/calls", web::get().to(calls))
             .route("/api/phones/{number}/about", web::put().to(about))
+            .route("/api/phones/{number}/channels", web::post().to(make_channel))
             .route("/api/groups", web::get().to(groups))
             .route("/api/repeats", web::get().to(repeats))
             .route("/api/faults", web::post().to(fault))
@@ -283,6 +285,26 @@ async fn unlink(hub: web::Data<Hub>, number: web::Path<String>) -> HttpResponse 
         state.unlink(&device);
     }
     HttpResponse::NoContent().finish()
+}
+
+#[derive(Deserialize)]
+struct NewChannel {
+    name: String,
+    #[serde(default)]
+    description: String,
+}
+
+async fn make_channel(hub: web::Data<Hub>, number: web::Path<String>, body: web::Json<NewChannel>) -> HttpResponse {
+    let mut state = hub.lock();
+    if !state.network.phones.contains_key(number.as_str()) {
+        return no_phone();
+    }
+    let NewChannel { name, description } = body.into_inner();
+    let made = ChannelChange::Made { name, description, invite: random_text(22) };
+    match state.rechannel(None, &number, made) {
+        Some(id) => HttpResponse::Created().json(json!({"id": id})),
+        None => problem(403, "the network refuses"),
+    }
 }
 
 async fn groups(hub: web::Data<Hub>) -> HttpResponse {

@@ -3,6 +3,7 @@
 //! A page without a link says `hello` with its public key and gets codes; a linked one says which device it is, signs a
 //! challenge with the key that never left its browser, and gets what waited for it.
 
+use super::channels::ChannelChange;
 use super::groups::GroupChange;
 use super::hub::{Hub, instant_now, unix_now};
 use super::network::{Change, Letter};
@@ -68,6 +69,18 @@ enum FromPage {
         ask: u64,
         id: Option<String>,
         change: GroupChange,
+    },
+    Channel {
+        ask: u64,
+        id: Option<String>,
+        change: ChannelChange,
+    },
+    /// Those of the directory that fit a text, or the one of an id.
+    Channels {
+        ask: u64,
+        id: Option<String>,
+        #[serde(default)]
+        text: String,
     },
     Invited {
         ask: u64,
@@ -211,7 +224,7 @@ impl PageSocket {
         let at = unix_now();
         state.push(self.connection, json!({"type": "answer", "ask": ask, "at": at}));
         let letter = Letter { from, to, at, device: Some(device), ..letter };
-        let receivers = state.network.others(&letter.from, &letter.to);
+        let receivers = state.network.reached(&letter);
         let is_new = state.send(letter.clone());
         drop(state);
         if is_new {
@@ -295,6 +308,28 @@ impl PageSocket {
                 let done = state.regroup(&id, &own, change);
                 let error = (!done).then_some("refused");
                 state.push(self.connection, json!({"type": "answer", "ask": ask, "id": id, "error": error}));
+            }
+            FromPage::Channel { ask, id, mut change } => {
+                let mut state = self.hub.lock();
+                let Some(own) = self.own(&state) else { return };
+                if let ChannelChange::Made { invite, .. } = &mut change {
+                    *invite = random_text(22);
+                }
+                let id = state.rechannel(id, &own, change);
+                let error = id.is_none().then_some("refused");
+                let channels = state.channels(&own, |one, _| Some(one) == id.as_deref());
+                state
+                    .push(self.connection, json!({"type": "answer", "ask": ask, "channels": channels, "error": error}));
+            }
+            FromPage::Channels { ask, id, text } => {
+                let state = self.hub.lock();
+                let Some(own) = self.own(&state) else { return };
+                let text = text.to_lowercase();
+                let found = state.channels(&own, |one, channel| match &id {
+                    Some(id) => one == id,
+                    None => format!("{} {}", channel.name, channel.description).to_lowercase().contains(&text),
+                });
+                state.push(self.connection, json!({"type": "answer", "ask": ask, "channels": found}));
             }
             FromPage::Invited { ask, invite } => {
                 let state = self.hub.lock();

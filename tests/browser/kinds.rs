@@ -77,6 +77,15 @@ async fn places_cards_polls_and_answers_go_both_ways() {
     assert_eq!((&poll["body"], &poll["_data"]["pollOptions"]), (&json!("Tea?"), &json!(["Yes", "No"])));
     assert_eq!(shown(&house).await["data"]["pollSelectableOptionsCount"], 1);
 
+    let date = json!({"name": "Launch", "startTime": 1_893_456_000, "location": {"name": "Harbour"}});
+    let dated = house.post("/api/default/events", json!({"chatId": BOB, "event": date})).await;
+    assert_eq!((&dated["body"], &dated["_data"]["type"]), (&json!("Launch"), &json!("event_creation")));
+    let seen = shown(&house).await;
+    assert_eq!((&seen["type"], &seen["data"]["eventStartTime"]), (&json!("event_creation"), &json!(1_893_456_000)));
+    assert_eq!(seen["data"]["eventLocation"]["name"], "Harbour");
+    let late = json!({"name": "Launch", "startTime": 1_893_456_000, "endTime": 1_893_455_999});
+    house.ask("POST", "/api/default/events", Some(json!({"chatId": BOB, "event": late}))).await.refused(400);
+
     let asked = bob(&house, "chat", "Where are you?", Value::Null).await;
     let question = heard(&house, &asked).await;
     for id in [question["id"].as_str().unwrap(), &asked] {

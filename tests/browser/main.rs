@@ -9,6 +9,7 @@
 )]
 
 mod apart;
+mod channels;
 mod clients;
 mod comeback;
 mod command_line;
@@ -26,6 +27,7 @@ mod refusals;
 mod rude;
 mod scripted;
 mod secrets;
+mod statuses;
 mod supervision;
 mod waha;
 mod webhooks;

@@ -64,9 +64,11 @@ def walk(client):
     assert key["key"]
     client.api_keys.delete(key["id"])
 
+    assert client.status.send_text_status("default", {"text": "Hello"})["body"] == "Hello"
+
     try:
-        client.status.send_text_status("default", {"text": "Hello"})
-        raise AssertionError("a status was sent")
+        client.status.send_voice_status("default", {"file": {"mimetype": "audio/ogg", "data": "T2dnUw=="}})
+        raise AssertionError("a voice was shown")
     except httpx.HTTPStatusError as error:
         assert error.response.status_code == 422, error
 

@@ -197,6 +197,25 @@ pub enum Action {
         /// All that it shall have.
         labels: Vec<String>,
     },
+    /// Follows a channel, or does not any more.
+    Follow {
+        /// The channel.
+        channel: ChatId,
+        /// Follow or leave.
+        on: bool,
+    },
+    /// Has the account's devices keep quiet about a channel, or not any more.
+    Mute {
+        /// The channel.
+        channel: ChatId,
+        /// Quiet or not.
+        on: bool,
+    },
+    /// Ends an own channel.
+    DeleteChannel {
+        /// The channel.
+        channel: ChatId,
+    },
 }
 
 /// A picture.
@@ -256,6 +275,9 @@ impl std::fmt::Debug for Action {
             Self::EditLabel { .. } => "EditLabel",
             Self::DeleteLabel { .. } => "DeleteLabel",
             Self::Label { .. } => "Label",
+            Self::Follow { .. } => "Follow",
+            Self::Mute { .. } => "Mute",
+            Self::DeleteChannel { .. } => "DeleteChannel",
         })
     }
 }

@@ -53,6 +53,10 @@ pub enum Question {
     LabelsOf { chat: ChatId },
     Labelled { label: String },
     CreateLabel { name: String, color: Option<u8> },
+    Channels,
+    Channel { channel: String },
+    CreateChannel { name: String, description: Option<String> },
+    SearchChannels { text: String, categories: Vec<String>, limit: u32, after: Option<String> },
 }
 
 impl std::fmt::Debug for Question {
@@ -200,6 +204,30 @@ pub fn create_label(name: String, color: Option<u8>) -> Ask<Label> {
     Ask::new(Question::CreateLabel { name, color })
 }
 
+/// The channels that the account has or follows.
+#[must_use]
+pub fn channels() -> Ask<Vec<Channel>> {
+    Ask::new(Question::Channels)
+}
+
+/// One channel, by its id, or by the code of its invite where the account knows it.
+#[must_use]
+pub fn channel(channel: String) -> Ask<Channel> {
+    Ask::new(Question::Channel { channel })
+}
+
+/// Makes a channel.
+#[must_use]
+pub fn create_channel(name: String, description: Option<String>) -> Ask<Channel> {
+    Ask::new(Question::CreateChannel { name, description })
+}
+
+/// Looks for channels in the network's directory, at most `limit`, behind the place where an earlier answer ended.
+#[must_use]
+pub fn search_channels(text: String, categories: Vec<String>, limit: u32, after: Option<String>) -> Ask<FoundChannels> {
+    Ask::new(Question::SearchChannels { text, categories, limit, after })
+}
+
 /// Somebody.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Contact {
@@ -318,6 +346,50 @@ pub enum Role {
     Admin,
     /// Made it.
     Superadmin,
+}
+
+/// A channel.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Channel {
+    /// Its id.
+    pub id: ChatId,
+    /// Its name.
+    pub name: String,
+    /// What it is about.
+    pub description: Option<String>,
+    /// The code with which others find it.
+    pub invite: Option<String>,
+    /// The network knows whose it is.
+    pub verified: bool,
+    /// What the account is in it.
+    pub role: ChannelRole,
+    /// How many follow it, where that is told.
+    pub followers: Option<u64>,
+}
+
+/// What an account is in a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelRole {
+    /// Made it.
+    Owner,
+    /// Writes in it.
+    Admin,
+    /// Follows it.
+    Subscriber,
+    /// Nothing.
+    Guest,
+}
+
+/// Channels that were found.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FoundChannels {
+    /// They.
+    pub channels: Vec<Channel>,
+    /// Where they end.
+    pub end: Option<String>,
+    /// There are more.
+    pub more: bool,
 }
 
 /// A label.

@@ -37,6 +37,9 @@ impl ChatId {
     /// Longest user part in bytes; the longest known ids (old groups) have 29.
     pub const MAX_USER: usize = 64;
 
+    /// Where status updates stand: nobody's chat.
+    pub const STATUS: &str = "status@broadcast";
+
     /// Reads an id from a client: a bare number means a person, `@s.whatsapp.net` is written `@c.us`.
     ///
     /// # Errors

@@ -61,6 +61,37 @@ pub enum Content {
         /// Ids of those whom the text mentions. [`EVERYBODY`] stands for all of a group.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         mentions: Vec<String>,
+        /// Of a status update: who sees it; all of the account's contacts where nobody stands.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        audience: Vec<String>,
+    },
+    /// A date in the calendar.
+    Event {
+        /// What it is called.
+        name: String,
+        /// What it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// When it begins, in Unix seconds.
+        start: i64,
+        /// When it ends; two hours later where nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<i64>,
+        /// Where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
+    },
+    /// A text as a status update, which vanishes after a day.
+    Status {
+        /// The text.
+        text: String,
+        /// What is behind it: `#rrggbb`.
+        background: String,
+        /// Place among the network's fonts.
+        font: u8,
+        /// Who sees it; all of the account's contacts where nobody stands.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        audience: Vec<String>,
     },
 }
 
@@ -114,11 +145,12 @@ impl Draft {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match &self.content {
-            Content::Text { .. } | Content::Forward { .. } => "chat",
+            Content::Text { .. } | Content::Forward { .. } | Content::Status { .. } => "chat",
             Content::Location { .. } => "location",
             Content::Contacts { cards } if cards.len() > 1 => "multi_vcard",
             Content::Contacts { .. } => "vcard",
             Content::Poll { .. } => "poll_creation",
+            Content::Event { .. } => "event_creation",
             Content::File { shown, .. } => match shown {
                 Shown::Image => "image",
                 Shown::Document => "document",
@@ -133,10 +165,10 @@ impl Draft {
     #[must_use]
     pub fn body(&self) -> &str {
         match &self.content {
-            Content::Text { text, .. } => text,
+            Content::Text { text, .. } | Content::Status { text, .. } => text,
             Content::Location { title, .. } => title,
             Content::Contacts { cards } => cards.first().map_or("", |card| &card.vcard),
-            Content::Poll { name, .. } => name,
+            Content::Poll { name, .. } | Content::Event { name, .. } => name,
             Content::File { caption, .. } => caption,
             Content::Forward { .. } => "",
         }
@@ -181,6 +213,16 @@ mod tests {
                     shown: Shown::Image,
                     caption: "look".into(),
                     mentions: vec![],
+                    audience: vec![],
+                },
+                reply_to: None,
+            },
+            Draft {
+                content: Content::Status {
+                    text: "today".into(),
+                    background: "#38b42f".into(),
+                    font: 2,
+                    audience: vec!["1@c.us".into()],
                 },
                 reply_to: None,
             },

@@ -148,6 +148,19 @@ impl EventKind {
         }
     }
 
+    /// The chat of which it tells, if it is one's.
+    #[must_use]
+    pub fn chat(&self) -> Option<&str> {
+        match self {
+            Self::Message(message) => Some(&message.chat),
+            Self::Ack(ack) => Some(&ack.chat),
+            Self::Change(change) => Some(&change.chat),
+            Self::Notice(notice) => notice.chat(),
+            Self::Presence { chat, .. } => Some(chat),
+            Self::Status(_) | Self::ConnectionFailed { .. } | Self::Replay { .. } | Self::Supervised(_) => None,
+        }
+    }
+
     /// Whether it is written to the journal.
     #[must_use]
     pub fn durable(&self) -> bool {

@@ -9,6 +9,7 @@ pub mod event;
 pub mod exit;
 pub mod fetching;
 pub mod ids;
+pub mod ignoring;
 pub mod login;
 pub mod message;
 pub mod notice;

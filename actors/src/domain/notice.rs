@@ -129,6 +129,18 @@ impl Move {
 }
 
 impl Notice {
+    /// The chat in which it happened, if in one.
+    #[must_use]
+    pub fn chat(&self) -> Option<&str> {
+        match self {
+            Self::Members { group: chat, .. }
+            | Self::Group { group: chat, .. }
+            | Self::Archived { chat, .. }
+            | Self::Labelled { chat, .. } => Some(chat),
+            Self::Call { .. } | Self::Label { .. } => None,
+        }
+    }
+
     /// When it happened.
     #[must_use]
     pub fn at(&self) -> i64 {

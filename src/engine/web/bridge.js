@@ -62,9 +62,10 @@
 
   const FILES = ['image', 'video', 'gif', 'audio', 'ptt', 'ptv', 'document', 'sticker'];
   // What clients show as a message's text. The body of media and of places is a small picture.
-  function words({ type, body, caption, loc, pollName }) {
+  function words({ type, body, caption, loc, pollName, eventName }) {
     if (FILES.includes(type)) return caption;
-    return type === 'location' ? loc : type === 'poll_creation' ? pollName : body;
+    const named = { location: loc, poll_creation: pollName, event_creation: eventName };
+    return type in named ? named[type] : body;
   }
 
   // Never `quotedMsgId`: its getter throws where nothing is quoted.
@@ -241,7 +242,7 @@
   // looked for in the page's store, which may never answer.
   async function find(id, chat) {
     const store = WPP.whatsapp.MsgStore;
-    if (!id.includes('_')) return chat?.msgs.getModelsArray().find((one) => one.id.id === id) ?? null;
+    if (!id.includes('_')) return chat?.msgs?.getModelsArray().find((one) => one.id.id === id) ?? null;
     const [fromMe, remote, ...rest] = id.split('_');
     const other = alias(quietly(() => WPP.util.createWid(remote)));
     const ids = [id, other && [fromMe, other, ...rest].join('_')].filter(Boolean);
@@ -257,6 +258,8 @@
     chat: ['body'], location: ['lat', 'lng', 'loc'], vcard: ['body', 'vcardFormattedName'], multi_vcard: ['vcardList'],
   };
 
+  // What can be a status update.
+  const SHOWN = ['status', 'file'];
   // wa-js refuses these, however often they are tried.
   const NEVER = [
     'quoted_msg_can_not_reply', 'invalid_quoted_msg', 'mentioned_is_not_user', 'type_not_valid_for_newsletter',
@@ -295,6 +298,33 @@
     },
     poll: (to, { name, options: choices, multiple }, options) =>
       WPP.chat.sendCreatePollMessage(to, name, choices, { ...options, selectableCount: multiple ? 0 : 1 }),
+    event: (to, { name, description, start: startTime, end: endTime, place }, options) =>
+      WPP.chat.sendEventMessage(to, { ...options, name, description, startTime, endTime, location: place ? { name: place } : undefined }),
+    status: (_, { text: body, background: backgroundColor, font }, options) =>
+      WPP.status.sendTextStatus(body, { ...options, backgroundColor, font }),
+  };
+
+  // Where status updates stand: nobody's chat. Their keys carry who wrote them, by number.
+  const STATUS = 'status@broadcast';
+  const ofStatus = () => quietly(() => WPP.whatsapp.StatusV3Store.getMyStatus().msgs);
+  // wa-js gives a file there an id of its own, and gives it up after half a minute while it is still on its way: one that was
+  // tried within the last hour is known by its content.
+  const shown = new Map();
+  async function shownBefore(id, { parts: held, caption = '' }) {
+    const digest = await base64(new Blob([await crypto.subtle.digest('SHA-256', await new Blob(held).arrayBuffer())]));
+    const others = [...shown].filter(([other]) => other !== id).map(([, key]) => key);
+    const same = (one) =>
+      one.filehash === digest && (one.caption ?? '') === caption && one.ack >= 0 && one.t > Date.now() / 1000 - 3600 &&
+      !others.includes(text(one.id));
+    const found = ofStatus()?.getModelsArray().find(same) ?? null;
+    for (const end = Date.now() + 600000; found?.ack === 0 && Date.now() < end; )
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    return found?.ack >= 1 ? found : null;
+  }
+  // wa-js leaves out contacts of whom it knows no name of their own.
+  const contacts = () => {
+    const known = WPP.whatsapp.ContactStore.getModelsArray().filter((one) => one.isMyContact && !one.isContactBlocked);
+    return known.map(({ id }) => text(id)).filter((id) => !people.isOwn(id));
   };
 
   // What is done to a message, or to a chat. wa-js's own answers prove little: where it can be seen, it is looked at.
@@ -323,6 +353,12 @@
     // wa-js would delete somebody else's message for this account only, and say that it was taken back.
     async revoke(message) {
       if (!message.id.fromMe) return failed('refused', 'only an own message can be taken back');
+      if (text(message.id.remote) === STATUS) {
+        const { id } = message;
+        await WPP.status.remove(id);
+        push(altered(id, id, { fromMe: true, participant: id.participant, at: Date.now() }, { change: 'revoked' }));
+        return null;
+      }
       const chat = await WPP.chat.find(message.id.remote);
       await WPP.chat.deleteMessage(chat.id, message.id, false, true);
       await chat.promises?.sendRevokeMsgs;
@@ -418,7 +454,10 @@
         overflow = false;
         walk = WPP.whatsapp.ChatStore.getModelsArray().filter((chat) => (chat.t || 0) >= t).map((chat) => chat.id);
       }
-      const found = [];
+      // Status updates stand in a store of their own.
+      const posted = skip === 0 ? quietly(() => WPP.whatsapp.StatusV3Store.getModelsArray()) ?? [] : [];
+      const updates = posted.flatMap((one) => quietly(() => one.msgs.getModelsArray()) ?? []);
+      const found = updates.filter((one) => one.t >= t && counts(one)).map(told);
       let next = skip;
       for (; next < walk.length && found.length < most; next++) {
         try {
@@ -446,10 +485,14 @@
       held.clear();
       const known = to.endsWith('@c.us') ? await WPP.contact.queryExists(to) : true;
       if (!known) return failed('not_on_whatsapp');
-      const chat = await WPP.chat.find(to);
+      if (to === STATUS && draft.kind === 'text') draft.kind = 'status';
+      if (to === STATUS && !SHOWN.includes(draft.kind)) return failed('refused', 'a status update is a text, a picture or a film');
+      const chat = to === STATUS ? { id: WPP.util.createWid(to), msgs: ofStatus() } : await WPP.chat.find(to);
       // In a group a key carries who wrote the message.
-      const own = text(quietly(() => WPP.conn.getMyUserLid()) ?? WPP.conn.getMyUserWid());
-      const key = ['true', chat.id, id, ...(chat.id.isGroup() ? [own] : [])].join('_');
+      const hidden = quietly(() => WPP.conn.getMyUserLid());
+      const number = WPP.conn.getMyUserWid();
+      const author = to === STATUS ? [number] : chat.id.isGroup() ? [hidden ?? number] : [];
+      const key = ['true', chat.id, id, ...author].map(text).join('_');
       if (draft.mentions?.includes('all')) {
         const members = chat.id.isGroup() ? await WPP.group.getParticipants(chat.id) : [];
         draft.mentions = members.map((one) => text(one.id)).filter((one) => !people.isOwn(one));
@@ -459,7 +502,12 @@
       if (before && before.ack >= 1) return { status: 'sent', message: told(before) };
       // Half of a file that was on its way when the page went away; wa-js waits until a message of this id is added.
       if (before && draft.kind === 'file' && !sending.has(id))
-        for (const collection of [chat.msgs, WPP.whatsapp.MsgStore]) collection.remove(before);
+        for (const collection of [chat.msgs, WPP.whatsapp.MsgStore]) collection?.remove(before);
+      if (to === STATUS && draft.kind === 'file' && attempts > 0 && !sending.has(id)) {
+        const before = await shownBefore(id, draft);
+        if (before) return { status: 'sent', message: told(before) };
+      }
+      if (to === STATUS) await WPP.status.updateParticipants(draft.audience?.length ? draft.audience : contacts());
       const options = { messageId: key, linkPreview: draft.preview === true, markIsRead: false, detectMentioned: false };
       if (draft.reply_to) {
         options.quotedMsg = await find(draft.reply_to, chat);
@@ -475,13 +523,18 @@
         throw error;
       };
       // A file may still be on its way although whoever asked has given it up.
-      const say = () => says[draft.kind](chat.id, draft, options).catch(refused).then((said) => said.sendMsgResult);
+      const say = () => says[draft.kind](to === STATUS ? to : chat.id, draft, options).catch(refused);
       if (draft.kind === 'file' && !sending.has(id)) sending.set(id, say().finally(() => sending.delete(id)));
-      const result = await (sending.get(id) ?? say());
-      const verdict = result?.messageSendResult ?? result;
+      const said = await (sending.get(id) ?? say());
+      const verdict = said.sendMsgResult?.messageSendResult ?? said.sendMsgResult;
       if (verdict === 'not_on_whatsapp') return failed('not_on_whatsapp');
       if (verdict !== 'OK') return failed('refused', String(verdict));
-      return { status: 'sent', message: told(WPP.whatsapp.MsgStore.get(key)) };
+      const sent = WPP.whatsapp.MsgStore.get(key) ?? WPP.whatsapp.MsgStore.get(said.id);
+      if (to === STATUS && draft.kind === 'file') {
+        shown.set(id, text(sent.id));
+        if (shown.size > 100) shown.delete(shown.keys().next().value);
+      }
+      return { status: 'sent', message: told(sent) };
     },
     act: ({ action, ...asked }) =>
       said(async () => {

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::ids::{Incarnation, WorkerId};
+use wardroom_actors::domain::ignoring::Ignored;
 use wardroom_actors::domain::login::{Account, QrCode};
 use wardroom_actors::domain::message::Message;
 use wardroom_actors::domain::session::StopMode;
@@ -52,6 +53,8 @@ pub(super) struct Live {
     pub outbox_ready: Arc<Notify>,
     pub shared: Arc<Shared>,
     spec: Mutex<SessionSpec>,
+    /// Chats of which nothing is heard.
+    ignored: Ignored,
     incarnation: Incarnation,
     reports: mpsc::Sender<Reported>,
     journal: Arc<dyn Journal>,
@@ -133,13 +136,24 @@ impl Live {
         match serde_json::from_value::<PageEvent>(event) {
             Ok(event) => {
                 let linked_at = self.spec().linked_at.unwrap_or(i64::MAX);
-                (seq, event.heard(linked_at, |id| self.was_sent(id)))
+                let heard = event.heard(linked_at, |id| self.was_sent(id));
+                (seq, heard.filter(|heard| self.listens(&heard.kind)))
             }
             Err(error) => {
                 tracing::warn!(session = %self.spec().id, %error, "an event of the page is passed over");
                 (seq, None)
             }
         }
+    }
+
+    /// What the account itself did is known, wherever it was.
+    fn listens(&self, kind: &EventKind) -> bool {
+        let own = match kind {
+            EventKind::Ack(ack) => ack.from_me,
+            EventKind::Change(change) => change.from_me,
+            _ => false,
+        };
+        own || !kind.chat().is_some_and(|chat| self.ignored.covers(chat))
     }
 
     fn entry(&self, heard: Heard) -> Entry {
@@ -279,12 +293,14 @@ async fn drive(
     stop: &mut watch::Receiver<Option<StopMode>>,
 ) -> (Option<Arc<Live>>, ExitReason) {
     let (wanted, to_fetch) = mpsc::channel(attachments::WAITING);
+    let config = serde_json::from_str(&context.spec.config).unwrap_or_default();
     let live = Arc::new(Live {
         page,
         outbox: Arc::clone(&context.outbox),
         outbox_ready: Arc::clone(&context.outbox_ready),
         shared: Arc::clone(shared),
         spec: Mutex::new(context.spec.clone()),
+        ignored: Ignored::of_config(&config).unwrap_or_default(),
         incarnation: context.incarnation,
         reports: context.reports.clone(),
         journal: Arc::clone(&context.journal),

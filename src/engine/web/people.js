@@ -110,6 +110,28 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
   const forBusiness = (work) => async (asked) =>
     store.Conn.isSMB ? work(asked) : refused('labels are for business accounts');
 
+  // ---- channels ----------------------------------------------------------------------------------------------------
+  const CHANNEL_ROLES = ['owner', 'admin', 'subscriber'];
+  const roleIn = (word) => (CHANNEL_ROLES.includes(String(word).toLowerCase()) ? String(word).toLowerCase() : 'guest');
+  const counted = (value) => (Number.isFinite(Number(value ?? NaN)) ? Number(value) : null);
+  // One that the page has.
+  function followed(model) {
+    const { description, inviteCode, verified, membershipType, size } = model.newsletterMetadata ?? {};
+    return {
+      id: text(model.id), name: whole(model.name ?? model.newsletterMetadata?.name), description: whole(description) || null,
+      invite: whole(inviteCode) || null, verified: !!verified, role: roleIn(membershipType), followers: counted(size),
+    };
+  }
+  // One that the network tells of.
+  const tellOf = (meta) => ({
+    id: text(meta.idJid), name: whole(meta.newsletterNameMetadataMixin?.nameElementValue),
+    description: whole(meta.newsletterDescriptionMetadataMixin?.descriptionQueryDescriptionResponseMixin?.elementValue) || null,
+    invite: whole(meta.newsletterInviteLinkMetadataMixin?.inviteCode) || null, verified: false, role: 'guest',
+    followers: counted(meta.newsletterSubscribersMetadataMixin?.subscribersCount),
+  });
+  const inChannel = (work) => async ({ channel, ...asked }) => (store.NewsletterStore.get(channel) ? work(channel, asked) : missing('channel'));
+  const isFollowed = (id) => roleIn(store.NewsletterStore.get(id)?.newsletterMetadata?.membershipType) !== 'guest';
+
   const asks = {
     contacts: () => {
       const known = store.ContactStore.getModelsArray().filter(({ id }) => isPerson(id));
@@ -196,6 +218,31 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
         throw error;
       });
       return joined ? told({ id: text(joined.id), pending: !!joined.pendingApproval }) : missing('invite');
+    },
+    channels: () => told(store.NewsletterStore.getModelsArray().map(followed).filter(({ role }) => role !== 'guest')),
+    async channel({ channel }) {
+      const known = store.NewsletterStore.getModelsArray().map(followed).find(({ id, invite }) => channel === id || channel === invite);
+      if (known || !channel.includes('@')) return known ? told(known) : missing('channel');
+      const wanted = { name: true, description: true, subscribers: true, inviteLink: true, state: true, creationTime: true };
+      const found = await store.functions.queryNewsletterMetadataByJid(channel, wanted).catch((error) => {
+        if (gone(error)) return null;
+        throw error;
+      });
+      return found ? told(tellOf(found)) : missing('channel');
+    },
+    async create_channel({ name, description }) {
+      const { idJid, inviteCode } = await WPP.newsletter.create(name, { description: description ?? undefined });
+      await becomes(() => isFollowed(idJid), 1000);
+      return told({ id: idJid, name, description: description || null, invite: inviteCode ?? null, verified: false, role: 'owner', followers: 0 });
+    },
+    async search_channels({ text: words, categories, limit, after: cursorToken }) {
+      const { newsletters, pageInfo } = await WPP.newsletter.search(words, { categories, limit, cursorToken: cursorToken ?? undefined });
+      const channels = newsletters.map((one) => ({
+        id: text(one.idJid), name: whole(one.name), description: whole(one.description) || null, invite: whole(one.inviteCode) || null,
+        verified: one.verification === 'VERIFIED', followers: counted(one.subscribersCount),
+        role: isFollowed(one.idJid) ? followed(store.NewsletterStore.get(one.idJid)).role : 'guest',
+      }));
+      return told({ channels, end: pageInfo?.endCursor || null, more: !!pageInfo?.hasNextPage });
     },
     labels: () => told(labels().map(label)),
     labels_of: ({ chat }) => told(labels().filter(({ id }) => chatOf(chat)?.labels?.includes(id)).map(label)),
@@ -298,6 +345,19 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
         const members = (await metaOf(group))?.participants.getModelsArray() ?? [];
         const left = store.ChatStore.get(group).isReadOnly && !members.some((one) => isOwn(one.id));
         return left || (await WPP.group.leave(group)) === true ? null : refused();
+      }),
+    ),
+    // wa-js passes an id on whatever it names.
+    follow: plain(async ({ channel, on }) => {
+      if (!on && !isFollowed(channel)) return missing('channel');
+      await (on ? WPP.newsletter.follow(channel) : WPP.newsletter.unfollow(channel));
+      return (await becomes(() => isFollowed(channel) === on)) ? null : refused();
+    }),
+    mute: plain(inChannel(async (channel, { on }) => void (await WPP.newsletter.mute(channel, on)))),
+    delete_channel: plain(
+      inChannel(async (channel) => {
+        const destroyed = await WPP.newsletter.destroy(channel);
+        return destroyed === false ? refused() : null;
       }),
     ),
     subject: plain(inGroup(async ({ group, text: subject }) => void (await WPP.group.setSubject(group, subject)))),

@@ -6,7 +6,8 @@
 const FIELDS = [
   'lat', 'lng', 'loc', 'vcardFormattedName', 'vcardList', 'pollName', 'pollOptions', 'pollSelectableOptionsCount',
   'quotedMsg', 'quotedParticipant', 'quotedStanzaID', 'mentionedJidList', 'isForwarded', 'forwardingScore', 'mimetype',
-  'filename', 'size', 'filehash',
+  'filename', 'size', 'filehash', 'backgroundColor', 'font', 'audience',
+  'eventName', 'eventDescription', 'eventStartTime', 'eventEndTime', 'eventLocation',
 ];
 // As on the real page, a message has the digest of its file in base64; the network names files by it in hex.
 const inHex = (digest) => [...atob(digest)].map((char) => char.charCodeAt(0).toString(16).padStart(2, '0')).join('');
@@ -64,8 +65,9 @@ Msg.prototype.downloadMedia = async function () {
   this.mediaData.set({ mediaBlob: new OpaqueData(await answer.blob()) });
 };
 
-// `send` puts a message into a chat, has its file uploaded, and gives the network's answer.
-function fileModules(send) {
+// `send` puts a message into a chat, has its file uploaded, and gives the network's answer. A status update comes without a
+// key, and gets one (`begun`).
+function fileModules(send, begun) {
   class MediaPrep {
     constructor(data, { asDocument, asSticker, isPtt }) {
       const { type: mimetype, size, name } = data.forceToBlob();
@@ -81,7 +83,8 @@ function fileModules(send) {
     async sendToChat({ chat, options }) {
       const { mediaData } = this;
       const { type, mimetype, size, filehash, filename } = mediaData;
-      const raw = { ...options.productMsgOptions, type, mimetype, size, filehash, filename, caption: options.caption };
+      const from = options.productMsgOptions ?? begun(chat);
+      const raw = { ...from, type, mimetype, size, filehash, filename, caption: options.caption };
       const [message, result] = await send(chat, { ...raw, body: THUMBNAIL, mediaData }, async () => {
         mediaData.set({ mediaStage: 'UPLOADING' });
         const { ok } = await fetch('/media', { method: 'PUT', body: mediaData.mediaBlob.forceToBlob() });

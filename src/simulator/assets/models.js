@@ -217,6 +217,7 @@ class Wid {
   }
 }
 const wid = (text) => new Wid(String(text));
+const STATUS = 'status@broadcast';
 
 class MsgKey {
   constructor(parts) {
@@ -282,6 +283,12 @@ class Contact extends Model {
   }
   get isWAContact() {
     return true;
+  }
+  get isMe() {
+    return false;
+  }
+  get notifyName() {
+    return this.attributes?.notifyName ?? '';
   }
   get formattedShortName() {
     return this.attributes?.name ?? '';

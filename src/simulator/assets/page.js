@@ -158,14 +158,13 @@
         return inOrder(() => receive(message));
       case 'receipt':
         return inOrder(() => receipt(message));
-      case 'presence':
-        return people.presence(message);
       case 'group':
         return inOrder(() => people.groupChanged(message));
+      case 'presence':
       case 'kept':
-        return people.keptChanged(message);
       case 'call':
-        return people.called(message);
+      case 'channel':
+        return people.heard[message.type](message);
       case 'answer': {
         const waiting = answers.get(message.ask);
         answers.delete(message.ask);
@@ -261,7 +260,7 @@
     people.pair(number, lid);
     for (const id of [`${number}@c.us`, `${lid}@lid`]) {
       const contact = ContactCollection.get(id) || ContactCollection.add({ id: wid(id) });
-      contact.set({ pushname: name, name });
+      contact.set({ pushname: name, notifyName: name, name });
     }
   }
 
@@ -278,13 +277,15 @@
     chat.msgs.add(message);
     chat.t = Math.max(chat.t, record.t);
     if (fresh && !record.fromMe) chat.unreadCount++;
+    if (record.chat === STATUS && record.fromMe) people.posted(message);
     MsgCollection.processMultipleMessages(chat.id, [message]);
     return message;
   }
 
-  // In a group a key carries who wrote the message; of this account its hidden id.
+  // In a group a key carries who wrote the message, of this account its hidden id; among status updates its number.
   function keyOf({ fromMe, chat, id, participant }) {
-    const author = Wid.isGroup(chat) ? [fromMe ? hidden() : participant] : [];
+    const own = Wid.isGroup(chat) ? hidden() : account();
+    const author = Wid.isGroup(chat) || chat === STATUS ? [fromMe ? own : participant] : [];
     return [fromMe, chat, id, ...author].join('_');
   }
   const senderOf = ({ fromMe, chat, participant }) => (fromMe ? account() : wid(participant ?? chat));
@@ -387,6 +388,7 @@
     const ackString = ack === ACK.READ ? 'read' : 'delivery';
     const of = { ack, ackString, from: wid(chat), externalIds };
     if (externalIds.length && Wid.isGroup(chat)) receipts.handleGroupSimpleReceipt({ ...of, participant: wid(who) });
+    else if (externalIds.length && chat === STATUS) receipts.handleStatusSimpleReceipt({ ...of, participant: wid(who) });
     else if (externalIds.length) receipts.handleChatSimpleReceipt(of);
   }
 
@@ -447,7 +449,7 @@
   define('WATimeUtils', { unixTime: () => Math.floor(Date.now() / 1000), unixTimeMs: () => Date.now() });
   define('WAWebGetEphemeralFieldsMsgActionsUtils', { getEphemeralFields: () => ({}) });
   define('WAWebQuotedMsgModelUtils', { getQuotedMsgObj: () => null });
-  const people = peopleModules({ ask, tell, account, hidden, chatOf, Conn });
+  const people = peopleModules({ ask, tell, account, hidden, chatOf, Conn, perform });
   define('WAWebQueryExistsJob', {
     queryPhoneExists() {},
     queryWidExists: async (id) => {
@@ -522,7 +524,7 @@
   // Something done here: to the network first, then to the message, as the network would tell another page.
   async function perform(kind, target, { id = MsgKey.newId(), text = '', data = {} } = {}) {
     const chat = target.id.remote.toString();
-    const said = await ask({ type: 'send', id, to: chat, kind, text, data: { ...data, target: target.id.id } });
+    const said = await ask({ type: 'send', id, to: chat, kind, text, data: { ...data, target: target.id.id, audience: target.audience } });
     if (said.error) throw new Error(said.error);
     const key = keyOfRecord(target);
     const change = kind === 'revoke' ? takenBack(target, id, said.at, account()) : done[kind](target, { id, text, data, at: said.at, fromMe: true, chat });
@@ -576,8 +578,9 @@
     },
   });
   // A model that is in the chat at once, and the promise of what the network says.
-  async function send(chat, raw, upload = async () => true) {
-    const key = raw.id.toString();
+  async function send(chat, plain, upload = async () => true) {
+    const key = plain.id.toString();
+    const raw = chat.id.isStatus() ? { ...plain, audience: people.audience() } : plain;
     const message = MsgCollection.get(key) || new Msg(raw);
     const [data, body] = [wired(raw), textOf(raw)];
     const record = { key, chat: chat.id.toString(), fromMe: true, body, t: raw.t, kind: raw.type, data, ack: ACK.CLOCK };
@@ -585,6 +588,7 @@
     chat.msgs.add(message);
     chat.t = raw.t;
     MsgCollection.add(message);
+    if (chat.id.isStatus()) people.posted(message);
     const result = (async () => {
       const to = chat.id.toString();
       const error = (await upload()) ? undefined : 'ERROR_UPLOAD';
@@ -600,7 +604,10 @@
     return [message, result];
   }
   define('WAWebSendMsgChatAction', { addAndSendMsgToChat: (chat, raw) => send(chat, raw) });
-  fileModules(send);
+  fileModules(send, (chat) => {
+    const id = new MsgKey({ fromMe: true, remote: chat.id, id: MsgKey.newId(), participant: account() });
+    return { id, t: Math.floor(Date.now() / 1000), from: account(), to: chat.id, self: 'out', isNewMsg: true, local: true, ack: ACK.CLOCK };
+  });
 
   // ---- what wa-js and the network make the page do -------------------------------------------------------------
   // As on the real page these answer nothing; what comes of it is a promise of the chat's.

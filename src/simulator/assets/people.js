@@ -37,6 +37,8 @@ class Picture extends Model {}
 class Blocked extends Model {}
 class Label extends Model {}
 class Presence extends Model {}
+class Shown extends Model {}
+class Newsletter extends Model {}
 const collectionOf = (Kind) =>
   class extends Collection {
     static model = Kind;
@@ -47,6 +49,7 @@ const BlocklistCollection = new (collectionOf(Blocked))();
 const LabelCollection = new (collectionOf(Label))();
 const PresenceCollection = new (collectionOf(Presence))();
 const GroupCollection = new GroupMetadataCollection();
+const NewsletterCollection = new (collectionOf(Newsletter))();
 
 const COLORS = Array.from({ length: 20 }, (_, index) => `#${(index * 0x0c0f11 + 0x203040).toString(16).padStart(6, '0')}`);
 
@@ -60,7 +63,7 @@ class CallModel extends Model {
 }
 
 // ---- modules -----------------------------------------------------------------------------------------------------
-function peopleModules({ ask, tell, account, hidden, chatOf, Conn }) {
+function peopleModules({ ask, tell, account, hidden, chatOf, Conn, perform }) {
   const own = () => [account(), hidden()].map(String);
   const phones = new Map();
   const lids = new Map();
@@ -96,7 +99,25 @@ function peopleModules({ ask, tell, account, hidden, chatOf, Conn }) {
     const { about } = await ask({ type: 'about_of', id: id.toString() });
     return known.set({ status: about ?? '' });
   };
-  define('WAWebStatusCollection', { StatusCollection: Object.assign(new Collection(), { getMyStatus: () => null }) });
+  // What everybody shows for a day. The page keeps to itself who may see the account's own.
+  const StatusCollection = new (collectionOf(Shown))();
+  Object.assign(StatusCollection, { getMyStatus: () => StatusCollection.get(account()), addStatusMessages() {}, handleUpdate() {} });
+  define('WAWebStatusCollection', { StatusCollection });
+  define('WARandomHex', {
+    randomHex: (length) => [...crypto.getRandomValues(new Uint8Array(length))].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
+  });
+  define('WAWebStatusJid', { STATUS_JID: STATUS });
+  let audience = [];
+  define('WAWebDBParticipants', {
+    updateParticipants: async ({ participants }) => void (audience = addresses(participants)),
+    addParticipants() {},
+  });
+  define('WAWebRevokeStatusAction', { default: (_, message) => perform('revoke', message) });
+  function posted(message) {
+    const own = StatusCollection.get(account()) || StatusCollection.add(new Shown({ id: account(), msgs: new Collection() }));
+    own.msgs.add(message);
+    own.set({ lastReceivedKey: message.id });
+  }
   define('WAWebProfilePicThumbCollection', { ProfilePicThumbCollection });
   ProfilePicThumbCollection.find = async (id) => {
     // Everybody has one until it is changed or removed.
@@ -241,6 +262,60 @@ function peopleModules({ ask, tell, account, hidden, chatOf, Conn }) {
     const action = { actionType: what === 'join' ? 'add' : what, isInvite: what === 'join', participants };
     // Through the module's exports, because wa-js wraps the function there.
     if (participants.length && what !== 'made') importNamespace('WAWebUpdateDbForGroupActionApi').updateDBForGroupAction(meta, action);
+  }
+
+  // ---- channels ----------------------------------------------------------------------------------------------
+  define('WAWebNewsletterCollection', { default: NewsletterCollection });
+  const inChannel = (id, what) => asked({ type: 'channel', id, change: what });
+  // As the network's answers carry it, each field in a part of its own.
+  const mixed = ({ id, name, description, inviteCode, creationTime, size }) => ({
+    idJid: id, newsletterNameMetadataMixin: { nameElementValue: name },
+    newsletterDescriptionMetadataMixin: { descriptionQueryDescriptionResponseMixin: { elementValue: description } },
+    newsletterInviteLinkMetadataMixin: { inviteCode }, newsletterStateMetadataMixin: { stateType: 'active' },
+    newsletterCreationTimeMetadataMixin: { creationTimeValue: creationTime }, newsletterSubscribersMetadataMixin: { subscribersCount: size },
+  });
+  define('WAWebNewsletterCreateQueryJob', {
+    createNewsletterQuery: async ({ name, description }) =>
+      mixed((await inChannel(null, { what: 'made', name, description: description ?? '' })).channels[0]),
+  });
+  define('WAWebNewsletterDeleteAction', { deleteNewsletter: async (id) => !!(await inChannel(id, { what: 'ended' })) });
+  define('WAWebMexJoinNewsletterJob', { mexJoinNewsletter: (id) => inChannel(id, { what: 'follow', on: true }) });
+  define('WAWebMexLeaveNewsletterJob', { mexLeaveNewsletter: (id) => inChannel(id, { what: 'follow', on: false }) });
+  define('WAWebNewsletterMetadataQueryJob', {
+    queryNewsletterMetadataByJid: async (id) => {
+      const [channel] = (await ask({ type: 'channels', id })).channels;
+      if (!channel) throw Object.assign(new Error('item-not-found'), { name: 'ServerStatusCodeError', status: 404 });
+      return mixed(channel);
+    },
+  });
+  define('WAWebMexFetchNewsletterDirectorySearchResultsJob', {
+    mexFetchNewsletterDirectorySearchResults: async ({ searchText, limit, cursorToken }) => {
+      const { channels } = await ask({ type: 'channels', id: null, text: searchText });
+      const from = Number(cursorToken ?? 0);
+      const result = channels.slice(from, from + limit).map(({ id, name, description, inviteCode, creationTime, size }) => ({
+        id,
+        thread_metadata: {
+          name: { text: name }, description: { text: description }, invite: inviteCode, verification: 'UNVERIFIED',
+          creation_time: String(creationTime), subscribers_count: String(size),
+        },
+      }));
+      const page_info = { has_next_page: from + limit < channels.length, end_cursor: String(from + result.length) };
+      return { xwa2_newsletters_directory_search: { result, page_info } };
+    },
+  });
+  const mute = (on) => async (ids) => {
+    const others = (kept.muted || []).filter((id) => !ids.includes(id));
+    keep('muted', on ? [...others, ...ids] : others);
+    return true;
+  };
+  define('WAWebNewsletterMuteAction', { muteNewsletter: mute(true) });
+  define('WAWebNewsletterUnmuteAction', { unmuteNewsletter: mute(false) });
+  function channelChanged({ id, channel }) {
+    const known = NewsletterCollection.get(id);
+    if (!channel || channel.membershipType === 'guest') return known && NewsletterCollection.remove(known);
+    const model = known || NewsletterCollection.add(new Newsletter({ id: wid(id), isNewsletter: true }));
+    model.set({ name: channel.name, formattedTitle: channel.name });
+    hide(model, 'newsletterMetadata', new Model({ ...channel, id: wid(id), verified: false }));
   }
 
   // ---- chats -------------------------------------------------------------------------------------------------
@@ -395,9 +470,11 @@ function peopleModules({ ask, tell, account, hidden, chatOf, Conn }) {
   }
 
   return {
-    pair, presence, presenceOf, called, groupChanged, keptChanged,
-    ground({ groups, kept: all }) {
+    audience: () => audience, posted, pair, groupChanged,
+    heard: { presence, kept: keptChanged, call: called, channel: channelChanged },
+    ground({ groups, channels, kept: all }) {
       groups.forEach(setGroup);
+      channels.forEach((channel) => channelChanged({ id: channel.id, channel }));
       for (const [key, value] of Object.entries(all ?? {})) keptChanged({ key, value });
     },
     // A chat that just came.
