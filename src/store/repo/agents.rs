@@ -52,15 +52,14 @@ impl Store {
     async fn signals(&self, asked: &[Asked]) -> Result<Vec<Result<Vec<Pending>, PortError>>, Failure> {
         let tx = Tx::system(self, Reason::GroupRead, Mode::Read).await?;
         let most = asked.iter().map(|one| one.limit).max().unwrap_or_default();
-        let mut values: Vec<Value> = vec![i64::try_from(most).unwrap_or(i64::MAX).into()];
+        let mut values: Vec<Value> = vec![];
         for Asked { chat, handled, .. } in asked {
             values.extend([chat.tenant.0.into(), chat.session.0.into(), chat.chat.0.into(), (*handled).into()]);
         }
         let test = "next.tenant_id = v.column1 AND next.session_id = v.column2 AND next.chat_id = v.column3 \
                     AND next.seq > v.column4";
         let backend = tx.get_database_backend();
-        let text = few_of_each(backend, &places(&mut values, 2, 4), "journal", "seq", test);
-        let statement = Statement::from_sql_and_values(backend, text, values);
+        let statement = few_of_each(backend, values, 4, ("journal", "seq"), test, most);
         let mut found = HashMap::<Uuid, Vec<journal::Model>>::new();
         for row in journal::Entity::find().from_raw_sql(statement).all(&*tx).await? {
             found.entry(row.chat_id.unwrap_or_default()).or_default().push(row);
@@ -144,13 +143,14 @@ impl Store {
         }
         let mut moved = HashSet::new();
         if !values.is_empty() {
+            let backend = tx.get_database_backend();
             let text = format!(
                 "UPDATE agent_state SET handled_seq = v.column5, state = v.column6 FROM (VALUES {}) AS v \
                  WHERE agent_state.tenant_id = v.column1 AND agent_state.session_id = v.column2 \
                  AND agent_state.chat_id = v.column3 AND agent_state.handled_seq = v.column4 RETURNING agent_state.chat_id",
-                places(&mut values, 1, 6)
+                places(backend, &mut values, 1, 6)
             );
-            let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
+            let statement = Statement::from_sql_and_values(backend, text, values);
             for row in tx.query_all_raw(statement).await? {
                 moved.extend(keys.get(&row.try_get::<Uuid>("", "chat_id")?).copied());
             }

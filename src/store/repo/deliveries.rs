@@ -1,7 +1,7 @@
 //! What webhooks have still to be told: one row for each event, webhook and name, in lanes that keep their order.
 
 use super::gather::Answering;
-use super::sizes::{few_of_each, padded, places};
+use super::sizes::{few_of_each, padded, parameter, places};
 use crate::store::entity::{journal, outbox, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use sea_orm::ActiveValue::Set;
@@ -109,7 +109,7 @@ pub enum Outcome {
 }
 
 /// Rows of one lane that are read at once.
-const BATCH: u32 = 16;
+const BATCH: usize = 16;
 /// The `state` of what was set aside.
 pub(super) const DEAD: i16 = 2;
 
@@ -236,15 +236,14 @@ impl Store {
 
     async fn read_lanes(&self, lanes: &[Lane]) -> Result<Vec<Result<Vec<Delivery>, PortError>>, Failure> {
         let tx = Tx::system(self, Reason::Webhooks, Mode::Read).await?;
-        let mut values: Vec<Value> = vec![BATCH.into()];
+        let mut values: Vec<Value> = vec![];
         for Lane { key, hook, chat } in lanes {
             values.extend([key.tenant.0.into(), key.session.0.into(), hook.to_string().into(), chat.0.into()]);
         }
         let test = "next.tenant_id = v.column1 AND next.session_id = v.column2 AND next.hook = v.column3 \
                     AND next.chat_id = v.column4 AND next.state = 0";
         let backend = tx.get_database_backend();
-        let text = few_of_each(backend, &places(&mut values, 2, 4), "outbox", "id", test);
-        let statement = Statement::from_sql_and_values(backend, text, values);
+        let statement = few_of_each(backend, values, 4, ("outbox", "id"), test, BATCH);
         let mut found = HashMap::<Lane, Vec<outbox::Model>>::new();
         let mut wanted: HashMap<uuid::Uuid, Vec<i64>> = HashMap::new();
         for row in tx.query_all_raw(statement).await? {
@@ -308,15 +307,15 @@ impl Store {
         }
         let backend = tx.get_database_backend();
         if !done.is_empty() {
-            let rows = places(&mut done, 1, 2);
+            let rows = places(backend, &mut done, 1, 2);
             let text = format!("DELETE FROM outbox WHERE (tenant_id, id) IN (VALUES {rows})");
             tx.execute_raw(Statement::from_sql_and_values(backend, text, done)).await?;
         }
         if !tried.is_empty() {
             tried.insert(0, self.now().into());
-            let rows = places(&mut tried, 2, 4);
+            let (now, rows) = (parameter(backend, 1), places(backend, &mut tried, 2, 4));
             let text = format!(
-                "UPDATE outbox SET state = v.column3, code = v.column4, attempts = attempts + 1, updated_at = $1 \
+                "UPDATE outbox SET state = v.column3, code = v.column4, attempts = attempts + 1, updated_at = {now} \
                  FROM (VALUES {rows}) AS v WHERE outbox.tenant_id = v.column1 AND outbox.id = v.column2"
             );
             tx.execute_raw(Statement::from_sql_and_values(backend, text, tried)).await?;

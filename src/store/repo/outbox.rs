@@ -1,7 +1,7 @@
 //! Messages that have to leave.
 
 use super::gather::Answering;
-use super::sizes::{bite, few_of_each, padded, places};
+use super::sizes::{bite, few_of_each, padded, parameter, places};
 use crate::store::entity::outbox;
 use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
 use crate::vault::Kind;
@@ -81,12 +81,14 @@ impl Store {
         ];
         for (mut values, columns, set) in set.into_iter().filter(|(values, ..)| !values.is_empty()) {
             values.insert(0, self.now().into());
+            let backend = tx.get_database_backend();
             let text = format!(
-                "UPDATE outbox SET updated_at = $1, {set} FROM (VALUES {}) AS v WHERE outbox.tenant_id = v.column1 \
+                "UPDATE outbox SET updated_at = {}, {set} FROM (VALUES {}) AS v WHERE outbox.tenant_id = v.column1 \
                  AND outbox.session_id = v.column2 AND outbox.id = v.column3",
-                places(&mut values, 2, columns)
+                parameter(backend, 1),
+                places(backend, &mut values, 2, columns)
             );
-            tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), text, values)).await?;
+            tx.execute_raw(Statement::from_sql_and_values(backend, text, values)).await?;
         }
         Ok(())
     }
@@ -157,16 +159,16 @@ impl Store {
         tx: &Tx,
         wanted: &[(&SessionSpec, &Wanted, u64)],
     ) -> Result<HashMap<(Uuid, String), outbox::Model>, Failure> {
-        let mut values = Vec::<Value>::new();
+        let (backend, mut values) = (tx.get_database_backend(), Vec::<Value>::new());
         for (spec, one, _) in wanted {
             values.extend([spec.tenant.0.into(), spec.id.0.into(), one.dedupe.as_str().into()]);
         }
         let text = format!(
             "SELECT outbox.* FROM (VALUES {}) AS v JOIN outbox ON outbox.tenant_id = v.column1 \
              AND outbox.session_id = v.column2 AND outbox.dedupe = v.column3",
-            places(&mut values, 1, 3)
+            places(backend, &mut values, 1, 3)
         );
-        let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
+        let statement = Statement::from_sql_and_values(backend, text, values);
         let rows = outbox::Entity::find().from_raw_sql(statement).all(&**tx).await?;
         Ok(rows.into_iter().map(|row| ((row.session_id, row.dedupe.clone()), row)).collect())
     }
@@ -180,13 +182,14 @@ impl Store {
         let sessions: HashSet<_> = wanted.iter().map(|(spec, ..)| (spec.tenant.0, spec.id.0)).collect();
         let mut values: Vec<Value> =
             sessions.into_iter().flat_map(|(tenant, session)| [tenant.into(), session.into()]).collect();
+        let backend = tx.get_database_backend();
         let text = format!(
             "SELECT v.column2 AS session_id, (SELECT COUNT(*) FROM outbox WHERE outbox.tenant_id = v.column1 \
              AND outbox.session_id = v.column2 AND outbox.kind = 'send' AND outbox.state = {WAITING}) AS waiting \
              FROM (VALUES {}) AS v",
-            places(&mut values, 1, 2)
+            places(backend, &mut values, 1, 2)
         );
-        let rows = tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), text, values)).await?;
+        let rows = tx.query_all_raw(Statement::from_sql_and_values(backend, text, values)).await?;
         // Padding asks for sessions of nobody, in which nothing waits.
         let mut counts = HashMap::new();
         for row in rows {
@@ -345,7 +348,7 @@ impl Store {
     ) -> Result<Vec<Result<Vec<Outgoing>, PortError>>, Failure> {
         let tx = Tx::system(self, Reason::GroupRead, Mode::Read).await?;
         let most = asked.iter().map(|(_, limit)| *limit).max().unwrap_or_default();
-        let mut values: Vec<Value> = vec![i64::try_from(most).unwrap_or(i64::MAX).into()];
+        let mut values: Vec<Value> = vec![];
         let mut sessions = HashSet::new();
         for (spec, _) in asked.iter().filter(|(spec, _)| sessions.insert(spec.id)) {
             values.extend([spec.tenant.0.into(), spec.id.0.into()]);
@@ -353,8 +356,8 @@ impl Store {
         let test =
             "next.tenant_id = v.column1 AND next.session_id = v.column2 AND next.kind = 'send' AND next.state = 0";
         let backend = tx.get_database_backend();
-        let text = few_of_each(backend, &places(&mut values, 2, 2), "outbox", "id", test);
-        let statement = Statement::from_sql_and_values(backend, text, values);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let statement = few_of_each(backend, values, 2, ("outbox", "id"), test, most);
         let mut found = HashMap::<Uuid, Vec<outbox::Model>>::new();
         for row in outbox::Entity::find().from_raw_sql(statement).all(&*tx).await? {
             found.entry(row.session_id).or_default().push(row);

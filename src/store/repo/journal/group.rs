@@ -271,12 +271,12 @@ impl<'a> Group<'a> {
             let key = one.entry.key;
             values.extend([key.tenant.0.into(), key.session.0.into(), chat.0.into(), one.seq.into(), one.at.into()]);
         }
+        let backend = self.tx.get_database_backend();
         let text = format!(
             "UPDATE chats SET last_seq = v.column4, last_at = v.column5 FROM (VALUES {}) AS v \
              WHERE chats.tenant_id = v.column1 AND chats.session_id = v.column2 AND chats.id = v.column3",
-            places(&mut values, 1, 5)
+            places(backend, &mut values, 1, 5)
         );
-        let backend = self.tx.get_database_backend();
         self.tx.execute_raw(Statement::from_sql_and_values(backend, text, values)).await?;
         for (chat, one) in last {
             let theirs = message_of(&one.entry.kind).filter(|message| !message.from_me);
