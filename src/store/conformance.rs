@@ -134,7 +134,7 @@ impl Ground {
         }
     }
 
-    async fn record(&self, spec: &SessionSpec, id: &str, chat: &str, alias: Option<&str>, at: i64) -> Recorded {
+    fn message(&self, spec: &SessionSpec, id: &str, chat: &str, alias: Option<&str>, at: i64) -> Entry {
         let message = Message {
             id: format!("false_{chat}_{id}"),
             chat: chat.into(),
@@ -149,8 +149,11 @@ impl Ground {
             via_api: false,
             parts: Box::default(),
         };
-        let entry = self.entry(spec, &format!("msg:{id}"), EventKind::Message(message));
-        self.journal.append(vec![entry]).await.unwrap().remove(0)
+        self.entry(spec, &format!("msg:{id}"), EventKind::Message(message))
+    }
+
+    async fn record(&self, spec: &SessionSpec, id: &str, chat: &str, alias: Option<&str>, at: i64) -> Recorded {
+        self.journal.append(vec![self.message(spec, id, chat, alias, at)]).await.unwrap().remove(0)
     }
 }
 
@@ -208,6 +211,9 @@ async fn the_journal_keeps_order_and_drops_repeats(ground: &Ground) {
     let first = ground.record(&one, "a", "5@c.us", None, 10).await;
     let second = ground.record(&one, "b", "5@c.us", None, 30).await;
     assert_eq!(ground.record(&one, "a", "5@c.us", None, 10).await, Recorded::Duplicate);
+    let three = ["b", "c", "c"].map(|n| ground.message(&one, n, "5@c.us", None, 30));
+    let three = ground.journal.append(three.into()).await.unwrap();
+    assert!(matches!(three[..], [Recorded::Duplicate, Recorded::New { .. }, Recorded::Duplicate]), "{three:?}");
     let elsewhere = ground.record(&two, "a", "5@c.us", None, 20).await;
     assert!(seq(&first) < seq(&second) && seq(&second) < seq(&elsewhere));
     assert_eq!(chat(&first), chat(&second));
@@ -370,6 +376,48 @@ async fn agents_commit_once_and_in_order(ground: &Ground) {
     ground.sessions.purge(one.key()).await.unwrap();
 }
 
+async fn agents_are_overtaken_alone_and_see_on_where_they_are(ground: &Ground) {
+    let one = ground.session("g2").await;
+    let mut first = vec![];
+    for n in 0..3 {
+        first.push(ground.record(&one, &format!("m{n}"), &format!("{n}@c.us"), None, 1).await);
+    }
+    let commit = |expected, of: &Recorded| {
+        let (steps, state) = (vec![(seq(of), vec![])], AgentState(vec![1]));
+        ground.agents.commit(AgentCommit { chat: chat(of), expected, steps, poison: vec![], state })
+    };
+    // The first is written alone, and the others wait for it and are written together.
+    let answers = tokio::join!(commit(0, &first[0]), commit(77, &first[1]), commit(0, &first[2]));
+    assert_eq!(answers, (Ok(()), Err(PortError::Conflict), Ok(())));
+    if ground.store.is_none() {
+        return;
+    }
+
+    let (chat, mark) = (chat(&first[0]), seq(&first[0]));
+    let bodies = async |mark| {
+        let seen = ground.agents.pending(chat, mark, 10).await.unwrap();
+        let body = |pending: Pending| match pending.signal {
+            Signal::Message(message) => message.body,
+            other => panic!("{other:?}"),
+        };
+        seen.into_iter().map(body).collect::<Vec<_>>()
+    };
+    assert!(bodies(mark).await.is_empty());
+    let next = ground.record(&one, "n", "0@c.us", None, 2).await;
+    assert_eq!(bodies(mark).await, ["body n"]);
+    assert_eq!(bodies(0).await, ["body m0", "body n"]);
+    let again = ground.entry(&one, "r", EventKind::Replay { of: mark, chat: chat.chat });
+    let again = ground.journal.append(vec![again]).await.unwrap().remove(0);
+    ground.record(&one, "o", "0@c.us", None, 3).await;
+    assert_eq!(bodies(mark).await, ["body n", "body m0", "body o"]);
+    commit(mark, &next).await.unwrap();
+    assert_eq!(bodies(seq(&next)).await, ["body m0", "body o"]);
+    commit(seq(&next), &again).await.unwrap();
+    assert_eq!(bodies(seq(&again)).await, ["body o"]);
+    ground.sessions.purge(one.key()).await.unwrap();
+    assert_eq!(ground.agents.pending(chat, seq(&again), 10).await, Err(PortError::Conflict), "nothing is left of it");
+}
+
 fn wanted(name: &str, text: &str) -> Wanted {
     let (chat, message_id) = (ChatId::parse("8").unwrap(), wardroom_actors::domain::ids::message_id());
     Wanted { chat, draft: Draft::text(text), message_id, dedupe: name.into() }
@@ -481,6 +529,7 @@ async fn suite(ground: &Ground) {
     chats_that_become_one_lose_and_repeat_nothing(ground).await;
     what_is_replayed_twice_is_seen_twice(ground).await;
     agents_commit_once_and_in_order(ground).await;
+    agents_are_overtaken_alone_and_see_on_where_they_are(ground).await;
     the_outbox_is_bounded_and_ordered(ground).await;
     what_is_wanted_twice_is_done_once(ground).await;
     reading::shows_what_was_recorded(ground).await;

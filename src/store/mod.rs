@@ -14,6 +14,7 @@ pub use tx::{Mode, Reason, Tx, classify, is_unique_violation};
 use crate::vault::{Kind, Label, Sealed, Vault};
 use dashmap::DashMap;
 use repo::gather::Gather;
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::{ActiveValue::Set, ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, EntityTrait};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -79,6 +80,14 @@ pub struct Options {
 /// Prepared statements that a connection to SQLite keeps.
 const STATEMENTS: usize = 24;
 
+/// Pages in SQLite's log at which a commit moves them into the file, and all others wait for the disk: the more, the seldomer each
+/// page is moved. The log stays as large as it ever was, 32 MB.
+const LOG: &str = "8000";
+/// Pages that a connection to SQLite keeps, in KiB (negative by its rule). A reader's are worth nothing after the next commit; many
+/// of them would only be memory that fills slowly.
+const WRITER_CACHE: &str = "-2000";
+const READER_CACHE: &str = "-256";
+
 /// Who opens a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -107,6 +116,8 @@ pub struct Inner {
     owners: DashMap<SessionKey, UserId>,
     /// When keys were last used, as far as it was noted.
     key_uses: DashMap<uuid::Uuid, i64>,
+    /// What chats have still to see, as far as it need not be read.
+    unseen: repo::journal::Unseen,
     /// Who reads for agents.
     readers: Gather<repo::agents::Reading>,
     /// Who writes their steps.
@@ -148,12 +159,16 @@ impl Store {
         let memory = options.url.contains(":memory:");
         let mut writer = ConnectOptions::new(options.url.clone());
         writer.sqlx_logging(false).acquire_timeout(Duration::from_secs(5));
-        writer.map_sqlx_sqlite_opts(|sqlite| {
-            let wal = sqlite.create_if_missing(true).pragma("journal_mode", "WAL").pragma("synchronous", "FULL");
-            // Statements of many rows are large, and each connection would keep a hundred; see `repo::sizes`.
-            let wal = wal.statement_cache_capacity(STATEMENTS);
-            wal.pragma("busy_timeout", "5000").pragma("foreign_keys", "ON").pragma("secure_delete", "ON")
-        });
+        let options_of = |cache: &'static str| {
+            move |sqlite: SqliteConnectOptions| {
+                let wal = sqlite.create_if_missing(true).pragma("journal_mode", "WAL").pragma("synchronous", "FULL");
+                let wal = wal.pragma("wal_autocheckpoint", LOG).pragma("cache_size", cache);
+                // Statements of many rows are large, and each connection would keep a hundred; see `repo::sizes`.
+                let wal = wal.statement_cache_capacity(STATEMENTS);
+                wal.pragma("busy_timeout", "5000").pragma("foreign_keys", "ON").pragma("secure_delete", "ON")
+            }
+        };
+        writer.map_sqlx_sqlite_opts(options_of(WRITER_CACHE));
         // A transaction that SQLite ends by itself (disk full) leaves the driver's count of open ones wrong; the connection
         // would then read an old snapshot for ever.
         writer.map_sqlx_sqlite_before_acquire(|connection, _| {
@@ -165,6 +180,7 @@ impl Store {
         writer.test_before_acquire(!sqlite);
         // One writer: SQLite has no more, and in memory each connection would be a database of its own.
         let mut reader = writer.clone();
+        reader.map_sqlx_sqlite_opts(options_of(READER_CACHE));
         writer.max_connections(if sqlite { 1 } else { options.max_connections });
         reader.max_connections(options.max_connections);
         if sqlite {
@@ -224,6 +240,7 @@ impl Store {
             outbox_seq: AtomicI64::new(0),
             owners: DashMap::new(),
             key_uses: DashMap::new(),
+            unseen: repo::journal::Unseen::default(),
             readers: Gather::new(),
             agents: Gather::new(),
             holders: Gather::new(),

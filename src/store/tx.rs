@@ -83,6 +83,14 @@ impl Tx {
     pub async fn commit(self) -> Result<(), DbErr> {
         self.inner.commit().await
     }
+
+    /// Undoes it, and has the connection free for the next one.
+    ///
+    /// # Errors
+    /// When the database cannot be reached; then nothing of it happened either.
+    pub async fn rollback(self) -> Result<(), DbErr> {
+        self.inner.rollback().await
+    }
 }
 
 impl Deref for Tx {

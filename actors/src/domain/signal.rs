@@ -1,6 +1,7 @@
 //! The contract between a chat and its agent.
 
 use super::change::Change;
+use super::event::EventKind;
 use super::message::{AckChange, Message};
 use super::webhook::HookId;
 
@@ -16,6 +17,17 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// What an event says to an agent, if it says anything.
+    #[must_use]
+    pub fn of(kind: EventKind) -> Option<Self> {
+        match kind {
+            EventKind::Message(message) => Some(Self::Message(message)),
+            EventKind::Ack(ack) => Some(Self::Ack(ack)),
+            EventKind::Change(change) => Some(Self::Change(change)),
+            _ => None,
+        }
+    }
+
     /// The names under which clients know it.
     #[must_use]
     pub fn names(&self) -> &'static [&'static str] {

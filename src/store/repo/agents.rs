@@ -13,7 +13,6 @@ use sea_orm::{
 };
 use std::collections::{HashMap, HashSet};
 use wardroom_actors::domain::draft::Draft;
-use wardroom_actors::domain::event::EventKind;
 use wardroom_actors::domain::ids::{self, ChatKey, ChatUuid, SessionId, SessionKey, TenantId, UserId};
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::failpoint;
@@ -50,6 +49,7 @@ impl Store {
 
     /// What each chat has still to see, in one statement.
     async fn signals(&self, asked: &[Asked]) -> Result<Vec<Result<Vec<Pending>, PortError>>, Failure> {
+        asked.iter().for_each(|one| self.unseen.reading(one.chat));
         let tx = Tx::system(self, Reason::GroupRead, Mode::Read).await?;
         let most = asked.iter().map(|one| one.limit).max().unwrap_or_default();
         let mut values: Vec<Value> = vec![];
@@ -65,9 +65,12 @@ impl Store {
             found.entry(row.chat_id.unwrap_or_default()).or_default().push(row);
         }
         let mut answers = Vec::with_capacity(asked.len());
-        for Asked { chat, limit, .. } in asked {
+        for Asked { chat, handled, limit } in asked {
             let mut rows = found.remove(&chat.chat.0).unwrap_or_default();
             rows.sort_unstable_by_key(|row| row.seq);
+            if rows.len() < *limit {
+                self.unseen.read(*chat, rows.last().map_or(*handled, |row| row.seq));
+            }
             rows.truncate(*limit);
             answers.push(match self.opened(&tx, *chat, rows).await {
                 Err(Failure::Db(error)) => return Err(error.into()),
@@ -82,12 +85,8 @@ impl Store {
         let mut signals = Vec::with_capacity(rows.len());
         for row in rows {
             let seq = row.seq;
-            let signal = match self.original(tx, user, row).await? {
-                Some((_, EventKind::Message(message))) => Signal::Message(message),
-                Some((_, EventKind::Ack(ack))) => Signal::Ack(ack),
-                Some((_, EventKind::Change(change))) => Signal::Change(change),
-                _ => continue,
-            };
+            let Some((_, kind)) = self.original(tx, user, row).await? else { continue };
+            let Some(signal) = Signal::of(kind) else { continue };
             signals.push(Pending { seq, signal });
         }
         Ok(signals)
@@ -96,8 +95,7 @@ impl Store {
     /// Commits a group of agents' steps in one transaction. One that was overtaken is left out and takes nobody else along.
     async fn commit_agents(&self, aliases: &mut Names, commits: &[&AgentCommit]) -> Result<HashSet<ChatKey>, Failure> {
         failpoint::pass("agent.commit");
-        let tx = Tx::system(self, Reason::GroupCommit, Mode::Write).await?;
-        let moved = self.move_marks(&tx, commits).await?;
+        let (tx, moved) = self.move_marks(commits).await?;
         let (mut rows, mut lanes) = (vec![], HashSet::new());
         for commit in commits.iter().filter(|commit| moved.contains(&commit.chat)) {
             let owned = (commit.chat, self.owner(&tx, commit.chat.session_key()).await?);
@@ -120,15 +118,43 @@ impl Store {
             insert.exec_without_returning(&*tx).await?;
         }
         tx.commit().await?;
+        for commit in commits.iter().filter(|commit| moved.contains(&commit.chat)) {
+            self.unseen.seen(commit.chat, commit.handled());
+        }
         failpoint::pass("agent.committed");
         self.ring(lanes);
         Ok(moved)
     }
 
-    /// Writes states and marks; answers the chats whose mark stood where it was expected and whose session is still there.
-    async fn move_marks(&self, tx: &Tx, commits: &[&AgentCommit]) -> Result<HashSet<ChatKey>, Failure> {
-        let mut values = Vec::<Value>::new();
-        let mut keys = HashMap::new();
+    /// Writes states and marks in a new transaction; answers the chats whose mark stood where it was expected and whose session
+    /// is still there.
+    async fn move_marks(&self, commits: &[&AgentCommit]) -> Result<(Tx, HashSet<ChatKey>), Failure> {
+        let tx = Tx::system(self, Reason::GroupCommit, Mode::Write).await?;
+        let Some((keys, statement)) = self.marks(&tx, commits, "").await? else { return Ok((tx, HashSet::new())) };
+        if tx.execute_raw(statement).await?.rows_affected() == keys.len() as u64 {
+            return Ok((tx, keys.into_values().collect()));
+        }
+        // Somebody was overtaken. Who, is asked only now: each row of an answer wakes a thread.
+        tx.rollback().await?;
+        let tx = Tx::system(self, Reason::GroupCommit, Mode::Write).await?;
+        let mut moved = HashSet::new();
+        let Some((keys, statement)) = self.marks(&tx, commits, " RETURNING agent_state.chat_id").await? else {
+            return Ok((tx, moved));
+        };
+        for row in tx.query_all_raw(statement).await? {
+            moved.extend(keys.get(&row.try_get::<Uuid>("", "chat_id")?).copied());
+        }
+        Ok((tx, moved))
+    }
+
+    /// The chats whose sessions are still there, if there are any, and the statement that writes their states and marks.
+    async fn marks(
+        &self,
+        tx: &Tx,
+        commits: &[&AgentCommit],
+        returning: &str,
+    ) -> Result<Option<(HashMap<Uuid, ChatKey>, Statement)>, Failure> {
+        let (mut values, mut keys) = (Vec::<Value>::new(), HashMap::new());
         for commit in commits {
             let (chat, handled) = (commit.chat, commit.handled());
             let user = match self.owner(tx, chat.session_key()).await {
@@ -141,21 +167,17 @@ impl Store {
             values.extend([chat.tenant.0.into(), chat.session.0.into(), chat.chat.0.into()]);
             values.extend([commit.expected.into(), handled.into(), state.into()]);
         }
-        let mut moved = HashSet::new();
-        if !values.is_empty() {
-            let backend = tx.get_database_backend();
-            let text = format!(
-                "UPDATE agent_state SET handled_seq = v.column5, state = v.column6 FROM (VALUES {}) AS v \
-                 WHERE agent_state.tenant_id = v.column1 AND agent_state.session_id = v.column2 \
-                 AND agent_state.chat_id = v.column3 AND agent_state.handled_seq = v.column4 RETURNING agent_state.chat_id",
-                places(backend, &mut values, 1, 6)
-            );
-            let statement = Statement::from_sql_and_values(backend, text, values);
-            for row in tx.query_all_raw(statement).await? {
-                moved.extend(keys.get(&row.try_get::<Uuid>("", "chat_id")?).copied());
-            }
+        if keys.is_empty() {
+            return Ok(None);
         }
-        Ok(moved)
+        let backend = tx.get_database_backend();
+        let text = format!(
+            "UPDATE agent_state SET handled_seq = v.column5, state = v.column6 FROM (VALUES {}) AS v \
+             WHERE agent_state.tenant_id = v.column1 AND agent_state.session_id = v.column2 \
+             AND agent_state.chat_id = v.column3 AND agent_state.handled_seq = v.column4{returning}",
+            places(backend, &mut values, 1, 6)
+        );
+        Ok(Some((keys, Statement::from_sql_and_values(backend, text, values))))
     }
 
     async fn set_aside(&self, tx: &Tx, chat: ChatKey, seq: i64) -> Result<(), Failure> {
@@ -305,6 +327,9 @@ impl AgentStore for Store {
 
     fn pending(&self, chat: ChatKey, handled: i64, limit: u64) -> BoxFuture<'static, Result<Vec<Pending>, PortError>> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if let Some(pending) = self.unseen.take(chat, handled, limit) {
+            return Box::pin(std::future::ready(Ok(pending)));
+        }
         self.readers.ask(self, Asked { chat, handled, limit })
     }
 

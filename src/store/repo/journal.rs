@@ -3,6 +3,7 @@
 
 mod group;
 mod merge;
+mod unseen;
 
 use crate::store::{Failure, Mode, Reason, Store, Tx, classify};
 use futures_util::FutureExt;
@@ -12,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
+pub(in crate::store) use unseen::Unseen;
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::ids::ChatKey;
 use wardroom_actors::failpoint;
@@ -181,6 +183,7 @@ impl Writer {
 
     /// Finds out what a commit whose answer was lost has left in the journal, and tells of it.
     async fn settle_doubt(&mut self) -> Result<(), PortError> {
+        self.store.unseen.forget_all();
         loop {
             let rows = self.store.journal_after(self.published, BATCH as u64).await?;
             // Fewer than asked for, also because rows of removed sessions are left out: what is left is found next time.
@@ -214,7 +217,7 @@ async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) ->
     for entry in batches.into_iter().flatten() {
         group.record(entry).await?;
     }
-    let Grouped { recorded, events, fresh, seq, chats, lanes } = group.end().await?;
+    let Grouped { recorded, events, fresh, seq, chats, rows, lanes } = group.end().await?;
     let mut reserved = store.journal_reserved.load(Ordering::Acquire);
     if seq > reserved {
         reserved = super::node::reserve_places(&tx, seq).await?;
@@ -223,6 +226,10 @@ async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) ->
     tx.commit().await?;
     store.journal_seq.store(seq, Ordering::Release);
     store.journal_reserved.store(reserved, Ordering::Release);
+    if fresh.merged {
+        store.unseen.forget_all();
+    }
+    store.unseen.written(rows);
     known.learn(fresh);
     store.ring(lanes);
     let mut recorded = recorded.into_iter();

@@ -159,6 +159,7 @@ impl Store {
         tx.commit().await?;
         // Whatever is still on its way finds no owner, and leaves no row behind.
         self.owners.remove(&key);
+        self.unseen.forget(key);
         if let Some(hear) = self.purged.get() {
             hear(key);
         }

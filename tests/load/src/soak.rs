@@ -42,6 +42,8 @@ pub async fn run(minutes: u64) {
     let full = Traffic::start(&house, full);
     tokio::time::sleep(warm_up).await;
     let mut sent = full.stop().await.sent;
+    progress("waiting until all of it has arrived");
+    judge(&house, &players, &sent, Duration::from_secs(600)).await.assert_clean();
     let traffic = Traffic::start(&house, Plan { players: players.clone(), per_second: RATE, name: "soak".to_owned() });
     let begun = Instant::now();
     let (mut memory, mut mapped, mut allocated, mut held) = (vec![], vec![], vec![], vec![]);

@@ -1,10 +1,11 @@
 //! One commit's entries. Messages become rows in one statement, as long as nothing comes in between that has to see them.
 
 use super::merge::merge;
+use super::unseen::Written;
 use crate::store::entity::{chats, journal, outbox, sessions};
 use crate::store::repo::chats::{find_or_make, join};
 use crate::store::repo::deliveries::Lane;
-use crate::store::repo::sizes::{ROWS, bite, places};
+use crate::store::repo::sizes::{ROWS, bite, padded, places};
 use crate::store::{Failure, Store, Tx};
 use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
@@ -14,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 use wardroom_actors::domain::event::{Event, EventKind};
 use wardroom_actors::domain::ids::{ChatKey, ChatUuid, SessionKey, event_id};
 use wardroom_actors::domain::message::{AckChange, Message};
+use wardroom_actors::domain::signal::Signal;
 use wardroom_actors::ports::journal::{Entry, Recorded};
 
 type Alias = (SessionKey, String);
@@ -31,7 +33,7 @@ pub(super) struct Fresh {
     found: Vec<(Alias, ChatUuid)>,
     names: Vec<(ChatUuid, String)>,
     /// Two chats became one.
-    merged: bool,
+    pub merged: bool,
 }
 
 /// Aliases that are remembered; above that all are forgotten.
@@ -60,6 +62,8 @@ pub(super) struct Grouped {
     pub seq: i64,
     /// Chats that have got a signal, to be woken after the commit.
     pub chats: HashSet<ChatKey>,
+    /// What chats have to see, to be kept for them after the commit.
+    pub rows: Vec<Written>,
     /// What webhooks have to be told, to be rung for after the commit.
     pub lanes: HashSet<Lane>,
 }
@@ -71,6 +75,8 @@ struct Waiting {
     seq: i64,
     id: String,
     at: i64,
+    /// Bytes of its payload.
+    size: usize,
 }
 
 pub(super) struct Group<'a> {
@@ -92,6 +98,7 @@ impl<'a> Group<'a> {
             fresh: Fresh::default(),
             seq,
             chats: HashSet::new(),
+            rows: vec![],
             lanes: HashSet::new(),
         };
         Self { store, tx, known, alive: HashMap::new(), rows: vec![], waiting: vec![], grouped }
@@ -120,8 +127,10 @@ impl<'a> Group<'a> {
             | EventKind::Supervised(_) => None,
         };
         self.grouped.seq += 1;
-        let waiting = Waiting { entry, chat, seq: self.grouped.seq, id, at };
-        self.rows.push(self.row(&waiting)?);
+        let mut waiting = Waiting { entry, chat, seq: self.grouped.seq, id, at, size: 0 };
+        let row = self.row(&waiting)?;
+        waiting.size = row.payload.as_ref().len();
+        self.rows.push(row);
         self.waiting.push(waiting);
         if self.rows.len() >= ROWS { self.flush().await } else { Ok(()) }
     }
@@ -169,7 +178,7 @@ impl<'a> Group<'a> {
             let (kind, dedupe) = (EventKind::Replay { of, chat: older }, format!("merge:{of}"));
             let entry = Entry { kind, dedupe, told: vec![], ..by.clone() };
             let (seq, id, at) = (self.grouped.seq, event_id(), self.store.now());
-            rows.push(self.row(&Waiting { entry, chat: Some(older), seq, id, at })?);
+            rows.push(self.row(&Waiting { entry, chat: Some(older), seq, id, at, size: 0 })?);
         }
         while !rows.is_empty() {
             journal::Entity::insert_many(bite(&mut rows)).exec_without_returning(&**self.tx).await?;
@@ -178,7 +187,7 @@ impl<'a> Group<'a> {
     }
 
     fn row(&self, one: &Waiting) -> Result<journal::ActiveModel, Failure> {
-        let Waiting { entry, chat, seq, id, at } = one;
+        let Waiting { entry, chat, seq, id, at, .. } = one;
         let label = Store::label(entry.key.tenant, entry.user, Kind::Journal, format!("{}/{seq}", entry.key.session));
         let plain = serde_json::to_vec(&entry.kind).map_err(|_| Failure::Strange)?;
         let message = message_of(&entry.kind);
@@ -211,12 +220,17 @@ impl<'a> Group<'a> {
         }
         use journal::Column::{Dedupe, LinkEpoch, SessionId, TenantId};
         let unique = [TenantId, SessionId, LinkEpoch, Dedupe];
-        let mut written = HashSet::<i64>::new();
-        while !self.rows.is_empty() {
-            let insert = journal::Entity::insert_many(bite(&mut self.rows)).on_conflict_do_nothing_on(unique);
-            if let TryInsertResult::Inserted(keys) = insert.exec_with_returning_keys(&**self.tx).await? {
-                written.extend(keys.into_iter().map(|(_, seq)| seq));
+        let mut rows = std::mem::take(&mut self.rows);
+        let mut written: HashSet<_> = self.waiting.iter().map(|one| one.seq).collect();
+        let mut inserted = 0;
+        while !rows.is_empty() {
+            let insert = journal::Entity::insert_many(bite(&mut rows)).on_conflict_do_nothing_on(unique);
+            if let TryInsertResult::Inserted(rows) = insert.exec_without_returning(&**self.tx).await? {
+                inserted += rows;
             }
+        }
+        if inserted < written.len() as u64 {
+            written = self.written().await?;
         }
         // The last message of a chat is what its place in the list follows from.
         let mut touched: HashMap<ChatUuid, usize> = HashMap::new();
@@ -231,18 +245,33 @@ impl<'a> Group<'a> {
         let last: Vec<_> = touched.into_iter().filter_map(|(chat, place)| Some((chat, waiting.get(place)?))).collect();
         self.touch_chats(&last).await?;
         self.tell(waiting.iter().filter(|one| written.contains(&one.seq))).await?;
-        for Waiting { entry, chat, seq, id, at } in waiting {
+        for Waiting { entry, chat, seq, id, at, size } in waiting {
             if !written.contains(&seq) {
                 self.grouped.recorded.push(Recorded::Duplicate);
                 continue;
             }
             let chat = chat.map(|chat| entry.key.chat(chat));
             self.grouped.chats.extend(chat);
+            if let Some(chat) = chat {
+                let signal = Signal::of(entry.kind.clone());
+                self.grouped.rows.push(Written { chat, seq, size, signal });
+            }
             self.grouped.recorded.push(Recorded::New { seq, chat });
             let Entry { key, session, kind, .. } = entry;
             self.grouped.events.push(Event { seq: Some(seq), id, key, session, at_ms: at, kind });
         }
         Ok(())
+    }
+
+    /// Places of those that wait whose rows are there. Asked only where there are repeats: each row of an answer wakes a thread.
+    async fn written(&self) -> Result<HashSet<i64>, Failure> {
+        let tenants: HashSet<_> = self.waiting.iter().map(|one| one.entry.key.tenant.0).collect();
+        let there = journal::Entity::find()
+            .select_only()
+            .column(journal::Column::Seq)
+            .filter(journal::Column::TenantId.is_in(padded(tenants)))
+            .filter(journal::Column::Seq.is_in(padded(self.waiting.iter().map(|one| one.seq))));
+        Ok(there.into_tuple::<i64>().all(&**self.tx).await?.into_iter().collect())
     }
 
     /// Rows for the webhooks that an entry names.

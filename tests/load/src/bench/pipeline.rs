@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use wardroom::clock::SystemClock;
 use wardroom::store::repo::journal::JournalWriter;
 use wardroom::store::{Options, Role, Store};
@@ -118,6 +119,8 @@ pub struct Throughput {
     pub per_second: f64,
     /// Microseconds.
     pub latency: Histogram<u64>,
+    /// The database, to be removed when nothing is measured any more: disks are slow for a while after large files are deleted.
+    pub dir: TempDir,
 }
 
 /// Offers `per_second` messages for so long; a fsync of the same disk stands beside it.
@@ -187,23 +190,26 @@ pub fn run(per_second: u32, time: Duration) -> Throughput {
         let latency = watch.times.clone().unwrap();
         assert_eq!(watch.done, u64::from(offered), "not all messages came through");
         let elapsed = watch.last.unwrap() - begun;
-        Throughput { per_second: f64::from(offered) / elapsed.as_secs_f64(), latency }
+        (f64::from(offered) / elapsed.as_secs_f64(), latency)
     });
     io.shutdown_background();
-    result
+    let (per_second, latency) = result;
+    Throughput { per_second, latency, dir }
 }
 
-/// fdatasync calls per second on the same kind of file: the disk's own limit for single commits.
-pub fn syncs_per_second() -> f64 {
+/// fdatasync calls of the same kind of file, per second and the slowest of them: the disk's own limits for single commits.
+pub fn syncs() -> (f64, Duration) {
     use std::io::Write;
     let dir = tempfile::tempdir().unwrap();
     let mut file = std::fs::File::create(dir.path().join("sync")).unwrap();
     let begun = Instant::now();
-    let mut syncs = 0_u32;
+    let (mut syncs, mut slowest) = (0_u32, Duration::ZERO);
     while begun.elapsed() < Duration::from_secs(2) {
         file.write_all(&[0; 4096]).unwrap();
+        let one = Instant::now();
         file.sync_data().unwrap();
+        slowest = slowest.max(one.elapsed());
         syncs += 1;
     }
-    f64::from(syncs) / begun.elapsed().as_secs_f64()
+    (f64::from(syncs) / begun.elapsed().as_secs_f64(), slowest)
 }
