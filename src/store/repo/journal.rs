@@ -228,8 +228,9 @@ async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) ->
     store.journal_reserved.store(reserved, Ordering::Release);
     if fresh.merged {
         store.unseen.forget_all();
+    } else {
+        store.unseen.written(rows);
     }
-    store.unseen.written(rows);
     known.learn(fresh);
     store.ring(lanes);
     let mut recorded = recorded.into_iter();
