@@ -163,6 +163,9 @@ impl Store {
             move |sqlite: SqliteConnectOptions| {
                 let wal = sqlite.create_if_missing(true).pragma("journal_mode", "WAL").pragma("synchronous", "FULL");
                 let wal = wal.pragma("wal_autocheckpoint", LOG).pragma("cache_size", cache);
+                // A statement of many rows keeps what it would have to take back: not in a file beside everybody's, made and
+                // removed for each group.
+                let wal = wal.pragma("temp_store", "MEMORY");
                 // Statements of many rows are large, and each connection would keep a hundred; see `repo::sizes`.
                 let wal = wal.statement_cache_capacity(STATEMENTS);
                 wal.pragma("busy_timeout", "5000").pragma("foreign_keys", "ON").pragma("secure_delete", "ON")

@@ -6,6 +6,8 @@ use super::kernel::Bench;
 use crate::traffic::histogram;
 use hdrhistogram::Histogram;
 use std::collections::HashMap;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -123,9 +125,8 @@ pub struct Throughput {
     pub dir: TempDir,
 }
 
-/// Offers `per_second` messages for so long; a fsync of the same disk stands beside it.
-pub fn run(per_second: u32, time: Duration) -> Throughput {
-    let dir = tempfile::tempdir().unwrap();
+/// Offers `per_second` messages for so long to a store in `dir`.
+pub fn run(per_second: u32, time: Duration, dir: TempDir) -> Throughput {
     let url = format!("sqlite://{}", dir.path().join("bench.db").display());
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let handle = io.handle().clone();
@@ -197,19 +198,39 @@ pub fn run(per_second: u32, time: Duration) -> Throughput {
     Throughput { per_second, latency, dir }
 }
 
-/// fdatasync calls of the same kind of file, per second and the slowest of them: the disk's own limits for single commits.
-pub fn syncs() -> (f64, Duration) {
-    use std::io::Write;
-    let dir = tempfile::tempdir().unwrap();
-    let mut file = std::fs::File::create(dir.path().join("sync")).unwrap();
+/// Bytes of a message in the plain log.
+const RECORD: usize = 512;
+/// The plain log goes round in this, as SQLite's does.
+const RING: usize = 32 << 20;
+
+/// The least that commits can cost on this disk: the same messages, offered at the same rate for the same time, each due group
+/// written over a file that has its size already and followed by one fdatasync. No database, no agent, no thread but one.
+pub fn plain(per_second: u32, time: Duration, place: &Path) -> Histogram<u64> {
+    let dir = tempfile::tempdir_in(place).unwrap();
+    let file = std::fs::File::create(dir.path().join("log")).unwrap();
+    let zeros = vec![0; RING];
+    file.write_all_at(&zeros, 0).unwrap();
+    file.sync_all().unwrap();
+    let (mut times, mut n, mut at) = (histogram(), 0_u32, 0);
     let begun = Instant::now();
-    let (mut syncs, mut slowest) = (0_u32, Duration::ZERO);
-    while begun.elapsed() < Duration::from_secs(2) {
-        file.write_all(&[0; 4096]).unwrap();
-        let one = Instant::now();
+    while begun.elapsed() < time {
+        let due_now = u32::try_from(begun.elapsed().as_micros() * u128::from(per_second) / 1_000_000).unwrap();
+        if due_now == n {
+            std::thread::sleep(Duration::from_millis(1));
+            continue;
+        }
+        let bytes = (RECORD * (due_now - n) as usize).min(RING);
+        if at + bytes > RING {
+            at = 0;
+        }
+        file.write_all_at(&zeros[..bytes], at as u64).unwrap();
         file.sync_data().unwrap();
-        slowest = slowest.max(one.elapsed());
-        syncs += 1;
+        at += bytes;
+        for one in n..due_now {
+            let due = begun + Duration::from_secs_f64(f64::from(one) / f64::from(per_second));
+            times.record(u64::try_from(due.elapsed().as_micros()).unwrap().max(1)).unwrap();
+        }
+        n = due_now;
     }
-    (f64::from(syncs) / begun.elapsed().as_secs_f64(), slowest)
+    times
 }
