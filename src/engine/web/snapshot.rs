@@ -148,6 +148,7 @@ impl Snapshots {
     /// # Errors
     /// Of the file system.
     pub fn keep_storage(&self, spec: &SessionSpec, json: &str) -> io::Result<()> {
+        let _alone = self.lock(spec.key());
         let dir = self.of(spec.key());
         fs::create_dir_all(&dir)?;
         let sealed = self.vault.seal(&Self::label(spec, Kind::Storage), json.as_bytes()).map_err(io::Error::other)?;
