@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Wardroom needs on a Debian machine that has git, make, curl and Rust. Silent and quick when nothing is missing.
 #   deploy/setup.sh          what a server needs: Chromium, its account, the wa-js bundle
-#   deploy/setup.sh --test   also what the tests need: PostgreSQL's server, ffmpeg, a client library of WAHA's
+#   deploy/setup.sh --test   also what the tests need: PostgreSQL's server, ffmpeg, clients of the API
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 user=wardroom-browser

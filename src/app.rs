@@ -99,6 +99,7 @@ pub async fn start(
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let dir = ground::data_dir(&config)?;
     let lock = ground::lock(&dir)?;
+    ground::clear_import(&dir.join(ground::IMPORT))?;
     let opening = {
         let (config, dir, clock) = (config.clone(), dir.clone(), Arc::clone(&clock));
         io.spawn(async move { ground::store(&config, &dir, clock, Role::Server).await })

@@ -69,6 +69,12 @@ impl ApiError {
         Self { code, message: Value::String(message.into()), extra: vec![], retry_after: None }
     }
 
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// Bad input; `message` is a list, as in WAHA.
     #[must_use]
     pub fn invalid(message: impl Into<String>) -> Self {

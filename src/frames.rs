@@ -105,7 +105,7 @@ fn payload(event: &Event, face: &Face<'_>) -> Value {
             })
         }
         EventKind::Change(change) => change_body(change, face.account),
-        EventKind::Notice(notice) => notice_body(notice),
+        EventKind::Notice(notice) => notice_body(notice, face.account),
         EventKind::Presence { chat, participant, presence, last_seen } => {
             let who = participant.as_ref().unwrap_or(chat);
             let one = json!({"participant": who, "lastKnownPresence": presence, "lastSeen": last_seen});
@@ -118,7 +118,7 @@ fn payload(event: &Event, face: &Face<'_>) -> Value {
 }
 
 /// WAHA's words for what happens beside messages.
-fn notice_body(notice: &Notice) -> Value {
+fn notice_body(notice: &Notice, account: Option<&Account>) -> Value {
     match notice {
         Notice::Call { call, from, video, group, at, .. } => {
             json!({"id": call, "from": from, "timestamp": at, "isVideo": video, "isGroup": group, "_data": {}})
@@ -144,6 +144,7 @@ fn notice_body(notice: &Notice) -> Value {
             let name = if *gone { "" } else { name };
             json!({"id": label, "name": name, "color": color, "colorHex": crate::palette::hex(*color)})
         }
+        Notice::Waiting { message, .. } => message_body(message, account),
         Notice::Labelled { label, chat, .. } => json!({"labelId": label, "chatId": chat, "label": null}),
     }
 }
@@ -170,11 +171,20 @@ fn change_body(change: &Change, account: Option<&Account>) -> Value {
                 "timestamp": seconds},
             "revokedMessageId": bare, "before": null,
         }),
-        What::Voted { options } => json!({
-            "vote": {"id": change.id, "to": to, "from": author, "fromMe": change.from_me, "selectedOptions": options,
-                "timestamp": change.at_ms / 1000},
-            "poll": {"id": change.message_id, "to": chat, "from": null, "fromMe": change.message_id.starts_with("true_")},
-        }),
+        What::Voted { options } => {
+            // Of polls WAHA calls the account so.
+            let me = Some("me");
+            let own_poll = change.message_id.starts_with("true_");
+            let (voted_by, voted_to) = if change.from_me { (me, chat) } else { (author, me) };
+            // In a group the id says who asked.
+            let asker = change.message_id.split('_').nth(3).or(chat);
+            let (asked_by, asked_to) = if own_poll { (me, chat) } else { (asker, me) };
+            json!({
+                "vote": {"id": change.id, "to": voted_to, "from": voted_by, "fromMe": change.from_me,
+                    "selectedOptions": options, "timestamp": change.at_ms / 1000},
+                "poll": {"id": change.message_id, "to": asked_to, "from": asked_by, "fromMe": own_poll},
+            })
+        }
     }
 }
 

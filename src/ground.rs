@@ -34,6 +34,22 @@ pub fn data_dir(config: &Config) -> anyhow::Result<PathBuf> {
     dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))
 }
 
+/// Where an import unpacks an archive, for as long as it works on it.
+pub const IMPORT: &str = "import";
+
+/// Removes what an import has unpacked, be it one that was killed: it is a login that anybody could use.
+///
+/// # Errors
+/// Of the file system.
+pub fn clear_import(dir: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} holds an unpacked login and cannot be removed", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Holds the data directory until it is dropped.
 ///
 /// # Errors

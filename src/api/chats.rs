@@ -1,21 +1,31 @@
-//! `/api/{session}/chats`: reading. Answers come from the journal, so they are there while the session is not.
+//! `/api/{session}/chats`: reading. Answers come from the journal, so they are there while the session is not; only the past,
+//! where it is asked for, comes from the page.
 
+use super::asking::ask_named;
 use super::shape::message_body;
 use super::{Api, Named, chat_id};
 use crate::error::ApiError;
 use crate::frames::{cursor, read_cursor};
 use crate::store::repo::chats::Page;
 use actix_web::{HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
+use wardroom_actors::domain::asking::{Earlier, earlier};
 use wardroom_actors::domain::chat::ChatId;
+use wardroom_actors::domain::ignoring::Ignored;
 use wardroom_actors::domain::message::Ack;
 
 /// Longest page.
 const MOST: u64 = 1000;
 /// Chats of one overview: each asks for its last message.
 const OVERVIEW: u64 = 100;
+/// Cursors into the past begin with it.
+const PAST: char = 'h';
+/// Messages of the past that the page is asked for at once.
+const EARLIER: u64 = 200;
 /// Ids of one overview.
 const IDS: usize = 1000;
 
@@ -62,21 +72,53 @@ pub struct MessagesPage {
     #[serde(rename = "filter.ack")]
     #[param(rename = "filter.ack", example = "READ")]
     ack: Option<String>,
+    /// `true`: behind what was recorded come the messages that the page has from before, such as those from before the linking;
+    /// without their files. Of one chat, the newest first and without filters; the session has to be WORKING.
+    #[param(example = "false")]
+    history: Option<String>,
+}
+
+/// Where a page begins.
+enum Place {
+    /// Among what was recorded.
+    Recorded(Page),
+    /// Behind this message of the page's.
+    Past(String),
 }
 
 impl MessagesPage {
+    fn with_past(&self) -> bool {
+        matches!(self.history.as_deref(), Some("true" | "True"))
+    }
+
+    /// Where the page begins.
+    fn place(&self, of_one_chat: bool) -> Result<Place, ApiError> {
+        flag("history", self.history.as_deref())?;
+        let filters = [self.from.is_some(), self.to.is_some(), self.from_me.is_some(), self.ack.is_some()];
+        let desc = self.sort_order.as_deref().is_none_or(|order| order == "desc");
+        let plain = of_one_chat && desc && self.offset.unwrap_or_default() == 0 && !filters.contains(&true);
+        if self.with_past() && !plain {
+            return Err(ApiError::invalid(
+                "history is of one chat, the newest first, without filters; `cursor` leads on",
+            ));
+        }
+        match self.cursor.as_deref().filter(|_| self.with_past()).and_then(|cursor| cursor.strip_prefix(PAST)) {
+            None => self.read().map(Place::Recorded),
+            Some(behind) => {
+                let behind = URL_SAFE_NO_PAD.decode(behind).ok().and_then(|id| String::from_utf8(id).ok());
+                let behind = behind.filter(|id| !id.is_empty());
+                behind.map(Place::Past).ok_or_else(|| ApiError::invalid("cursor must be one that an answer carried"))
+            }
+        }
+    }
+
     fn read(&self) -> Result<Page, ApiError> {
         let ascending = match self.sort_order.as_deref() {
             None | Some("desc") => false,
             Some("asc") => true,
             Some(_) => return Err(ApiError::invalid("sortOrder must be asc or desc")),
         };
-        let from_me = match self.from_me.as_deref() {
-            None => None,
-            Some("true" | "True") => Some(true),
-            Some("false" | "False") => Some(false),
-            Some(_) => return Err(ApiError::invalid("filter.fromMe must be true or false")),
-        };
+        let from_me = flag("filter.fromMe", self.from_me.as_deref())?;
         let bad_ack = || ApiError::invalid("filter.ack must be ERROR, PENDING, SERVER, DEVICE, READ or PLAYED");
         let named = |name: &str| Ack::ALL.into_iter().find(|ack| ack.name() == name).ok_or_else(bad_ack);
         let bad_cursor = || ApiError::invalid("cursor must be one that an answer carried");
@@ -91,6 +133,15 @@ impl MessagesPage {
             from_me,
             ack: self.ack.as_deref().map(named).transpose()?,
         })
+    }
+}
+
+fn flag(name: &str, asked: Option<&str>) -> Result<Option<bool>, ApiError> {
+    match asked {
+        None => Ok(None),
+        Some("true" | "True") => Ok(Some(true)),
+        Some("false" | "False") => Ok(Some(false)),
+        Some(_) => Err(ApiError::invalid(format!("{name} must be true or false"))),
     }
 }
 
@@ -214,7 +265,8 @@ async fn overview_of(named: &Named, api: &Api, asked: OverviewBody) -> Result<Ve
 #[utoipa::path(get, path = "/api/{session}/chats/{chat}/messages", tag = "chats",
     params(("session" = String, Path, example = "default"), ("chat" = String, Path, example = "12132132130@c.us"), MessagesPage),
     responses((status = 200, description = "Messages; the header `X-Next-Cursor` leads to those that follow"),
-        (status = 400, description = "Bad parameters"), (status = 404, description = "No such session")))]
+        (status = 400, description = "Bad parameters"), (status = 404, description = "No such session"),
+        (status = 422, description = "With `history`: not WORKING")))]
 pub async fn messages(
     named: Named,
     api: web::Data<Api>,
@@ -222,16 +274,84 @@ pub async fn messages(
     page: web::Query<MessagesPage>,
 ) -> Result<HttpResponse, ApiError> {
     let chat = if path.1 == "all" { None } else { Some(chat_id(&path.1)?) };
-    let page = page.read()?;
-    let messages = api.store.messages(&named.seen.spec, chat.as_ref().map(ChatId::as_str), page).await?;
-    let account = named.seen.view.account.as_ref();
-    let mut response = HttpResponse::Ok();
-    if let Some((last, _)) =
-        messages.last().filter(|_| u64::try_from(messages.len()).is_ok_and(|got| got == page.limit))
-    {
-        response.insert_header(("x-next-cursor", cursor(*last)));
+    let wanted = limit(page.limit, 10)?;
+    let (mut body, mut next, behind) = match page.place(chat.is_some())? {
+        Place::Recorded(page) => {
+            let (body, next) = recorded(&named, &api, chat.as_ref(), page).await?;
+            (body, next, None)
+        }
+        Place::Past(behind) => (vec![], None, Some(behind)),
+    };
+    if let (Some(chat), None, true) = (&chat, &next, page.with_past()) {
+        let (more, behind) = past(&named, &api, chat, behind, wanted - count(&body)).await?;
+        body.extend(more);
+        next = behind;
     }
-    Ok(response.json(messages.iter().map(|(_, message)| message_body(message, account)).collect::<Vec<_>>()))
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = next {
+        response.insert_header(("x-next-cursor", next));
+    }
+    Ok(response.json(body))
+}
+
+/// What was recorded, and the cursor behind it where there may be more.
+async fn recorded(
+    named: &Named,
+    api: &Api,
+    chat: Option<&ChatId>,
+    page: Page,
+) -> Result<(Vec<Value>, Option<String>), ApiError> {
+    let wanted = page.limit;
+    let messages = api.store.messages(&named.seen.spec, chat.map(ChatId::as_str), page).await?;
+    let account = named.seen.view.account.as_ref();
+    let body: Vec<_> = messages.iter().map(|(_, message)| message_body(message, account)).collect();
+    let last = messages.last().filter(|_| count(&body) == wanted);
+    Ok((body, last.map(|(place, _)| cursor(*place))))
+}
+
+/// What the page has behind a message, or before all that was recorded since the linking.
+async fn past(
+    named: &Named,
+    api: &web::Data<Api>,
+    chat: &ChatId,
+    behind: Option<String>,
+    most: u64,
+) -> Result<(Vec<Value>, Option<String>), ApiError> {
+    let spec = &named.seen.spec;
+    let config = serde_json::from_str(&spec.config).unwrap_or_default();
+    if Ignored::of_config(&config).is_ok_and(|ignored| ignored.covers(chat.as_str())) {
+        return Ok((vec![], None));
+    }
+    let ask = |before| ask_named(api, named, earlier(chat.clone(), before, most.min(EARLIER)));
+    let Earlier { messages, oldest } = match behind {
+        Some(behind) => ask(Some(behind)).await?,
+        None => {
+            let first = Page { limit: 1, ascending: true, from: spec.linked_at, ..Page::default() };
+            let first = api.store.messages(spec, Some(chat.as_str()), first).await?.pop();
+            match ask(first.map(|(_, message)| message.id)).await {
+                // It was taken back, and has another id in the page; what is recorded is left out below.
+                Err(error) if error.code() == "message_not_found" => ask(None).await?,
+                answer => answer?,
+            }
+        }
+    };
+    let mut body = vec![];
+    for message in messages.iter().rev() {
+        // Of an earlier link, or beside the one from which the page went back.
+        if api.store.message(spec, &message.id).await?.is_none() {
+            let mut one = message_body(message, named.seen.view.account.as_ref());
+            // Only what was recorded has its file behind a link.
+            if let Some(fields) = one.as_object_mut() {
+                fields.insert("media".into(), Value::Null);
+            }
+            body.push(one);
+        }
+    }
+    Ok((body, oldest.map(|oldest| format!("{PAST}{}", URL_SAFE_NO_PAD.encode(oldest)))))
+}
+
+fn count(body: &[Value]) -> u64 {
+    body.len().try_into().unwrap_or(u64::MAX)
 }
 
 /// One message, as it stands now.

@@ -8,7 +8,10 @@ use super::{
     pictures, presence, profile, screenshot, sending, sending_files, server, sessions, statuses, supervision, waha,
     webhooks,
 };
+use serde_json::Value;
 use std::collections::HashSet;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, RefOr};
 use utoipa::{Modify, OpenApi};
@@ -46,10 +49,10 @@ use utoipa::{Modify, OpenApi};
         labels::list, labels::create, labels::update, labels::delete, labels::chats, labels::of_chat, labels::set,
         server::ping, server::version, server::status,
         keys::list, keys::create, keys::update, keys::delete, keys::rotate, keys::media, keys::control,
-        supervision::tree, supervision::pulse, health::detailed, dead_letters::list, dead_letters::replay,
+        supervision::tree, supervision::pulse, health::detailed, health::health, dead_letters::list, dead_letters::replay,
         crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many, webhooks::test,
     ),
-    modifiers(&Key, &Samples),
+    modifiers(&Key, &Names, &Samples),
     security(("api_key" = [])),
 )]
 struct Document;
@@ -64,13 +67,31 @@ impl Modify for Key {
     }
 }
 
+/// Names that stand for one operation each, as generators of clients want them: `chats_list` and `labels_list`.
+struct Names;
+
+impl Modify for Names {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for operation in document.paths.paths.values_mut().flat_map(operations) {
+            let tag = operation.tags.iter().flatten().next();
+            if let (Some(tag), Some(id)) = (tag, &operation.operation_id) {
+                operation.operation_id = Some(format!("{tag}_{id}"));
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
+}
+
 /// Answers, as the table of WAHA's paths has them; a test compares them with what the server says.
 struct Samples;
 
 impl Modify for Samples {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for row in waha::table() {
-            let sample = row.like.as_deref().and_then(|like| serde_json::from_str::<serde_json::Value>(like).ok());
+            let sample = row.like.as_deref().and_then(|like| serde_json::from_str::<Value>(like).ok());
             let (Some(sample), Some((verb, path))) = (sample, row.call.split_once(' ')) else { continue };
             let Some(item) = document.paths.paths.get_mut(path) else { continue };
             let operation = match verb {
@@ -83,10 +104,39 @@ impl Modify for Samples {
             let good = answers.filter(|(status, _)| status.starts_with('2')).map(|(_, answer)| answer);
             for answer in good {
                 if let RefOr::T(answer) = answer {
-                    let content = ContentBuilder::new().example(Some(sample.clone())).build();
+                    let schema = schema_of(if row.maybe { &Value::Null } else { &sample });
+                    let content = ContentBuilder::new().schema(Some(schema)).example(Some(sample.clone())).build();
                     answer.content.insert("application/json".to_owned(), RefOr::T(content));
                 }
             }
+        }
+    }
+}
+
+/// Fields that are null where nothing is known; samples show them filled.
+const MAYBE: &[&str] =
+    &["invite", "lastMessage", "lid", "me", "pn", "profilePictureURL", "pushName", "pushname", "to", "url"];
+
+/// What a sample promises: at least these fields, of these types; a null stands for any type.
+fn schema_of(sample: &Value) -> Schema {
+    let plain = |kind: SchemaType| Object::with_type(kind).into();
+    match sample {
+        Value::Null => plain(SchemaType::AnyValue),
+        Value::Bool(_) => plain(Type::Boolean.into()),
+        Value::Number(number) if number.is_f64() => plain(Type::Number.into()),
+        Value::Number(_) => plain(Type::Integer.into()),
+        Value::String(_) => plain(Type::String.into()),
+        Value::Array(items) => {
+            let of = schema_of(items.first().unwrap_or(&Value::Null));
+            ArrayBuilder::new().items(RefOr::T(of)).into()
+        }
+        Value::Object(fields) => {
+            let all = ObjectBuilder::new().schema_type(Type::Object);
+            let add = |all: ObjectBuilder, (name, field): (&String, &Value)| {
+                let field = if MAYBE.contains(&name.as_str()) { &Value::Null } else { field };
+                all.property(name, schema_of(field)).required(name)
+            };
+            fields.iter().fold(all, add).into()
         }
     }
 }
@@ -121,7 +171,6 @@ pub fn reserved_names() -> HashSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     /// Whether a schema, a parameter or a body shows what it could look like.
     fn shows(document: &Value, one: &Value) -> bool {
@@ -145,6 +194,48 @@ mod tests {
                 }
                 let body = &operation["requestBody"]["content"]["application/json"];
                 assert!(body.is_null() || shows(&document, body), "{verb} {path}: the body has no example");
+            }
+        }
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let document: Value = serde_json::from_str(&document()).unwrap();
+        let verbs = document["paths"].as_object().unwrap().values().flat_map(|verbs| verbs.as_object().unwrap());
+        let mut names = HashSet::new();
+        for (_, operation) in verbs {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name), "{name}");
+        }
+    }
+
+    /// Wardroom's own.
+    const OWN: &[&str] = &[
+        "/api/dead-letters",
+        "/api/dead-letters/{id}/replay",
+        "/api/engines",
+        "/api/events",
+        "/api/health/detailed",
+        "/api/keys/{id}/rotate",
+        "/api/sessions/{session}/reconnect",
+        "/api/sessions/{session}/status",
+        "/api/supervision",
+        "/api/supervision/pulse",
+        "/api/webhooks/dead-letters",
+        "/api/webhooks/dead-letters/{id}",
+        "/api/webhooks/dead-letters/replay",
+        "/api/webhooks/dead-letters/{id}/replay",
+        "/api/webhooks/test",
+    ];
+
+    #[test]
+    fn every_path_is_compared_with_waha_s_or_is_our_own() {
+        let rows: HashSet<_> = waha::table().iter().map(|row| row.call.trim_end_matches('/').to_owned()).collect();
+        let document: Value = serde_json::from_str(&document()).unwrap();
+        for (path, verbs) in document["paths"].as_object().unwrap() {
+            for verb in verbs.as_object().unwrap().keys() {
+                let row = rows.contains(&format!("{} {path}", verb.to_uppercase()));
+                assert!(row != OWN.contains(&path.as_str()), "{verb} {path}");
             }
         }
     }

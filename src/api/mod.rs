@@ -206,6 +206,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/server/status", [("GET", get().to(server::status))]))
         .service(resource("/api/supervision", [("GET", get().to(supervision::tree))]))
         .service(resource("/api/supervision/pulse", [("GET", get().to(supervision::pulse))]))
+        .service(resource("/health", [("GET", get().to(health::health))]))
         .service(resource("/api/health/detailed", [("GET", get().to(health::detailed))]))
         .service(resource("/api/dead-letters", [("GET", get().to(dead_letters::list))]))
         .service(resource("/api/dead-letters/{id}/replay", [("POST", post().to(dead_letters::replay))]))

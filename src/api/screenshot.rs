@@ -21,7 +21,7 @@ pub struct Which {
 ///
 /// # Errors
 /// 404 when there is no such session, 422 when it is not running.
-#[utoipa::path(get, path = "/api/screenshot", tag = "sessions", params(Which),
+#[utoipa::path(get, path = "/api/screenshot", operation_id = "screenshot", tag = "sessions", params(Which),
     responses((status = 200, description = "The image"), (status = 404, description = "No such session")))]
 pub async fn get(
     request: HttpRequest,

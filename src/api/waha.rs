@@ -22,6 +22,8 @@ pub enum Is {
 pub struct Row {
     /// Verb and path.
     pub call: String,
+    /// The path that a test asks, where it is another.
+    pub asked: Option<String>,
     /// How it is answered.
     pub is: Is,
     /// How it differs, or why it is absent.
@@ -36,22 +38,45 @@ pub struct Row {
     pub status: Option<u16>,
     /// A sample of the answer.
     pub like: Option<String>,
+    /// The answer can also be null.
+    #[serde(default)]
+    pub maybe: bool,
     /// Under which name a test remembers the answer's id.
     pub keep: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Table {
-    path: Vec<Row>,
+/// An event of WAHA's.
+#[derive(Clone, Debug, Deserialize)]
+pub struct EventRow {
+    /// Its name.
+    pub name: String,
+    /// How it is told of.
+    pub is: Is,
+    /// How it differs, or why it is absent.
+    #[serde(default)]
+    pub note: String,
+    /// A sample of the payload.
+    pub like: Option<String>,
 }
 
-static TABLE: LazyLock<Vec<Row>> =
-    LazyLock::new(|| toml::from_str::<Table>(include_str!("waha.toml")).map(|table| table.path).unwrap_or_default());
+#[derive(Default, Deserialize)]
+struct Table {
+    path: Vec<Row>,
+    event: Vec<EventRow>,
+}
 
-/// All rows, in their order.
+static TABLE: LazyLock<Table> = LazyLock::new(|| toml::from_str(include_str!("waha.toml")).unwrap_or_default());
+
+/// All paths, in their order.
 #[must_use]
 pub fn table() -> &'static [Row] {
-    &TABLE
+    &TABLE.path
+}
+
+/// All events.
+#[must_use]
+pub fn events() -> &'static [EventRow] {
+    &TABLE.event
 }
 
 /// Whether a path fits a pattern, in which what stands in braces fits any part.
@@ -68,7 +93,7 @@ fn fits(pattern: &str, path: &str) -> bool {
 
 /// The answer to a call that WAHA has and Wardroom does not.
 pub(super) fn absent(request: &HttpRequest) -> Option<HttpResponse> {
-    let row = TABLE.iter().find(|row| {
+    let row = table().iter().find(|row| {
         let (verb, pattern) = row.call.split_once(' ').unwrap_or_default();
         row.is == Is::Absent && verb == request.method().as_str() && fits(pattern, request.path())
     })?;
@@ -78,11 +103,19 @@ pub(super) fn absent(request: &HttpRequest) -> Option<HttpResponse> {
 /// The list of the README.
 #[must_use]
 pub fn list() -> String {
-    let of = |is: Is| TABLE.iter().filter(move |row| row.is == is);
-    let same: Vec<_> = of(Is::Same).map(|row| format!("`{}`", row.call)).collect();
-    let rows = |is: Is| of(is).map(|row| format!("| `{}` | {} |\n", row.call, row.note)).collect::<String>();
+    let paths: Vec<_> = table().iter().map(|row| (row.is, row.call.as_str(), row.note.as_str())).collect();
+    let events: Vec<_> = events().iter().map(|row| (row.is, row.name.as_str(), row.note.as_str())).collect();
+    format!("{}\n{}", list_of("paths", "not offered (422)", &paths), list_of("events", "never told", &events))
+}
+
+fn list_of(what: &str, absent: &str, all: &[(Is, &str, &str)]) -> String {
+    let same: Vec<_> = all.iter().filter(|row| row.0 == Is::Same).map(|row| format!("`{}`", row.1)).collect();
+    let rows = |is: Is| {
+        let rows = all.iter().filter(|row| row.0 == is);
+        rows.map(|(_, name, note)| format!("| `{name}` | {note} |\n")).collect::<String>()
+    };
     format!(
-        "The same, {} paths: {}.\n\n| differs | how |\n|---|---|\n{}\n| not offered (422) | why |\n|---|---|\n{}",
+        "The same, {} {what}: {}.\n\n| differs | how |\n|---|---|\n{}\n| {absent} | why |\n|---|---|\n{}",
         same.len(),
         same.join(", "),
         rows(Is::Differs),
@@ -96,11 +129,16 @@ mod tests {
 
     #[test]
     fn the_table_is_sound() {
-        assert!(table().len() > 100, "the table cannot be read");
+        assert!(table().len() > 100 && events().len() > 20, "the table cannot be read");
         for row in table() {
             let (verb, path) = row.call.split_once(' ').unwrap();
             assert!(["GET", "POST", "PUT", "DELETE"].contains(&verb) && path.starts_with('/'), "{}", row.call);
             assert_eq!(row.is == Is::Same, row.note.is_empty(), "{}", row.call);
+        }
+        for row in events() {
+            assert!(crate::frames::NAMES.contains(&row.name.as_str()), "{}", row.name);
+            assert_eq!(row.is == Is::Same, row.note.is_empty(), "{}", row.name);
+            assert_eq!(row.is == Is::Absent, row.like.is_none(), "{}", row.name);
         }
     }
 

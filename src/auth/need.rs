@@ -60,7 +60,7 @@ impl Need {
             | "/api/{session}/auth/request-code"
             | "/api/screenshot" => Self::May(Control),
             "/api/files/{file}" => Self::Files,
-            "/ws" | "/api/events" | "/api/supervision" | "/api/health/detailed" => Self::May(Read),
+            "/ws" | "/api/events" | "/api/supervision" | "/health" | "/api/health/detailed" => Self::May(Read),
             "/api/dead-letters"
             | "/api/webhooks/dead-letters"
             | "/api/webhooks/dead-letters/{id}"

@@ -66,12 +66,10 @@ pub(super) fn sessions(server: &Server, verb: SessionsVerb) -> anyhow::Result<()
                 let body = json!({"name": name, "user": user, "config": {"network": network}});
                 server.ask(Method::POST, "/api/sessions", Some(body)).await?
             }
-            SessionsVerb::Start { name } => {
-                server.ask(Method::POST, &format!("/api/sessions/{name}/start"), None).await?
-            }
-            SessionsVerb::Stop { name } => {
-                server.ask(Method::POST, &format!("/api/sessions/{name}/stop"), None).await?
-            }
+            SessionsVerb::Start { name } => asked_to(server, &name, "start").await?,
+            SessionsVerb::Stop { name } => asked_to(server, &name, "stop").await?,
+            SessionsVerb::Restart { name } => asked_to(server, &name, "restart").await?,
+            SessionsVerb::Logout { name } => asked_to(server, &name, "logout").await?,
             SessionsVerb::Delete { name } => {
                 server.ask(Method::DELETE, &format!("/api/sessions/{name}"), None).await?;
                 println!("{name} is gone.");
@@ -81,6 +79,10 @@ pub(super) fn sessions(server: &Server, verb: SessionsVerb) -> anyhow::Result<()
         println!("{}", line(&session));
         Ok(())
     })
+}
+
+async fn asked_to(server: &Server, name: &str, verb: &str) -> anyhow::Result<Value> {
+    server.ask(Method::POST, &format!("/api/sessions/{name}/{verb}"), None).await
 }
 
 /// Draws each new code until the session is linked or its login has failed.
@@ -151,11 +153,14 @@ pub(super) fn dead_letters(server: &Server, verb: DeadLettersVerb) -> anyhow::Re
                 for letter in letters.as_array().into_iter().flatten() {
                     let [session, event, code, url] =
                         ["/session", "/event", "/code", "/url"].map(|key| text(letter, key));
-                    println!(
-                        "{:<10} {session:<24} {event:<16} {code:<16} {url}",
-                        letter.get("id").map(Value::to_string).unwrap_or_default()
-                    );
+                    let [id, at] =
+                        ["id", "recordedAt"].map(|key| letter.get(key).map(Value::to_string).unwrap_or_default());
+                    println!("{id:<10} {at:<14} {session:<24} {event:<16} {code:<16} {url}");
                 }
+            }
+            DeadLettersVerb::Show { id } => {
+                let letter = server.ask(Method::GET, &format!("/api/webhooks/dead-letters/{id}"), None).await?;
+                println!("{}", serde_json::to_string_pretty(&letter)?);
             }
             DeadLettersVerb::Replay { ids, session, from, to } => {
                 let ids = (!ids.is_empty()).then_some(ids);

@@ -3,15 +3,21 @@
 use super::ImportCommand;
 use super::operate::{blocking, store_with_vault};
 use crate::config::Config;
-use crate::engine::web::Snapshots;
+use crate::engine::web::{PARTS, Snapshots};
 use crate::ground;
 use anyhow::{Context as _, bail};
 use serde_json::json;
+use std::fs::{DirBuilder, File};
+use std::io::{self, BufReader, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use wardroom_actors::domain::ids::SessionName;
 use wardroom_actors::domain::spec::{EngineName, Network};
-use wardroom_actors::ports::store::{NewSession, SessionStore};
+use wardroom_actors::ports::store::{CreateError, NewSession, SessionStore};
+use zip::ZipArchive;
 
+/// What an archive may hold, unpacked: many times what a login takes.
+const LARGEST: u64 = 2 << 30;
 /// How deep profiles are looked for: WAHA keeps them two directories further down.
 const DEPTH: u32 = 3;
 
@@ -19,6 +25,8 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
     let dir = ground::data_dir(&config)?;
     // A server would not learn of the new sessions.
     let _alone = ground::lock(&dir)?;
+    let unpacked = dir.join(ground::IMPORT);
+    ground::clear_import(&unpacked)?;
     let network = match what.network.as_str() {
         "whatsapp" => Network::Whatsapp,
         "simulator" => Network::Simulator,
@@ -28,15 +36,14 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
     find(&what.path, DEPTH, &mut profiles)?;
     if profiles.is_empty() {
         bail!(
-            "{} holds no profile of Chromium (a directory with Default/IndexedDB in it); \
-               archives of RemoteAuth have to be unpacked first",
+            "{} holds no profile of Chromium: no directory and no archive of RemoteAuth (.zip) with Default/IndexedDB in it",
             what.path.display()
         );
     }
     let named: Vec<_> = profiles.iter().map(|path| Ok((name_of(path)?, path))).collect::<anyhow::Result<_>>()?;
     for (place, (name, path)) in named.iter().enumerate() {
         if named.iter().take(place).any(|(other, _)| other == name) {
-            bail!("two profiles are named {name}: rename one directory, or import them one after the other");
+            bail!("two profiles are named {name}: rename one, or import them one after the other");
         }
         if let Some(user) = user_of(path) {
             bail!(
@@ -51,6 +58,7 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
         let tenant = tenant.with_context(|| format!("there is no tenant named {}", what.tenant))?;
         let user = store.user_named(tenant, &what.user).await?;
         let snapshots = Snapshots::new(dir.join("snapshots"), vault);
+        let mut left = vec![];
         for (name, path) in named {
             let new = NewSession {
                 tenant,
@@ -64,48 +72,91 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
             };
             let spec = match store.create(new, config.pool.sessions_per_user).await {
                 Ok(spec) => spec,
+                Err(CreateError::Exists) => {
+                    left.push(name.to_string());
+                    continue;
+                }
                 Err(error) => bail!("{name}: {error}"),
             };
-            let path = path.clone();
+            let (path, unpacked) = (path.clone(), unpacked.clone());
             let (kept, session) = (snapshots.clone(), spec.clone());
-            let archived = tokio::task::spawn_blocking(move || kept.archive(&session, &path)).await?;
-            if let Err(error) = archived {
+            let archived = tokio::task::spawn_blocking(move || -> anyhow::Result<u64> {
+                if path.is_dir() {
+                    return Ok(kept.archive(&session, &path)?);
+                }
+                let made = unpack(&path, &unpacked).and_then(|()| Ok(kept.archive(&session, &unpacked)?));
+                ground::clear_import(&unpacked)?;
+                made
+            });
+            if let Err(error) = archived.await? {
                 let _ = store.bury(&spec).await;
                 return Err(error).with_context(|| format!("the profile of {name} cannot be read"));
             }
             store.set_desired(&spec, true).await?;
             println!("{name} is here; it starts with the server.");
         }
+        if !left.is_empty() {
+            bail!("{}: a session of this name exists, and its profile was left alone", left.join(", "));
+        }
         Ok(())
     })
 }
 
-/// Profiles of Chromium at or below a directory.
-fn find(dir: &Path, depth: u32, into: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    if dir.join("Default/IndexedDB").is_dir() {
-        into.push(dir.to_owned());
+/// Profiles of Chromium at or below a path, as directories or archives.
+fn find(path: &Path, depth: u32, into: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    if path.join("Default/IndexedDB").is_dir() || is_archive(path) {
+        into.push(path.to_owned());
         return Ok(());
     }
-    if depth == 0 {
+    if depth == 0 || path.is_file() {
         return Ok(());
     }
-    let entries = std::fs::read_dir(dir).with_context(|| format!("{} cannot be read", dir.display()))?;
-    let mut dirs: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
-    dirs.sort();
-    dirs.iter().try_for_each(|path| find(path, depth - 1, into))
+    let entries = std::fs::read_dir(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let mut inside: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    inside.retain(|path| path.is_dir() || path.is_file());
+    inside.sort();
+    inside.iter().try_for_each(|path| find(path, depth - 1, into))
 }
 
-/// whatsapp-web.js calls the directory `session`, or `session-` and the client's id.
+fn is_archive(path: &Path) -> bool {
+    let named = path.extension().is_some_and(|end| end == "zip") && path.is_file();
+    let zip = named.then(|| ZipArchive::new(BufReader::new(File::open(path).ok()?)).ok()).flatten();
+    zip.is_some_and(|zip| zip.file_names_raw().any(|name| name.starts_with(b"Default/IndexedDB/")))
+}
+
+/// Unpacks a profile into a directory that only its owner can look into.
+fn unpack(archive: &Path, into: &Path) -> anyhow::Result<()> {
+    DirBuilder::new().mode(0o700).create(into)?;
+    let mut zip = ZipArchive::new(BufReader::new(File::open(archive)?))?;
+    let mut left = LARGEST;
+    for place in 0..zip.len() {
+        let mut file = zip.by_index(place)?;
+        let Some(name) = file.enclosed_name() else { bail!("the archive leads out of its directory") };
+        if !file.is_file() || !PARTS.iter().any(|part| name.starts_with(part)) {
+            continue;
+        }
+        let path = into.join(name);
+        if let Some(parent) = path.parent() {
+            DirBuilder::new().recursive(true).create(parent)?;
+        }
+        let copied = io::copy(&mut file.by_ref().take(left + 1), &mut File::create_new(path)?)?;
+        left = left.checked_sub(copied).context("the archive holds more than 2 GiB")?;
+    }
+    Ok(())
+}
+
+/// whatsapp-web.js calls the directory `session`, or `session-` and the client's id; an archive `RemoteAuth`, or
+/// `RemoteAuth-` and the client's id.
 fn name_of(profile: &Path) -> anyhow::Result<SessionName> {
-    let dir = profile.canonicalize()?;
-    let dir = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = match dir.strip_prefix("session") {
+    let path = profile.canonicalize()?;
+    let own = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    let own = own.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = match own.strip_prefix("session").or_else(|| own.strip_prefix("RemoteAuth")) {
         Some("") => "default",
         Some(rest) => rest.strip_prefix('-').unwrap_or(rest),
-        None => &dir,
+        None => &own,
     };
-    SessionName::parse(name)
-        .map_err(|_| anyhow::anyhow!("{dir}: {name} cannot be a session's name; rename the directory"))
+    SessionName::parse(name).map_err(|_| anyhow::anyhow!("{own}: {name} cannot be a session's name; rename it"))
 }
 
 /// The host and process whose browser holds a profile. A lock that was left behind on this machine names a process that is gone;
@@ -121,6 +172,10 @@ fn user_of(profile: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
 
     #[test]
     fn profiles_are_found_and_named_as_their_makers_do() {
@@ -131,10 +186,44 @@ mod tests {
             let inner = if path.contains("not") { "Default" } else { "Default/IndexedDB" };
             std::fs::create_dir_all(dir.path().join(path).join(inner)).unwrap();
         }
+        archive(&dir.path().join("RemoteAuth-bar.zip"), &[("Default/IndexedDB/db/1.log", "x")]);
+        archive(&dir.path().join("pictures.zip"), &[("Default.png", "x")]);
+        std::fs::write(dir.path().join("broken.zip"), "x").unwrap();
         let mut found = vec![];
         find(dir.path(), DEPTH, &mut found).unwrap();
         let names: Vec<_> = found.iter().map(|path| name_of(path).unwrap().to_string()).collect();
-        assert_eq!(names, ["default", "shop", "default"]);
+        assert_eq!(names, ["bar", "default", "shop", "default"]);
+    }
+
+    fn archive(path: &Path, files: &[(&str, &str)]) {
+        let mut zip = ZipWriter::new(File::create(path).unwrap());
+        for (name, text) in files {
+            zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap();
+    }
+
+    #[test]
+    fn an_archive_is_unpacked_out_of_sight_and_leads_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (zip, into) = (dir.path().join("one.zip"), dir.path().join("import"));
+        archive(
+            &zip,
+            &[
+                ("Default/IndexedDB/db/1.log", "login"),
+                ("Default/x/../Local Storage/1.log", "more"),
+                ("Default/Cache/1", "nothing of a login"),
+            ],
+        );
+        unpack(&zip, &into).unwrap();
+        assert_eq!(std::fs::read_to_string(into.join("Default/IndexedDB/db/1.log")).unwrap(), "login");
+        assert_eq!(std::fs::metadata(&into).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(!into.join("Default/Cache").exists());
+        ground::clear_import(&into).unwrap();
+        archive(&zip, &[("../out", "x")]);
+        assert!(unpack(&zip, &into).is_err());
+        assert!(!dir.path().join("out").exists());
     }
 
     #[test]

@@ -40,7 +40,8 @@ enum Command {
     Keys(KeysCommand),
     /// Print the OpenAPI document.
     Openapi,
-    /// Take over logins of whatsapp-web.js (LocalAuth) or WAHA's browser engine, without a scan. The server must be stopped.
+    /// Take over logins of whatsapp-web.js (LocalAuth, RemoteAuth) or WAHA's browser engine, without a scan. The server must be
+    /// stopped.
     Import(ImportCommand),
     /// Sessions of a running server.
     Sessions(Asked<SessionsCommand>),
@@ -167,6 +168,16 @@ enum SessionsVerb {
         /// Its name.
         name: String,
     },
+    /// Stop and start a session.
+    Restart {
+        /// Its name.
+        name: String,
+    },
+    /// Unlink a session's account; the next start shows a new code.
+    Logout {
+        /// Its name.
+        name: String,
+    },
     /// Log a session out and remove everything of it.
     Delete {
         /// Its name.
@@ -215,7 +226,8 @@ struct EventsCommand {
 
 #[derive(Args)]
 struct ImportCommand {
-    /// A profile's directory (`session-shop`), or one above several (`.wwebjs_auth`, `.sessions/webjs`).
+    /// A profile's directory (`session-shop`) or archive (`RemoteAuth-shop.zip`), or a directory above several (`.wwebjs_auth`,
+    /// `.sessions/webjs`).
     path: PathBuf,
     /// Whose they become.
     #[arg(long, default_value = "default")]
@@ -293,6 +305,11 @@ enum DeadLettersVerb {
         /// One session only.
         #[arg(long)]
         session: Option<String>,
+    },
+    /// Show one with what it tells, as JSON.
+    Show {
+        /// Its id.
+        id: i64,
     },
     /// Tell them again: some by id, or all of a session, or all of a time.
     Replay {

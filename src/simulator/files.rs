@@ -86,10 +86,13 @@ pub(super) async fn send(
     body: web::Payload,
 ) -> HttpResponse {
     let FromPhone { to, kind, text, filename } = about.into_inner();
-    let known = hub.lock().network.phones.contains_key(number.as_str());
-    let to = hub.lock().network.number_of(&to);
-    let (true, Some(to)) = (known, to) else {
-        return HttpResponse::NotFound().json(json!({"error": "there is no such phone"}));
+    let receiver = {
+        let network = &hub.lock().network;
+        network.phones.contains_key(number.as_str()).then(|| network.receiver(&number, &to)).flatten()
+    };
+    let Some(to) = receiver else {
+        return HttpResponse::NotFound()
+            .json(json!({"error": "there is no such phone, or the receiver does not hear it"}));
     };
     let mimetype = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mimetype = mimetype.unwrap_or("application/octet-stream").to_owned();

@@ -195,7 +195,8 @@ impl State {
         let device = self.network.next_device(number);
         let Some(stranger) = self.connections.get_mut(&connection).and_then(|one| one.stranger.take()) else { return };
         self.rotated.extend(stranger.current);
-        self.apply(&Change::Linked { device: device.clone(), number: number.to_owned(), identity: stranger.identity });
+        let (identity, past) = (stranger.identity, super::network::PAST);
+        self.apply(&Change::Linked { device: device.clone(), number: number.to_owned(), identity, past });
         let (name, lid) = self.face(number);
         self.push(connection, json!({"type": "linked", "device": device, "number": number, "lid": lid, "name": name}));
     }
@@ -319,7 +320,7 @@ impl State {
         }
     }
 
-    /// A call begins, is rejected or ends.
+    /// A call begins, is taken, rejected or ended.
     pub fn call(&mut self, id: &str, from: &str, to: &str, state: &str, video: bool) {
         let told = json!({"type": "call", "id": id, "from": self.address(from), "state": state, "video": video, "at": unix_now()});
         let (id, from, state) = (id.to_owned(), from.to_owned(), state.to_owned());
@@ -380,7 +381,7 @@ impl State {
             let chat = self.address(if shared { &letter.to } else { other });
             let participant = shared.then(|| self.address(&letter.from));
             let message = json!({
-                "type": "message", "place": place, "id": letter.id, "fromMe": own, "chat": chat,
+                "type": "message", "place": place, "past": *place <= state.past, "id": letter.id, "fromMe": own, "chat": chat,
                 "participant": participant, "number": other, "lid": lid, "name": name, "at": letter.at, "kind": letter.kind, "data": letter.data,
                 "text": if state.rolled_back { Value::Null } else { Value::from(letter.text.as_str()) },
             });

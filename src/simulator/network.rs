@@ -27,6 +27,9 @@ pub enum Change {
         number: String,
         /// Its public key, SEC1, hex.
         identity: String,
+        /// At most so many messages of the phone's past are given to it.
+        #[serde(default)]
+        past: usize,
     },
     /// A device was removed.
     Unlinked {
@@ -135,6 +138,9 @@ pub struct Letter {
     pub device: Option<String>,
 }
 
+/// Messages that a page is given when it is linked.
+pub const PAST: usize = 200;
+
 fn chat() -> String {
     "chat".to_owned()
 }
@@ -231,6 +237,8 @@ pub struct Device {
     pub identity: String,
     /// What it has not confirmed yet, with places.
     pub queue: VecDeque<(u64, Letter)>,
+    /// Up to this place it is what was said before it was linked.
+    pub past: u64,
     /// Last place given out.
     pub last: u64,
     /// Last place confirmed.
@@ -271,13 +279,16 @@ impl Network {
                 };
                 self.phones.entry(number.clone()).or_insert(phone);
             }
-            Change::Linked { device, number, identity } => {
+            Change::Linked { device, number, identity, past } => {
                 self.links += 1;
+                let queue = self.past(number, *past);
+                let past = u64::try_from(queue.len()).unwrap_or(u64::MAX);
                 let device_state = Device {
                     number: number.clone(),
                     identity: identity.clone(),
-                    queue: VecDeque::new(),
-                    last: 0,
+                    queue,
+                    past,
+                    last: past,
                     stored: 0,
                     rolled_back: false,
                 };
@@ -405,6 +416,25 @@ impl Network {
         }
     }
 
+    /// What a page that is linked now gets of a phone's past, with places.
+    fn past(&self, number: &str, most: usize) -> VecDeque<(u64, Letter)> {
+        let shown = self.phones.get(number).map(|phone| phone.messages.as_slice()).unwrap_or_default();
+        let bare = |id: &str| id.strip_suffix("@c.us").unwrap_or(id).to_owned();
+        let kept: Vec<_> = shown.iter().filter(|one| one.to != STATUS && one.kind != "revoked").collect();
+        let newest = kept.get(kept.len().saturating_sub(most)..).unwrap_or_default();
+        let letter = |one: &&Shown| Letter {
+            id: one.id.clone(),
+            from: bare(&one.from),
+            to: bare(&one.to),
+            kind: one.kind.clone(),
+            text: one.text.clone(),
+            data: one.data.clone(),
+            at: one.timestamp,
+            device: None,
+        };
+        (1..).zip(newest.iter().map(letter)).collect()
+    }
+
     fn deliver(&mut self, letter: &Letter) {
         let (from, to) = (letter.from.clone(), letter.to.clone());
         let others = self.reached(letter);
@@ -508,7 +538,7 @@ mod tests {
         for number in ["1", "2"] {
             network.apply(&Change::PhoneAdded { number: number.into(), name: "n".into(), hidden: false });
         }
-        network.apply(&Change::Linked { device: "1:1".into(), number: "1".into(), identity: "k".into() });
+        network.apply(&Change::Linked { device: "1:1".into(), number: "1".into(), identity: "k".into(), past: 0 });
         network
     }
 

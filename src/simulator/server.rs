@@ -355,8 +355,9 @@ struct Calling {
     #[serde(default)]
     video: bool,
     /// Of a call that ends.
-    #[serde(default)]
     ended: Option<String>,
+    /// Of a call that somebody takes, on the phone that rings.
+    taken: Option<String>,
 }
 
 async fn call(hub: web::Data<Hub>, number: web::Path<String>, calling: web::Json<Calling>) -> HttpResponse {
@@ -365,8 +366,11 @@ async fn call(hub: web::Data<Hub>, number: web::Path<String>, calling: web::Json
     else {
         return no_phone();
     };
-    let word = if calling.ended.is_some() { "ended" } else { "ringing" };
-    let id = calling.ended.clone().unwrap_or_else(new_id);
+    let (word, id) = match (&calling.ended, &calling.taken) {
+        (Some(id), _) => ("ended", id.clone()),
+        (None, Some(id)) => ("taken", id.clone()),
+        (None, None) => ("ringing", new_id()),
+    };
     state.call(&id, &number, &to, word, calling.video);
     HttpResponse::Created().json(json!({"id": id}))
 }

@@ -29,11 +29,19 @@ async fn a_person_links_and_sends_from_a_terminal() {
     assert!(ask(&["send", "shop", "491700002", "from a terminal"]).contains("SERVER"));
     assert_eq!(house.network.messages("491700002").await[0]["text"], "from a terminal");
     assert!(ask(&["chats", "shop"]).contains("491700002@c.us"));
+    let picture = house.dir.path().join("dot.png");
+    std::fs::write(&picture, [0x89, b'P', b'N', b'G']).unwrap();
+    let file = |more: &[&str]| ask(&[&["send-file", "shop", "491700002", picture.to_str().unwrap()], more].concat());
+    assert!(file(&["--caption", "look"]).contains("SERVER") && file(&["--document"]).contains("SERVER"));
+    let shown = house.network.messages("491700002").await;
+    let files: Vec<_> = shown[1..].iter().map(|one| (&one["type"], &one["text"], &one["data"]["filename"])).collect();
+    assert_eq!((files[0].0, files[0].1, files[1].0), (&json!("image"), &json!("look"), &json!("document")));
+    assert_eq!(files[1].2, "dot.png");
     house.network.send("491700002", "491700001", "and back").await;
-    until("both are listed", SOON, || async {
+    until("all are listed", SOON, || async {
         let listed = ask(&["messages", "shop", "491700002"]);
         let lines: Vec<_> = listed.lines().collect();
-        (lines.len() == 2 && lines[0].ends_with("from a terminal") && lines[1].ends_with("and back")).then_some(())
+        (lines.len() == 4 && lines[0].ends_with("from a terminal") && lines[3].ends_with("and back")).then_some(())
     })
     .await;
     let hook = "http://127.0.0.1:9/hook";
@@ -52,6 +60,13 @@ async fn a_person_links_and_sends_from_a_terminal() {
     assert!(ask(&["sessions", "stop", "shop"]).contains("STOPPED"));
     assert!(ask(&["sessions", "start", "shop"]).contains("STARTING"));
     house.is("shop", "WORKING").await;
+    assert!(ask(&["sessions", "restart", "shop"]).contains("shop"));
+    house.is("shop", "WORKING").await;
+    assert!(ask(&["sessions", "logout", "shop"]).contains("shop"));
+    until("the phone has no device", SOON, || async {
+        house.network.devices("491700001").await.is_empty().then_some(())
+    })
+    .await;
     assert!(ask(&["sessions", "delete", "shop"]).contains("gone"));
     let refused = house.command().args(["sessions", "list", "--url", &url, "--key", "wrong"]).output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("Unauthorized"));

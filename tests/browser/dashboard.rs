@@ -243,14 +243,18 @@ async fn a_person_sends_a_picture_edits_a_webhook_replays_a_letter_and_revokes_a
     // What the form does not know stays as it is.
     let hook = json!({"url": receiver.url(), "events": ["message"],
         "retries": {"policy": "constant", "delaySeconds": 1, "attempts": 1}});
-    let config = json!({"config": {"network": "simulator", "webhooks": [hook]}});
+    let config = json!({"config": {"network": "simulator", "webhooks": [hook.clone()]}});
     house.ask("PUT", "/api/sessions/desk", Some(config)).await.ok();
     person.find("#hooks button").await.click().await.unwrap();
     person.sees("document.getElementById('hook-events').value === 'message'").await;
+    person.fill("#hook-headers", "X-Desk: one").await;
     person.fill("#hook-events", ", message.ack").await;
     person.press("#hook-events", "Enter").await;
     person.find("#sure button[value=yes]").await.click().await.unwrap();
     person.says("#hooks", "message, message.ack").await;
+    let kept = house.get("/api/sessions/desk").await["config"]["webhooks"][0].clone();
+    assert_eq!(kept["customHeaders"], json!([{"name": "X-Desk", "value": "one"}]));
+    assert_eq!(kept["retries"], hook["retries"]);
     person.find("#hooks button").await.click().await.unwrap();
     house.is("desk", "WORKING").await;
     person.find("#hook-test").await.click().await.unwrap();
@@ -264,25 +268,60 @@ async fn a_person_sends_a_picture_edits_a_webhook_replays_a_letter_and_revokes_a
     person.picture("webhooks").await;
     house.is("desk", "WORKING").await;
 
+    person.find("#stream-view summary").await.click().await.unwrap();
+    house.network.send("491700002", "491700001", "seen as it happens").await;
+    person.says("#stream", "seen as it happens").await;
+    person.find("#settings-view summary").await.click().await.unwrap();
+    person.sees("!document.getElementById('settings-save').disabled").await;
+    person.find("#ignore-groups").await.click().await.unwrap();
+    person.find("#metadata").await.click().await.unwrap().type_str("desk: one").await.unwrap();
+    person.picture("settings").await;
+    person.find("#settings > button").await.click().await.unwrap();
+    person.find("#sure button[value=yes]").await.click().await.unwrap();
+    until("the settings are kept", SOON, || async {
+        let config = house.get("/api/sessions/desk").await["config"].clone();
+        let set = config["ignore"]["groups"] == true && config["metadata"] == json!({"desk": "one"});
+        (set && config["webhooks"][0]["url"] == receiver.url()).then_some(())
+    })
+    .await;
+    house.is("desk", "WORKING").await;
+
     receiver.behave(Manners::Answer(410));
-    house.network.send("491700002", "491700001", "to be refused").await;
+    for text in ["refused as well", "to be refused"] {
+        house.network.send("491700002", "491700001", text).await;
+    }
     person.find("[data-view=dead-letters]").await.click().await.unwrap();
-    until("a letter is dead", SOON, || async {
+    until("two letters are dead", SOON, || async {
         let letters = house.get("/api/webhooks/dead-letters").await;
-        (!letters.as_array()?.is_empty()).then_some(())
+        (letters.as_array()?.len() == 2).then_some(())
     })
     .await;
     person.find("[data-view=dead-letters]").await.click().await.unwrap();
     person.find("[data-view=dead-letters]").await.click().await.unwrap();
     person.says("#letters", "http_410").await;
+    person.find("#letters button:nth-of-type(2)").await.click().await.unwrap();
+    person.says("#letters pre", "to be refused").await;
     person.picture("dead-letters").await;
+    person.look(360, true).await;
+    person.fits().await;
+    person.picture("dead-letters-narrow-dark").await;
+    person.look(1200, false).await;
     receiver.behave(Manners::Kind);
     person.find("#letters button").await.click().await.unwrap();
+    person.sees("document.querySelectorAll('#letters > li').length === 1").await;
+    person.find("#letters-session").await.click().await.unwrap().type_str("nobody").await.unwrap();
     person.sees("!document.getElementById('no-letters').hidden").await;
-    until("it is told after all", SOON, || async {
-        receiver.taken("message").iter().any(|one| one["payload"]["body"] == "to be refused").then_some(())
-    })
-    .await;
+    let all =
+        "const form = document.getElementById('letters-form'); form.reset(); form.dispatchEvent(new Event('input'))";
+    person.page.evaluate(all).await.unwrap();
+    person.find("#letters-all").await.click().await.unwrap();
+    person.sees("!document.getElementById('no-letters').hidden").await;
+    for text in ["refused as well", "to be refused"] {
+        until("it is told after all", SOON, || async {
+            receiver.taken("message").iter().any(|one| one["payload"]["body"] == text).then_some(())
+        })
+        .await;
+    }
 
     person.find("[data-view=api-keys]").await.click().await.unwrap();
     person.says("#keys", "admin").await;

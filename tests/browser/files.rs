@@ -40,13 +40,17 @@ async fn shown(house: &House) -> Value {
 
 /// Bob's phone sends a file; answers the stored message.
 async fn bob(house: &House, kind: &str, mimetype: &str, more: &str, bytes: Vec<u8>) -> Value {
-    let url =
-        format!("http://127.0.0.1:{}/api/phones/491700002/files?to=491700001&kind={kind}{more}", house.network.port);
+    bob_in(house, ("491700001", BOB), &format!("kind={kind}{more}"), mimetype, bytes).await
+}
+
+/// The same to somebody, or to a group, and the chat in which it is heard.
+async fn bob_in(house: &House, (to, chat): (&str, &str), query: &str, mimetype: &str, bytes: Vec<u8>) -> Value {
+    let url = format!("http://127.0.0.1:{}/api/phones/491700002/files?to={to}&{query}", house.network.port);
     let request = reqwest::Client::new().post(url).header("content-type", mimetype).body(bytes);
     let id = Answer::of(request.send().await.unwrap()).await.ok()["id"].as_str().unwrap().to_owned();
     until("the message is here", SOON, || async {
-        let all = house.messages("default", BOB).await;
-        all.into_iter().find(|one| one["id"].as_str().is_some_and(|full| full.ends_with(&id)))
+        let all = house.messages("default", chat).await;
+        all.into_iter().find(|one| one["id"].as_str().is_some_and(|full| full.contains(&id)))
     })
     .await
 }
@@ -78,6 +82,18 @@ fn stored(house: &House) -> Vec<PathBuf> {
     let mut found = vec![];
     walk(house.data().join("media"), &mut found);
     found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_comes_in_a_group() {
+    let house = linked(&[("WARDROOM__POOL__WARM_SPARES", "0")]).await;
+    let new = json!({"subject": "Crew", "people": ["491700001"]});
+    let made = house.network.ask("POST", "/api/phones/491700002/groups", Some(new)).await.ok();
+    let group = made["id"].as_str().unwrap();
+    let png = STANDARD.decode(PNG).unwrap();
+    let heard = bob_in(&house, (group, group), "kind=image&text=look", "image/png", png.clone()).await;
+    assert_eq!((&heard["from"], &heard["body"]), (&json!(group), &json!("look")));
+    assert_eq!(fetch(&house, &heard["media"]["url"], &[("x-api-key", KEY)]).await.bytes, png);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,45 @@
 //! Profiles that another program kept become sessions, without a scan.
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use wardroom_load::house::{House, SOON, signal, until};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_of_another_program_is_taken_over_without_a_scan() {
+    taken_over(|profile, elsewhere| {
+        std::fs::rename(profile, elsewhere.join("session-shop")).unwrap();
+        elsewhere.to_owned()
+    })
+    .await;
+}
+
+/// As RemoteAuth makes them: the databases of the page and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_remote_auth_is_taken_over_without_a_scan() {
+    taken_over(|profile, elsewhere| {
+        let path = elsewhere.join("RemoteAuth-shop.zip");
+        let mut zip = ZipWriter::new(File::create(&path).unwrap());
+        for part in ["Default/IndexedDB", "Default/Local Storage"] {
+            pack(&mut zip, profile, &profile.join(part));
+        }
+        zip.finish().unwrap();
+        path
+    })
+    .await;
+}
+
+fn pack(zip: &mut ZipWriter<File>, root: &Path, path: &Path) {
+    if path.is_dir() {
+        return std::fs::read_dir(path).unwrap().for_each(|entry| pack(zip, root, &entry.unwrap().path()));
+    }
+    zip.start_file_from_path(path.strip_prefix(root).unwrap(), SimpleFileOptions::default()).unwrap();
+    std::io::copy(&mut File::open(path).unwrap(), zip).unwrap();
+}
+
+/// `leave` puts a profile of a linked account where the other program would, and answers what is to be imported.
+async fn taken_over(leave: impl FnOnce(&Path, &Path) -> PathBuf) {
     let mut first = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
     first.network.phone("491700002", "Bob").await;
     first.link("default", "491700001").await;
@@ -17,13 +53,12 @@ async fn a_profile_of_another_program_is_taken_over_without_a_scan() {
     first.kill();
     until("the browser is gone", SOON, || async { first.browsers().is_empty().then_some(()) }).await;
     let elsewhere = tempfile::tempdir().unwrap();
-    std::fs::rename(profile, elsewhere.path().join("session-shop")).unwrap();
+    let path = leave(Path::new(profile), elsewhere.path());
 
     let url = format!("http://127.0.0.1:{}/", first.network.port);
     let mut second =
         House::with(&[("WARDROOM__SIMULATOR__URL", &url), ("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
-    let path = elsewhere.path().to_str().unwrap();
-    let import = ["import", path, "--network", "simulator"];
+    let import = ["import", path.to_str().unwrap(), "--network", "simulator"];
     let busy = second.command().args(import).output().unwrap();
     assert!(String::from_utf8_lossy(&busy.stderr).contains("another Wardroom server is using"));
     second.close().await;

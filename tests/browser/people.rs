@@ -2,11 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::StreamExt;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
-use wardroom_load::house::{House, KEY, SOON, until};
-use wardroom_load::receiver::Receiver;
+use wardroom_load::house::{House, SOON, until};
 
 const BOB: &str = "491700002@c.us";
 const CAROL: &str = "491700003@c.us";
@@ -325,90 +322,4 @@ async fn a_call_is_refused() {
     })
     .await;
     house.ask("POST", "/api/default/calls/reject", Some(json!({"id": "nothing"}))).await.refused(404);
-}
-
-/// Everything that a socket hears from now on.
-async fn listen(house: &House) -> Arc<Mutex<Vec<Value>>> {
-    let url = format!("ws://127.0.0.1:{}/ws?x-api-key={KEY}&session=default&events=*", house.http);
-    let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let heard = Arc::new(Mutex::new(vec![]));
-    let into = Arc::clone(&heard);
-    tokio::spawn(socket.for_each(move |frame| {
-        if let Ok(text) = frame.unwrap_or_else(|_| "".into()).to_text()
-            && let Ok(frame) = serde_json::from_str(text)
-        {
-            into.lock().unwrap().push(frame);
-        }
-        std::future::ready(())
-    }));
-    heard
-}
-
-/// The first payload of this name that fits; it is taken out.
-async fn told(heard: &Mutex<Vec<Value>>, name: &str, test: impl Fn(&Value) -> bool) -> Value {
-    until(name, SOON, || async {
-        let mut heard = heard.lock().unwrap();
-        let place = heard.iter().position(|frame| frame["event"] == name && test(&frame["payload"]))?;
-        Some(heard.remove(place)["payload"].clone())
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_happens_beside_messages_is_told() {
-    let house = linked().await;
-    let receiver = Receiver::open(0).await;
-    let hook = json!({"url": receiver.url(), "events": ["call.received", "group.v2.leave", "label.upsert"]});
-    let config = json!({"config": {"network": "simulator", "webhooks": [hook]}});
-    house.ask("PUT", "/api/sessions/default", Some(config)).await.ok();
-    house.is("default", "WORKING").await;
-    let heard = listen(&house).await;
-    let any = |_: &Value| true;
-
-    let call = json!({"to": "491700001", "video": true});
-    let call = house.network.ask("POST", "/api/phones/491700002/call", Some(call)).await.ok();
-    let payload = told(&heard, "call.received", any).await;
-    assert_eq!((&payload["id"], &payload["from"], &payload["isVideo"]), (&call["id"], &json!(BOB), &json!(true)));
-    let over = json!({"to": "491700001", "ended": call["id"]});
-    house.network.ask("POST", "/api/phones/491700002/call", Some(over)).await.ok();
-    assert_eq!(told(&heard, "call.rejected", any).await["id"], call["id"]);
-
-    house.post(&format!("/api/default/chats/{BOB}/archive"), json!({})).await;
-    assert_eq!(told(&heard, "chat.archive", any).await["archived"], true);
-
-    let label = house.post("/api/default/labels", json!({"name": "Paid", "color": 3})).await;
-    assert_eq!(told(&heard, "label.upsert", any).await, label);
-    let of_bob = format!("/api/default/labels/chats/{BOB}/");
-    done(&house, "PUT", &of_bob, Some(json!({"labels": [{"id": label["id"]}]}))).await;
-    let given = told(&heard, "label.chat.added", any).await;
-    assert_eq!((&given["labelId"], &given["chatId"]), (&label["id"], &json!(BOB)));
-    done(&house, "PUT", &of_bob, Some(json!({"labels": []}))).await;
-    told(&heard, "label.chat.deleted", any).await;
-    done(&house, "DELETE", &format!("/api/default/labels/{}", label["id"].as_str().unwrap()), None).await;
-    assert_eq!(told(&heard, "label.deleted", any).await["name"], "");
-
-    let new = json!({"subject": "Harbour", "people": ["491700003"]});
-    let id = house.network.ask("POST", "/api/phones/491700002/groups", Some(new)).await.ok()["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let change = async |change: Value| {
-        house.network.ask("POST", &format!("/api/phones/491700002/groups/{id}"), Some(change)).await.ok();
-    };
-    change(json!({"what": "add", "people": ["491700001"]})).await;
-    let joined = told(&heard, "group.v2.join", any).await;
-    assert_eq!(joined["group"]["id"], id.as_str());
-    change(json!({"what": "subject", "text": "Docks"})).await;
-    let renamed = told(&heard, "group.v2.update", |payload| payload["group"]["subject"] == "Docks").await;
-    assert_eq!(renamed["group"], json!({"id": id, "subject": "Docks"}));
-    change(json!({"what": "announce", "on": true})).await;
-    told(&heard, "group.v2.update", |payload| payload["group"]["membersCanSendMessages"] == false).await;
-    change(json!({"what": "promote", "people": ["491700003"]})).await;
-    let promoted = told(&heard, "group.v2.participants", |payload| payload["type"] == "promote").await;
-    assert_eq!(promoted["participants"], json!([{"id": CAROL, "role": "admin"}]));
-    change(json!({"what": "remove", "people": ["491700001"]})).await;
-    assert_eq!(told(&heard, "group.v2.leave", any).await["group"]["id"], id.as_str());
-    for name in ["call.received", "group.v2.leave", "label.upsert"] {
-        until("webhooks are told, too", SOON, || async { receiver.taken(name).pop() }).await;
-    }
 }

@@ -1,7 +1,10 @@
 //! Whatever can go wrong with a message or a file that leaves or comes has an answer of its own, and nothing leaves.
 
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use wardroom_load::house::{Answer, House, KEY, SOON, until};
 
@@ -9,17 +12,38 @@ const BOB: &str = "491700002@c.us";
 const NOBODY: &str = "4999999999@c.us";
 const NO_GROUP: &str = "120363000000000000@g.us";
 
-/// A host that takes requests and never answers.
-async fn silent() -> (String, tokio::task::JoinHandle<()>) {
+/// A host that does with a request what its path says, and counts the requests; to `/elsewhere` it names another host.
+async fn odd_host(other: String) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/file.png", listener.local_addr().unwrap());
-    let serving = tokio::spawn(async move {
-        let mut guests = vec![];
-        while let Ok((guest, _)) = listener.accept().await {
-            guests.push(guest);
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    tokio::spawn(async move {
+        let mut held = vec![];
+        while let Ok((mut guest, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let mut request = [0; 4096];
+            let read = guest.read(&mut request).await.unwrap_or_default();
+            let path = String::from_utf8_lossy(&request[..read]).split(' ').nth(1).unwrap_or_default().to_owned();
+            let to = |url: &str| format!("HTTP/1.1 302 Found\r\nlocation: {url}\r\ncontent-length: 0\r\n\r\n");
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\n";
+            let answer = match path.as_str() {
+                "/long-and-said" => format!("{head}content-length: 70000\r\n\r\n{}", "x".repeat(70_000)),
+                "/long" => format!("{head}connection: close\r\n\r\n{}", "x".repeat(70_000)),
+                "/stalls" | "/breaks-off" => format!("{head}content-length: 1000\r\n\r\nbegun"),
+                "/elsewhere" => to(&format!("{other}/good")),
+                "/good" => format!("{head}content-length: 4\r\n\r\ngood"),
+                "/inside" => to("http://10.1.2.3/a.png"),
+                "/round" => to("/round"),
+                _ => String::new(),
+            };
+            let _ = guest.write_all(answer.as_bytes()).await;
+            if ["/stalls", "/silent"].contains(&path.as_str()) {
+                held.push(guest);
+            }
         }
     });
-    (url, serving)
+    (url, asked)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +60,8 @@ async fn every_way_in_which_sending_fails_says_so_and_sends_nothing() {
     house.network.phone("491700002", "Bob").await;
     house.link("default", "491700001").await;
     house.create("unlinked").await;
-    let (slow, _serving) = silent().await;
+    let (other, others) = odd_host(String::new()).await;
+    let (odd, asked) = odd_host(other.clone()).await;
     let nowhere = format!("http://127.0.0.1:{}/media/none", house.network.port);
     let data = "aGVsbG8=";
     let long = "aGVsbG8h".repeat(12_000);
@@ -104,7 +129,13 @@ async fn every_way_in_which_sending_fails_says_so_and_sends_nothing() {
         ("the cloud's own address", "sendImage", url("http://169.254.169.254/latest/meta-data"), 400, "bad_request"),
         ("a file of this machine", "sendImage", url("file:///etc/passwd"), 400, "bad_request"),
         ("a host that has no such file", "sendImage", url(&nowhere), 422, "file_not_fetched"),
-        ("a host that does not answer", "sendImage", url(&slow), 422, "file_not_fetched"),
+        ("a host that does not answer", "sendImage", url(&format!("{odd}/silent")), 422, "file_not_fetched"),
+        ("a host that stops in the middle", "sendImage", url(&format!("{odd}/stalls")), 422, "file_not_fetched"),
+        ("a host that breaks off", "sendImage", url(&format!("{odd}/breaks-off")), 422, "file_not_fetched"),
+        ("a host that sends too much", "sendImage", url(&format!("{odd}/long")), 413, "payload_too_large"),
+        ("a host that says so", "sendImage", url(&format!("{odd}/long-and-said")), 413, "payload_too_large"),
+        ("a host that leads elsewhere", "sendImage", url(&format!("{odd}/elsewhere")), 422, "file_not_fetched"),
+        ("a host that leads inside", "sendImage", url(&format!("{odd}/inside")), 422, "file_not_fetched"),
         ("a host that is not there", "sendImage", url("http://127.0.0.1:1/a.png"), 422, "file_not_fetched"),
     ];
     for (what, route, body, status, code) in table {
@@ -112,9 +143,17 @@ async fn every_way_in_which_sending_fails_says_so_and_sends_nothing() {
         let answer = house.ask("POST", &format!("/api/{route}"), Some(body)).await;
         assert_eq!(answer.status, status, "{what}");
         assert_eq!(answer.refused(status), code, "{what}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "{what} took {:?}", begun.elapsed());
+        // The session may get there.
+        let waits = if code == "session_status" { Duration::from_secs(1) } else { Duration::ZERO };
+        assert!((waits..Duration::from_secs(10)).contains(&begun.elapsed()), "{what} took {:?}", begun.elapsed());
     }
+    assert_eq!(others.load(Ordering::SeqCst), 0, "another host was asked");
+    let before = asked.load(Ordering::SeqCst);
+    let round = house.ask("POST", "/api/sendImage", Some(url(&format!("{odd}/round")))).await;
+    assert_eq!(round.refused(422), "file_not_fetched");
+    assert_eq!(asked.load(Ordering::SeqCst) - before, 4, "three redirects are followed");
     assert!(house.network.messages("491700002").await.is_empty(), "something has left");
+    house.post("/api/sendImage", url(&format!("{other}/good"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

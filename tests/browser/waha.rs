@@ -6,7 +6,7 @@ use wardroom::api::waha::{Is, Row, table};
 use wardroom_load::house::{Answer, House, KEY, SOON, until};
 
 /// Whether an answer has a sample's fields, of its types.
-fn is_like(sample: &Value, answer: &Value) -> bool {
+pub fn is_like(sample: &Value, answer: &Value) -> bool {
     match (sample, answer) {
         (Value::Null, _) => true,
         (Value::Object(sample), Value::Object(answer)) => {
@@ -56,6 +56,7 @@ async fn ask(house: &House, verb: &str, path: &str, body: Option<Value>) -> Answ
 /// Asks as the row says; answers what is wrong.
 async fn walk(house: &House, row: &Row, known: &mut Known) -> Option<String> {
     let (verb, path) = row.call.split_once(' ').unwrap();
+    let path = row.asked.as_deref().unwrap_or(path);
     let query = if row.query.is_empty() { String::new() } else { format!("?{}", known.fill(&row.query)) };
     let body = row.body.as_ref().map(|body| serde_json::from_str(&known.fill(body)).unwrap());
     let path = format!("{}{query}", known.fill(path));

@@ -165,6 +165,8 @@ async fn what_is_not_taken_is_set_aside_and_told_again_when_somebody_says_so() {
     let url = format!("http://127.0.0.1:{}", house.http);
     let listed = house.run(&["deadletters", "list", "--session", "s0", "--url", &url, "--key", KEY]);
     assert_eq!((listed.lines().count(), listed.contains("http_503")), (2, true), "{listed}");
+    let shown = house.run(&["deadletters", "show", &newest["id"].to_string(), "--url", &url, "--key", KEY]);
+    assert!(shown.contains("lost two"), "{shown}");
     house.ask("POST", &replay, None).await.ok();
     until("one is told", SOON, || async { (receiver.taken("message").len() == 1).then_some(()) }).await;
     assert_eq!(receiver.taken("message")[0]["id"], one["body"]["id"], "the same event, the same id");

@@ -15,9 +15,8 @@ use crate::ports::engine::WorkerPool;
 use crate::ports::worker::{LaunchError, Worker, WorkerLauncher};
 use actix::prelude::*;
 use dashmap::DashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Takes a slot for a session that is to run. Idempotent. Sent by the handle.
 #[derive(Message)]
@@ -52,7 +51,7 @@ struct Lease {
 #[rtype(result = "()")]
 pub struct Warm;
 
-/// End the spares and launch no more. Sent at shutdown; the answer comes when they are gone.
+/// End the spares and launch no more. Sent at shutdown; the answer comes when they are gone, and whatever was being launched.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Close {
@@ -65,8 +64,10 @@ pub struct PoolTable {
     /// The count.
     pub ledger: Mutex<Ledger>,
     spares: DashMap<WorkerId, Arc<dyn Worker>>,
-    /// The node is shutting down: no spare is launched or kept.
-    closed: AtomicBool,
+    /// The node is shutting down: nothing is launched, and no spare is kept.
+    closed: watch::Sender<bool>,
+    /// Launches that are on their way, or whose worker nobody has taken over yet.
+    launches: watch::Sender<usize>,
     /// A permit for each launch whose place was given away and that is gone by now.
     made_way: Arc<Semaphore>,
 }
@@ -78,9 +79,26 @@ impl PoolTable {
         Self {
             ledger: Mutex::new(Ledger::new(node_limit)),
             spares: DashMap::new(),
-            closed: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
+            launches: watch::Sender::new(0),
             made_way: Arc::new(Semaphore::new(0)),
         }
+    }
+}
+
+/// A launch on its way; dropped when somebody answers for its worker, or there is none.
+struct Launching(Arc<PoolTable>);
+
+impl Launching {
+    fn begin(table: &Arc<PoolTable>) -> Self {
+        table.launches.send_modify(|launches| *launches += 1);
+        Self(Arc::clone(table))
+    }
+}
+
+impl Drop for Launching {
+    fn drop(&mut self) {
+        self.0.launches.send_modify(|launches| *launches -= 1);
     }
 }
 
@@ -154,11 +172,18 @@ impl BrowserPoolActor {
         let at = self.pacing.place(self.deps.clock.now());
         let (clock, launcher) = (Arc::clone(&self.deps.clock), Arc::clone(&self.deps.launcher));
         let launching = Arc::clone(&self.launching);
+        let mut closed = self.deps.table.closed.subscribe();
         let task = self.deps.io.spawn(async move {
-            free.await;
-            clock.sleep_until(at).await;
-            let _permit = launching.acquire_owned().await;
-            launcher.launch(id).await
+            let its_turn = async {
+                free.await;
+                clock.sleep_until(at).await;
+                launching.acquire_owned().await
+            };
+            tokio::select! {
+                biased;
+                () = async { drop(closed.wait_for(|closed| *closed).await) } => Err(LaunchError("the node is shutting down".to_owned())),
+                _permit = its_turn => launcher.launch(id).await,
+            }
         });
         Box::pin(async move { task.await.unwrap_or_else(|error| Err(LaunchError(error.to_string()))) })
     }
@@ -166,19 +191,20 @@ impl BrowserPoolActor {
     /// Launches a spare if one is missing. All that is counted is counted on the `io` runtime, where a panic of this actor
     /// takes nothing away.
     fn warm(&mut self, ctx: &mut Context<Self>) {
-        let closed = self.deps.table.closed.load(Ordering::Acquire);
+        let closed = *self.deps.table.closed.borrow();
         if closed || !lock(&self.deps.table.ledger).begin_warming(self.deps.policy.warm_spares) {
             return;
         }
         let launch = self.launch(WorkerId::generate(), Box::pin(std::future::ready(())));
         let (table, launcher, addr) = (Arc::clone(&self.deps.table), Arc::clone(&self.deps.launcher), ctx.address());
+        let launching = Launching::begin(&table);
         self.deps.io.spawn(async move {
             let worker = launch.await.inspect_err(|error| tracing::warn!(%error, "no warm worker")).ok();
             if let Some(worker) = &worker {
                 table.spares.insert(worker.id(), Arc::clone(worker));
             }
             let kept = lock(&table.ledger).end_warming(worker.as_ref().map(|worker| worker.id()));
-            if !kept || table.closed.load(Ordering::Acquire) {
+            if !kept || *table.closed.borrow() {
                 // Its place was given away, or nobody will need it.
                 if let Some(worker) = worker {
                     table.spares.remove(&worker.id());
@@ -187,6 +213,7 @@ impl BrowserPoolActor {
                 table.made_way.add_permits(usize::from(!kept));
                 return;
             }
+            drop(launching);
             let Some(worker) = worker else { return };
             addr.do_send(Warm);
             worker.exited().await;
@@ -288,7 +315,9 @@ impl Handler<Lease> for BrowserPoolActor {
             (displaced, profile) => {
                 let free = self.after(reserved.unwrap_or(Slot::Held), displaced);
                 let launch = self.launch(profile.unwrap_or_else(WorkerId::generate), free);
+                let launching = Launching::begin(&self.deps.table);
                 self.deps.io.spawn(async move {
+                    let _launching = launching;
                     if let Err(Ok(worker)) = lease.answer.send(launch.await) {
                         worker.stop(false).await;
                     }
@@ -311,17 +340,19 @@ impl Handler<Close> for BrowserPoolActor {
     type Result = ();
 
     fn handle(&mut self, close: Close, _: &mut Context<Self>) {
-        self.deps.table.closed.store(true, Ordering::Release);
+        self.deps.table.closed.send_replace(true);
         let ids: Vec<_> = self.deps.table.spares.iter().map(|spare| *spare.key()).collect();
         let ends: Vec<_> = ids
             .into_iter()
             .filter_map(|id| self.deps.table.spares.remove(&id))
             .map(|(_, worker)| self.end(worker))
             .collect();
+        let mut launches = self.deps.table.launches.subscribe();
         self.deps.io.spawn(async move {
             for end in ends {
                 end.await;
             }
+            let _ = launches.wait_for(|launches| *launches == 0).await;
             let _ = close.done.send(());
         });
     }

@@ -2,6 +2,7 @@
 //! something, too, as long as something comes back; what only succeeds or fails is an action.
 
 use super::chat::ChatId;
+use super::message::Message;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -41,6 +42,7 @@ pub enum Question {
     Presences,
     Presence { chat: ChatId },
     ReadUp { chat: ChatId, most: u32, since: i64 },
+    Earlier { chat: ChatId, before: Option<String>, count: u64 },
     Groups,
     CountGroups,
     Group { group: ChatId },
@@ -130,6 +132,12 @@ pub fn presence(chat: ChatId) -> Ask<Presence> {
 #[must_use]
 pub fn read_up(chat: ChatId, most: u32, since: i64) -> Ask<Vec<String>> {
     Ask::new(Question::ReadUp { chat, most, since })
+}
+
+/// What the engine itself has of a chat before a message, or its newest: also what was said before the account was linked.
+#[must_use]
+pub fn earlier(chat: ChatId, before: Option<String>, count: u64) -> Ask<Earlier> {
+    Ask::new(Question::Earlier { chat, before, count })
 }
 
 /// The account's groups.
@@ -287,6 +295,15 @@ pub struct Person {
     pub state: String,
     /// Unix seconds, where the network tells.
     pub last_seen: Option<i64>,
+}
+
+/// A piece of a chat's past.
+#[derive(Clone, Deserialize)]
+pub struct Earlier {
+    /// The messages, the oldest first.
+    pub messages: Vec<Message>,
+    /// Before which to go on; `None` at the chat's beginning.
+    pub oldest: Option<String>,
 }
 
 /// A group that was joined.

@@ -1,5 +1,6 @@
 //! What happens to an account beside its messages: calls, groups, labels, chats that are put away.
 
+use super::message::Message;
 use serde::{Deserialize, Serialize};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -87,6 +88,13 @@ pub enum Notice {
         /// When.
         at: i64,
     },
+    /// A message came that the engine cannot read yet; when it can, it is told of as a message.
+    Waiting {
+        /// The message, without what it says.
+        message: Box<Message>,
+        /// When.
+        at: i64,
+    },
 }
 
 /// What became of a call.
@@ -137,6 +145,7 @@ impl Notice {
             | Self::Group { group: chat, .. }
             | Self::Archived { chat, .. }
             | Self::Labelled { chat, .. } => Some(chat),
+            Self::Waiting { message, .. } => Some(&message.chat),
             Self::Call { .. } | Self::Label { .. } => None,
         }
     }
@@ -150,7 +159,8 @@ impl Notice {
             | Self::Group { at, .. }
             | Self::Archived { at, .. }
             | Self::Label { at, .. }
-            | Self::Labelled { at, .. } => *at,
+            | Self::Labelled { at, .. }
+            | Self::Waiting { at, .. } => *at,
         }
     }
 
@@ -170,6 +180,7 @@ impl Notice {
             Self::Label { gone: true, .. } => &["label.deleted"],
             Self::Labelled { on: true, .. } => &["label.chat.added"],
             Self::Labelled { on: false, .. } => &["label.chat.deleted"],
+            Self::Waiting { .. } => &["message.waiting"],
         }
     }
 
@@ -187,6 +198,7 @@ impl Notice {
             }
             Self::Archived { chat, on, at } => format!("archive:{chat}:{on}:{at}"),
             Self::Label { label, gone, at, name, color } => format!("label:{label}:{name}:{color}:{gone}:{at}"),
+            Self::Waiting { message, .. } => format!("waiting:{}", message.id),
             Self::Labelled { label, chat, on, at } => format!("labelled:{label}:{chat}:{on}:{at}"),
         }
     }

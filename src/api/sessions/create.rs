@@ -22,7 +22,7 @@ pub struct CreateSession {
     #[serde(default = "yes")]
     start: bool,
     /// WAHA's config; `network` is `whatsapp` or `simulator`.
-    #[schema(value_type = Object, example = json!({"network": "simulator", "metadata": {"user.id": "7"}}))]
+    #[schema(value_type = Option<Object>, example = json!({"network": "simulator", "metadata": {"user.id": "7"}}))]
     config: Option<Value>,
     /// Whose quota and data key it uses; admin keys only. Created on first use.
     #[schema(example = "owner")]

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 #[schema(example = json!({"config": {"network": "simulator"}}))]
 pub struct UpdateSession {
     /// The whole new config.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     config: Option<Value>,
 }
 

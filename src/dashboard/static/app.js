@@ -3,6 +3,7 @@
 
 import { keys } from '/dashboard/keys.js';
 import { draw, soon } from '/dashboard/supervision.js';
+import { settings, stream } from '/dashboard/session.js';
 import { letters, webhooks } from '/dashboard/webhooks.js';
 
 const $ = (id) => document.getElementById(id);
@@ -82,10 +83,10 @@ async function enter() {
 
 // What was typed for one session, or shown once, must not be there for another or for the next person.
 function forget() {
-  $('hooks-view').open = false;
-  $('hooks').replaceChildren();
-  $('hook-form').reset();
-  $('hooks-problem').textContent = $('fresh-key').textContent = '';
+  for (const view of ['stream-view', 'settings-view', 'hooks-view']) $(view).open = false;
+  for (const list of ['stream', 'hooks', 'letters']) $(list).replaceChildren();
+  for (const form of ['settings', 'hook-form', 'letters-form']) $(form).reset();
+  for (const place of ['settings-problem', 'hooks-problem', 'letters-problem', 'fresh-key']) $(place).textContent = '';
   $('fresh').hidden = true;
 }
 // The sessions, or one of the other views.
@@ -111,7 +112,11 @@ function listen() {
     $('line').hidden = true;
     loadSessions().catch(() => {});
   };
-  here.onmessage = (message) => hear(JSON.parse(message.data));
+  here.onmessage = (message) => {
+    const frame = JSON.parse(message.data);
+    hear(frame);
+    showEvent(frame);
+  };
   here.onclose = () => {
     if (socket !== here) return;
     socket = null;
@@ -375,6 +380,9 @@ $('send-file').addEventListener('submit', doing($('session-problem'), async () =
 }));
 
 // ---- other views -------------------------------------------------------------------------------------------------
+const showEvent = stream({ open: () => current });
+const drawSettings = settings({ ask, doing, sure, open: () => current, changed: loadSessions });
+$('settings-view').addEventListener('toggle', () => $('settings-view').open && current && drawSettings());
 const drawHooks = webhooks({ ask, doing, sure, open: () => current, changed: loadSessions });
 $('hooks-view').addEventListener('toggle', () => $('hooks-view').open && current && drawHooks());
 const VIEWS = {

@@ -94,8 +94,9 @@
     }
     return found;
   }
-  // Notices of the client itself (encryption changed, …) are no messages; one that was taken back is a change.
-  const NOTICES = ['e2e_notification', 'notification_template', 'gp2', 'protocol', 'revoked', 'call_log'];
+  // Notices of the client itself (encryption changed, …) are no messages; one that was taken back is a change. wa-js tells of one
+  // that cannot be read yet, and again when it can.
+  const NOTICES = ['ciphertext', 'e2e_notification', 'notification_template', 'gp2', 'protocol', 'revoked', 'call_log'];
   const counts = (message) => !NOTICES.includes(message.type);
 
   // ---- what happens to messages that are there -------------------------------------------------------------------
@@ -215,6 +216,16 @@
     WPP.on('loader.full_ready', () => people.listen(() => settled));
   }
 
+  // wa-js tells of one that can be read at last only if it came while wa-js was there.
+  const late = new WeakSet();
+  function hearLater(found) {
+    // What wa-js finds may be a copy.
+    const message = WPP.whatsapp.MsgStore.get(text(found.id)) ?? found;
+    if (late.has(message)) return;
+    late.add(message);
+    message.once('change:type', () => queueMicrotask(() => counts(message) && push(told(message))));
+  }
+
   let walk = [];
   // A chat's messages back to `t`. wa-js asks for one less than `count` before the last message and adds that one only where
   // it is at hand; so one less than asked for is still a full answer.
@@ -267,7 +278,7 @@
   ];
 
   // The other half of what can be asked and done.
-  const people = window.__wardroomPeople({ text, whole, quietly, alias, within, failed, counts, push });
+  const people = window.__wardroomPeople({ text, whole, quietly, alias, within, failed, counts, find, row: told, push });
   delete window.__wardroomPeople;
 
   // How each kind of draft is sent.
@@ -464,6 +475,10 @@
           const messages = await back(walk[next], t);
           for (const message of messages.filter((one) => one.t >= t)) {
             if (counts(message)) found.push(told(message));
+            if (message.type === 'ciphertext') {
+              found.push(people.waiting(message));
+              hearLater(message);
+            }
             // What happened to a message must not cost the messages after it.
             found.push(...((await within(3000, changesOf(message).catch(() => null))) ?? []));
           }

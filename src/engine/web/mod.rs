@@ -22,6 +22,7 @@ mod pump;
 mod snapshot;
 
 pub use launcher::{ChromiumLauncher, LaunchOptions, find_browser};
+pub(crate) use snapshot::PARTS;
 pub use snapshot::Snapshots;
 
 use dashmap::DashMap;

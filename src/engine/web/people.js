@@ -1,7 +1,7 @@
 // Runs in the page, just before the bridge, which takes it over: what is asked about the account, people, groups and labels,
 // and what is done to them. wa-js's own answers prove little here, too: where it can be seen, it is looked at afterwards.
 'use strict';
-window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts, push }) => {
+window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts, find, row, push }) => {
   const PATIENCE = 3000;
   const store = window.WPP?.whatsapp;
   const wid = (id) => WPP.util.createWid(id);
@@ -23,6 +23,15 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
   }
   // wa-js answers with models: only what was asked for may leave the page.
   const told = (answer) => ({ status: 'answer', answer });
+
+  // A message as a journal would keep it.
+  function kept(message) {
+    const { alias: chat_alias, fromMe: from_me, name: push_name, type: kind, t: timestamp, ack, ...rest } = row(message);
+    return { ...rest, chat_alias, from_me, push_name, kind, timestamp, ack: Math.min(Math.max(ack, -1), 4) };
+  }
+
+  // One that cannot be read yet.
+  const waiting = (message) => ({ kind: 'notice', notice: 'waiting', at: Math.floor(Date.now() / 1000), message: kept(message) });
 
   // ---- people ------------------------------------------------------------------------------------------------------
   const isOwn = (id) => [WPP.conn.getMyUserWid(), quietly(() => WPP.conn.getMyUserLid())].some((own) => text(own) === text(id));
@@ -177,6 +186,17 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
       const others = newest.filter((one) => !one.id.fromMe && one.t >= since && counts(one));
       await WPP.chat.markIsRead(chat.id);
       return told(count ? others.slice(-count).map((one) => text(one.id)) : []);
+    },
+    // What the page has of a chat before a message, or its newest.
+    async earlier({ chat: id, before, count }) {
+      const chat = chatOf(id);
+      if (!chat) return told({ messages: [], oldest: null });
+      const anchor = before ? await find(before, chat) : null;
+      const here = [text(chat.id), alias(chat.id)];
+      if (before && !here.includes(text(anchor?.id.remote))) return failed('message_not_found');
+      const from = anchor ? { id: text(anchor.id), direction: 'before' } : {};
+      const found = await WPP.chat.getMessages(chat.id, { count, ...from });
+      return told({ messages: found.filter(counts).map(kept), oldest: text(found[0]?.id) });
     },
     async groups() {
       const chats = store.ChatStore.getModelsArray().filter((chat) => chat.id.isGroup() && !chat.isReadOnly);
@@ -397,6 +417,7 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
     const now = () => Math.floor(Date.now() / 1000);
     const tell = (notice, what) => isReady() && push({ kind: 'notice', notice, at: now(), ...what });
 
+    WPP.on('chat.new_message', (message) => message.type === 'ciphertext' && isReady() && push(waiting(message)));
     WPP.on('call.incoming_call', ({ id, sender, isVideo, isGroup, offerTime }) => {
       const call = { call: id, from: number(sender), video: !!isVideo, group: !!isGroup, at: Math.floor(offerTime) || now() };
       tell('call', { ...call, state: 'received' });
@@ -458,5 +479,5 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
   }
   const shapeOfLabel = ({ id, name, colorIndex }) => ({ label: String(id), name: whole(name), color: colorIndex ?? 0 });
 
-  return { asks, acts, isOwn, listen };
+  return { asks, acts, isOwn, listen, waiting };
 };

@@ -18,7 +18,7 @@ use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::failpoint;
 
 /// What of a profile holds the login.
-pub(super) const PARTS: &[&str] =
+pub(crate) const PARTS: &[&str] =
     &["Default/IndexedDB", "Default/Local Storage", "Default/Cookies", "Default/Network", "Default/WebStorage"];
 
 /// The sealed files of all sessions.

@@ -281,7 +281,6 @@
     MsgCollection.processMultipleMessages(chat.id, [message]);
     return message;
   }
-
   // In a group a key carries who wrote the message, of this account its hidden id; among status updates its number.
   function keyOf({ fromMe, chat, id, participant }) {
     const own = Wid.isGroup(chat) ? hidden() : account();
@@ -369,14 +368,21 @@
       return tell({ type: 'stored', place: message.place });
     }
     const key = keyOf(message);
-    const kind = message.text === null ? 'ciphertext' : message.kind;
+    // One that cannot be read, for good or for so many milliseconds.
+    const late = message.data?.unreadable;
+    const plain = { kind: message.kind, body: message.text ?? '' };
+    const said = late || message.text === null ? { kind: 'ciphertext', body: '' } : plain;
     const record = {
-      key, chat: message.chat, fromMe: message.fromMe, body: message.text ?? '', t: message.at, kind, data: message.data,
-      ack: message.fromMe ? ACK.SENT : ACK.RECEIVED, name: message.name, number: message.number, lid: message.lid,
+      key, chat: message.chat, fromMe: message.fromMe, ...said, t: message.at, data: message.data, ack: message.fromMe ? ACK.SENT : ACK.RECEIVED,
+      name: message.name, number: message.number, lid: message.lid, ...(late && { plain }),
     };
     const fresh = await keep(record, message.place);
     tell({ type: 'stored', place: message.place });
-    if (fresh) place(record, true);
+    if (fresh) readLater(place(record, !message.past), record);
+  }
+  function readLater(placed, { key, kind, plain, data }) {
+    const read = () => rekeep(key, plain).then(() => placed.set({ body: plain.body, type: plain.kind }));
+    if (kind === 'ciphertext' && plain) setTimeout(read, data.unreadable);
   }
 
   async function receipt({ chat, who, ids, ack }) {
@@ -404,11 +410,8 @@
   define('WAWebNetworkStatus', { default: NetworkStatus });
   define('WAWebBackendEventBus', { BackendEventBus: new Emitter(), BackendEvent: {} });
   define('WAWebLinkDeviceEvents', { WAWebLinkDeviceEvents: LinkEvents });
-  define('WAWebSocketConstants', {
-    SOCKET_STATE: Object.fromEntries(STATES.split(' ').map((state) => [state, state])),
-    SOCKET_STREAM: {},
-    WATCHED_SOCKET_STATE: {},
-  });
+  const SOCKET_STATE = Object.fromEntries(STATES.split(' ').map((state) => [state, state]));
+  define('WAWebSocketConstants', { SOCKET_STATE, SOCKET_STREAM: {}, WATCHED_SOCKET_STATE: {} });
   define('WAWebIsOfficialClient', { isOfficialClient: false });
   define('WAWebSignalStoreApi', {
     waSignalStore: { getRegistrationInfo: async () => ({ identityKeyPair: { pubKey: identity } }) },
@@ -507,10 +510,8 @@
   });
   const RESULTS = ['OK', 'ERROR_UNKNOWN', 'ERROR_NETWORK', 'ERROR_EXPIRED', 'ERROR_CANCELLED', 'ERROR_UPLOAD'];
   define('WAWebSendMsgResult', { SendMsgResult: Object.fromEntries(RESULTS.map((name) => [name, name])) });
-  define('WAWebMsgType', {
-    MSG_TYPE: { CHAT: 'chat', REVOKED: 'revoked', ORDER: 'order', PROTOCOL: 'protocol' },
-    SYSTEM_MESSAGE_TYPES: [],
-  });
+  const MSG_TYPE = { CHAT: 'chat', REVOKED: 'revoked', ORDER: 'order', PROTOCOL: 'protocol' };
+  define('WAWebMsgType', { MSG_TYPE, SYSTEM_MESSAGE_TYPES: [] });
   define('WAWebChatMessageSearch', {
     getSearchContext: ({ chat, msgKey }) => ({
       collection: { loadAroundPromise: Promise.resolve(), get: () => chat.msgs.get(msgKey) },
@@ -520,7 +521,6 @@
   // Own texts, for a quarter of an hour and some.
   const editable = (message) => message.id.fromMe && message.type === 'chat' && Date.now() / 1000 - message.t < 1200;
   define('WAWebMsgActionCapability', { canEditText: editable, canEditCaption: () => false });
-
   // Something done here: to the network first, then to the message, as the network would tell another page.
   async function perform(kind, target, { id = MsgKey.newId(), text = '', data = {} } = {}) {
     const chat = target.id.remote.toString();
@@ -639,6 +639,7 @@
       const message = place({ ...record, kind: record.revoke ? 'chat' : record.kind }, false);
       const { edit, revoke, reactions, votes, star, pinned } = record;
       message.set({ star, pinned, reactions, votes, hasReaction: !!reactions }, { silent: true });
+      readLater(message, record);
       if (edit) message.set({ latestEditMsgKey: MsgKey.fromString(edit.key), latestEditSenderTimestampMs: edit.at * 1000 });
       if (revoke) takenBack(message, revoke.id, revoke.at, wid(revoke.sender));
     }

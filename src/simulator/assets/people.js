@@ -420,7 +420,7 @@ function peopleModules({ ask, tell, account, hidden, chatOf, Conn, perform }) {
       calls.activeCall = call;
       calls.processIncomingCall(call);
     } else if (known && state !== 'ringing') {
-      known.setState(CallState.CallStateEnding);
+      known.setState(state === 'taken' ? CallState.CallActiveElseWhere : CallState.CallStateEnding);
       if (calls.activeCall === known) calls.activeCall = null;
     }
   }
