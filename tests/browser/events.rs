@@ -121,6 +121,14 @@ async fn messages(house: &House, heard: &Mutex<Ear>) {
     let kept = house.messages("default", BOB).await;
     let bodies: Vec<_> = kept.iter().filter(|one| one["id"] == waiting["id"]).map(|one| &one["body"]).collect();
     assert_eq!(bodies, ["at last"]);
+    // Also when the page was restarted in between.
+    let later = json!({"to": "491700001", "text": "later still", "data": {"unreadable": 3000}});
+    let later = says(house, "491700002", later).await;
+    told(heard, "message.waiting", |payload| payload["id"].as_str().unwrap().ends_with(&later)).await;
+    house.post("/api/sessions/default/restart", json!({})).await;
+    house.is("default", "WORKING").await;
+    let read = told(heard, "message", |payload| payload["id"].as_str().unwrap().ends_with(&later)).await;
+    assert_eq!(read["body"], "later still");
 
     let done = |kind: &str, target: &str, text: &str, data: Value| {
         let mut data = data;
