@@ -1,8 +1,8 @@
 //! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
 
 use super::{
-    acting, auth, calendar, channels, chat_acts, chats, contacts, converting, dead_letters, engines, files, groups,
-    health, keys, labels,
+    acting, auth, calendar, channels, chat_acts, chats, contacts, converting, dead_letters, deprecated, engines, files,
+    groups, health, keys, labels,
 };
 use super::{
     pictures, presence, profile, screenshot, sending, sending_files, server, sessions, statuses, supervision, waha,
@@ -47,7 +47,9 @@ use utoipa::{Modify, OpenApi};
         converting::voice, converting::video,
         statuses::text, statuses::image, statuses::video, statuses::delete, statuses::new_message_id,
         labels::list, labels::create, labels::update, labels::delete, labels::chats, labels::of_chat, labels::set,
-        server::ping, server::version, server::status,
+        deprecated::start, deprecated::stop, deprecated::logout, deprecated::reply, deprecated::send_link_preview,
+        deprecated::messages, deprecated::check_number,
+        server::ping, server::version, server::status, server::apps,
         keys::list, keys::create, keys::update, keys::delete, keys::rotate, keys::media, keys::control,
         supervision::tree, supervision::pulse, health::detailed, health::health, dead_letters::list, dead_letters::replay,
         crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many, webhooks::test,
@@ -243,10 +245,10 @@ mod tests {
     #[test]
     fn literals_beside_and_above_a_session_are_reserved() {
         let reserved = reserved_names();
-        for name in ["api", "sessions", "screenshot", "sendText", "server"] {
+        for name in ["api", "sessions", "screenshot", "sendText", "server", "start"] {
             assert!(reserved.contains(name), "{name}");
         }
-        assert!(!reserved.contains("start"), "below a session there is nothing to confuse");
+        assert!(!reserved.contains("restart"), "below a session there is nothing to confuse");
         assert!(!reserved.contains("default"));
     }
 }

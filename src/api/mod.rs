@@ -13,6 +13,7 @@ pub mod chats;
 pub mod contacts;
 pub mod converting;
 pub mod dead_letters;
+pub mod deprecated;
 pub mod docs;
 pub mod engines;
 pub mod explorer;
@@ -178,6 +179,7 @@ fn resource<const N: usize>(path: &str, verbs: [(&'static str, Route); N]) -> Re
 pub fn routes(config: &mut web::ServiceConfig) {
     use web::{delete, get, post, put};
     config
+        .configure(deprecated)
         .service(resource("/api/sessions", [("GET", get().to(sessions::list)), ("POST", post().to(sessions::create))]))
         .service(resource("/api/screenshot", [("GET", get().to(screenshot::get))]))
         .service(resource("/api/sendText", [("POST", post().to(sending::send_text))]))
@@ -216,6 +218,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/webhooks/dead-letters/{id}", [("GET", get().to(webhooks::get))]))
         .service(resource("/api/webhooks/dead-letters/{id}/replay", [("POST", post().to(webhooks::replay))]))
         .service(resource("/api/version", [("GET", get().to(server::version))]))
+        .service(resource("/api/apps", [("GET", get().to(server::apps))]))
         .service(resource("/ping", [("GET", get().to(server::ping))]))
         .service(resource(
             "/api/sessions/{session}",
@@ -261,6 +264,19 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/{session}/chats/{chat}/messages/{message}/pin", [("POST", post().to(acting::pin))]))
         .service(resource("/api/{session}/chats/{chat}/messages/{message}/unpin", [("POST", post().to(acting::unpin))]))
         .configure(people);
+}
+
+/// Routes of WAHA's early days.
+fn deprecated(config: &mut web::ServiceConfig) {
+    use web::{get, post};
+    config
+        .service(resource("/api/sessions/start", [("POST", post().to(deprecated::start))]))
+        .service(resource("/api/sessions/stop", [("POST", post().to(deprecated::stop))]))
+        .service(resource("/api/sessions/logout", [("POST", post().to(deprecated::logout))]))
+        .service(resource("/api/reply", [("POST", post().to(deprecated::reply))]))
+        .service(resource("/api/sendLinkPreview", [("POST", post().to(deprecated::send_link_preview))]))
+        .service(resource("/api/messages", [("GET", get().to(deprecated::messages))]))
+        .service(resource("/api/checkNumberStatus", [("GET", get().to(deprecated::check_number))]));
 }
 
 /// Routes about people, groups and labels.

@@ -25,3 +25,9 @@ pub async fn status(_: Caller, api: web::Data<Api>) -> HttpResponse {
     HttpResponse::Ok()
         .json(json!({"startTimestamp": api.started_at_ms, "uptime": uptime, "worker": {"id": "wardroom"}}))
 }
+
+/// `GET /api/apps`: integrations are programs of their own here, so none is inside.
+#[utoipa::path(get, path = "/api/apps", tag = "server", responses((status = 200, description = "None")))]
+pub async fn apps(_: Caller) -> HttpResponse {
+    HttpResponse::Ok().json(json!([]))
+}

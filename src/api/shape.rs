@@ -61,7 +61,7 @@ pub fn message_body(message: &Message, account: Option<&Account>) -> Value {
     json!({
         "id": message.id,
         "timestamp": message.timestamp,
-        "from": message.chat,
+        "from": own.filter(|_| message.from_me).unwrap_or(&message.chat),
         "fromMe": message.from_me,
         "source": source,
         "to": if message.from_me { Some(message.chat.as_str()) } else { own },

@@ -3,6 +3,7 @@
 use crate::error::ApiError;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// How a path is answered.
@@ -63,9 +64,17 @@ pub struct EventRow {
 struct Table {
     path: Vec<Row>,
     event: Vec<EventRow>,
+    sample: HashMap<String, String>,
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| toml::from_str(include_str!("waha.toml")).unwrap_or_default());
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let Table { mut path, mut event, sample } = toml::from_str(include_str!("waha.toml")).unwrap_or_default();
+    let likes = path.iter_mut().map(|row| &mut row.like).chain(event.iter_mut().map(|row| &mut row.like));
+    for like in likes.flatten() {
+        *like = sample.iter().fold(std::mem::take(like), |like, (name, text)| like.replace(&format!("@{name}"), text));
+    }
+    Table { path, event, sample }
+});
 
 /// All paths, in their order.
 #[must_use]
@@ -139,6 +148,10 @@ mod tests {
             assert!(crate::frames::NAMES.contains(&row.name.as_str()), "{}", row.name);
             assert_eq!(row.is == Is::Same, row.note.is_empty(), "{}", row.name);
             assert_eq!(row.is == Is::Absent, row.like.is_none(), "{}", row.name);
+        }
+        let likes = table().iter().map(|row| &row.like).chain(events().iter().map(|row| &row.like));
+        for like in likes.flatten() {
+            assert!(serde_json::from_str::<serde_json::Value>(like).is_ok(), "{like}");
         }
     }
 

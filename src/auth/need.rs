@@ -44,9 +44,12 @@ impl Need {
             | "/api/server/status"
             | "/dashboard/sign-in"
             | "/dashboard/sign-out"
-            | "/api/engines" => Self::Any,
+            | "/api/engines"
+            | "/api/apps" => Self::Any,
             "/api/sessions" if get => Self::Any,
-            "/api/sessions" => Self::Create,
+            "/api/sessions" | "/api/sessions/start" => Self::Create,
+            "/api/sessions/stop" => Self::May(Control),
+            "/api/sessions/logout" => Self::May(Delete),
             "/api/sessions/{session}" if get => Self::Any,
             "/api/sessions/{session}" if *method == Method::DELETE => Self::May(Delete),
             "/api/sessions/{session}" => Self::May(Setting),
@@ -64,6 +67,8 @@ impl Need {
             "/api/dead-letters"
             | "/api/webhooks/dead-letters"
             | "/api/webhooks/dead-letters/{id}"
+            | "/api/messages"
+            | "/api/checkNumberStatus"
             | "/api/{session}/chats/overview" => Self::May(Read),
             "/api/dead-letters/{id}/replay"
             | "/api/webhooks/dead-letters/replay"
@@ -79,6 +84,8 @@ impl Need {
             | "/api/{session}/media/convert/voice"
             | "/api/{session}/media/convert/video"
             | "/api/sendText"
+            | "/api/reply"
+            | "/api/sendLinkPreview"
             | "/api/sendImage"
             | "/api/sendFile"
             | "/api/sendVoice"

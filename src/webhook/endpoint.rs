@@ -4,7 +4,7 @@
 use super::post::{Answer, Refusal};
 use super::{Key, Shared};
 use crate::frames::{Face, frame};
-use crate::store::repo::deliveries::{Delivery, Lane, Outcome, Told};
+use crate::store::repo::deliveries::{BATCH, Delivery, Lane, Outcome, Told};
 use futures_util::FutureExt;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -245,6 +245,8 @@ async fn tell(shared: Arc<Shared>, line: Arc<Line>, lane: Lane, silent_ms: u64, 
         return unasked(Next::Empty);
     }
     let (mut next, mut settled, mut answered, mut begun) = (Next::Turn, vec![], false, None);
+    // What was written since then rings.
+    let last = (batch.len() < BATCH).then_some(batch.len());
     for delivery in batch {
         let id = delivery.id;
         let place = line.posts.acquire().await;
@@ -277,6 +279,9 @@ async fn tell(shared: Arc<Shared>, line: Arc<Line>, lane: Lane, silent_ms: u64, 
         if !goes_on {
             break;
         }
+    }
+    if matches!(next, Next::Turn) && last == Some(settled.len()) {
+        next = Next::Empty;
     }
     failpoint::pass("webhook.posted");
     while !settled.is_empty() && shared.store.settle(lane.key.tenant, settled.clone()).await.is_err() {

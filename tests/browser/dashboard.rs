@@ -335,8 +335,27 @@ async fn a_person_sends_a_picture_edits_a_webhook_replays_a_letter_and_revokes_a
     person.fits().await;
     person.picture("keys-narrow-dark").await;
     person.look(1200, false).await;
-    let press = "[...document.querySelectorAll('#keys li')].find((one) => one.textContent.includes('read, send')).querySelector('button').click()";
-    person.page.evaluate(press).await.unwrap();
+    let press = async |button: &str| {
+        let entry = "[...document.querySelectorAll('#keys li')].find((one) => one.textContent.includes('read, send'))";
+        let button = format!("[...{entry}.querySelectorAll('button')].find((one) => one.textContent === '{button}')");
+        person.page.evaluate(format!("{button}.click()")).await.unwrap();
+    };
+    press("New secret").await;
+    person.find("#sure button[value=yes]").await.click().await.unwrap();
+    person.says("#keys", "the old secret is good until").await;
+    let newer = person.page.evaluate("document.getElementById('fresh-key').textContent").await.unwrap();
+    let newer: String = newer.into_value().unwrap();
+    assert_ne!(newer, fresh);
+    for (act, status) in [("Switch off", 401), ("Switch on", 200)] {
+        press(act).await;
+        let other = if act == "Switch off" { "Switch on" } else { "Switch off" };
+        person.says("#keys", other).await;
+        until("it is so", SOON, || async {
+            (house.ask_as(&newer, "GET", "/api/desk/chats", None).await.status == status).then_some(())
+        })
+        .await;
+    }
+    press("Revoke").await;
     person.find("#sure button[value=yes]").await.click().await.unwrap();
     person
         .sees("![...document.querySelectorAll('#keys li')].some((one) => one.textContent.includes('read, send'))")

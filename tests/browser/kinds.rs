@@ -224,6 +224,11 @@ async fn a_session_writes_no_faster_than_its_pace_and_says_what_waits() {
     send("491700002", "four").await.ok();
     let full = send("491700002", "five").await;
     assert_eq!((full.refused(429).as_str(), full.headers["retry-after"].to_str().unwrap()), ("queue_full", "10"));
+    let file = json!({"chatId": "491700002", "file": {"mimetype": "image/png", "data": "aGVsbG8="}});
+    for route in ["sendImage", "sendFile"] {
+        let full = house.ask("POST", &format!("/api/{route}"), Some(file.clone())).await;
+        assert_eq!(full.refused(429), "queue_full", "{route}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

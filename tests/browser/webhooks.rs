@@ -75,6 +75,52 @@ async fn a_webhook_is_told_what_it_asked_for_in_waha_s_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_of_the_config_is_told_of_every_session_and_shown_by_none() {
+    let receiver = Receiver::open(0).await;
+    let url = receiver.url();
+    let settings = [
+        COLD,
+        &[
+            ("WARDROOM__WEBHOOKS__URL", url.as_str()),
+            ("WARDROOM__WEBHOOKS__EVENTS", "message,session.status"),
+            ("WARDROOM__WEBHOOKS__HMAC_KEY", "of the house"),
+            ("WARDROOM__WEBHOOKS__CUSTOM_HEADERS", "X-House: yes"),
+            ("WARDROOM__WEBHOOKS__RETRIES_POLICY", "exponential"),
+            ("WARDROOM__WEBHOOKS__RETRIES_DELAY_S", "1"),
+            ("WARDROOM__WEBHOOKS__RETRIES_ATTEMPTS", "2"),
+        ],
+    ]
+    .concat();
+    let (house, player) = house(&settings, json!([])).await;
+    let working = |one: &Value| one["session"] == "s0" && one["payload"]["status"] == "WORKING";
+    until("it is told that s0 works", SOON, || async {
+        receiver.taken("session.status").iter().any(working).then_some(())
+    })
+    .await;
+    house.create("another").await;
+    let other = |one: &Value| one["session"] == "another";
+    until("it is told of another session", SOON, || async {
+        receiver.taken("session.status").iter().any(other).then_some(())
+    })
+    .await;
+    receiver.behave(Manners::Answer(500));
+    hears(&house, &player, &["one", "two"]).await;
+    let refused = || receiver.heard().iter().filter(|one| !one.taken && one.json()["event"] == "message").count();
+    until("the first was refused twice", SOON, || async { (refused() == 2).then_some(()) }).await;
+    receiver.behave(Manners::Kind);
+    until("both are told", SOON, || async { (receiver.taken("message").len() == 2).then_some(()) }).await;
+    assert_eq!(texts(&receiver.taken("message")), ["one", "two"]);
+    let names: std::collections::HashSet<_> =
+        receiver.heard().iter().map(|one| one.json()["event"].to_string()).collect();
+    assert_eq!(names.len(), 2, "it asked for nothing else: {names:?}");
+    let heard = receiver.heard().pop().unwrap();
+    assert_eq!(heard.headers["x-webhook-hmac"], waha_signature("of the house", &heard.body));
+    assert_eq!(heard.headers["x-house"], "yes");
+    assert_eq!(house.get("/api/sessions/s0").await["config"]["webhooks"], json!([]));
+    assert_eq!(house.get("/api/webhooks/dead-letters").await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_is_tried_without_being_kept() {
     let house = House::with(COLD, &[]).await;
     house.create("default").await;

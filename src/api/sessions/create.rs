@@ -17,16 +17,16 @@ use wardroom_actors::ports::store::NewSession;
 pub struct CreateSession {
     /// 1 to 54 characters; made up when absent.
     #[schema(example = "default")]
-    name: Option<String>,
+    pub(in crate::api) name: Option<String>,
     /// Start at once, and at every start of the server.
     #[serde(default = "yes")]
-    start: bool,
+    pub(in crate::api) start: bool,
     /// WAHA's config; `network` is `whatsapp` or `simulator`.
     #[schema(value_type = Option<Object>, example = json!({"network": "simulator", "metadata": {"user.id": "7"}}))]
-    config: Option<Value>,
+    pub(in crate::api) config: Option<Value>,
     /// Whose quota and data key it uses; admin keys only. Created on first use.
     #[schema(example = "owner")]
-    user: Option<String>,
+    pub(in crate::api) user: Option<String>,
 }
 
 fn yes() -> bool {

@@ -109,7 +109,7 @@ pub enum Outcome {
 }
 
 /// Rows of one lane that are read at once.
-const BATCH: usize = 16;
+pub const BATCH: usize = 16;
 /// The `state` of what was set aside.
 pub(super) const DEAD: i16 = 2;
 

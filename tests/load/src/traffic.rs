@@ -175,6 +175,11 @@ async fn send_out(client: reqwest::Client, http: u16, shared: Arc<Shared>, place
             outcome.refused += 1;
             Fate::Unknown
         }
+        // A session that was restarted is not there yet when a request has waited for it: nothing was accepted.
+        Ok(422) => {
+            outcome.refused += 1;
+            Fate::Unknown
+        }
         Ok(status) => panic!("sendText answers {status}"),
         Err(_) => Fate::Unknown,
     };
