@@ -1,22 +1,24 @@
-//! `/api/{session}/chats`: reading. Answers come from the journal, so they are there while the session is not; only the past,
-//! where it is asked for, comes from the page.
+//! `/api/{session}/chats`: reading. Answers come from the journal, so they are there while the session is not; only chats in
+//! which nothing was said since the linking, and the past, where it is asked for, come from the page.
 
 use super::asking::ask_named;
 use super::shape::message_body;
 use super::{Api, Named, chat_id};
 use crate::error::ApiError;
 use crate::frames::{cursor, read_cursor};
-use crate::store::repo::chats::Page;
+use crate::store::repo::chats::{ChatRow, Page};
 use actix_web::{HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use utoipa::{IntoParams, ToSchema};
-use wardroom_actors::domain::asking::{Earlier, earlier};
+use wardroom_actors::domain::asking::{self, Earlier, Known, earlier};
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::ignoring::Ignored;
-use wardroom_actors::domain::message::Ack;
+use wardroom_actors::domain::message::{Ack, Message};
+use wardroom_actors::domain::session::Status;
 
 /// Longest page.
 const MOST: u64 = 1000;
@@ -159,7 +161,8 @@ fn offset(asked: Option<u64>) -> Result<u64, ApiError> {
     }
 }
 
-/// The session's chats, the latest first.
+/// The session's chats, the latest first: those in which something was said since the linking, and behind them, while the
+/// session is WORKING, those that only the page has.
 ///
 /// # Errors
 /// 404 when there is no such session.
@@ -167,11 +170,40 @@ fn offset(asked: Option<u64>) -> Result<u64, ApiError> {
     responses((status = 200, description = "Chats"), (status = 404, description = "No such session")))]
 pub async fn list(named: Named, api: web::Data<Api>, page: web::Query<ChatsPage>) -> Result<HttpResponse, ApiError> {
     let (limit, offset) = (limit(page.limit, 100)?, offset(page.offset)?);
-    let chats = api.store.chats(&named.seen.spec, limit, offset, &[]).await?;
+    let chats = all_chats(&named, &api, (limit, offset), &[]).await?;
     let body = chats
         .iter()
         .map(|chat| json!({"id": chat.id, "name": chat.name, "conversationTimestamp": chat.last_at / 1000}));
     Ok(HttpResponse::Ok().json(body.collect::<Vec<_>>()))
+}
+
+async fn all_chats(
+    named: &Named,
+    api: &web::Data<Api>,
+    (limit, offset): (u64, u64),
+    only: &[ChatId],
+) -> Result<Vec<ChatRow>, ApiError> {
+    let spec = &named.seen.spec;
+    let mut chats = api.store.chats(spec, limit, offset, only).await?;
+    let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(chats.len());
+    if room == 0 || named.seen.view.status != Status::Working {
+        return Ok(chats);
+    }
+    // A page that does not answer leaves those that are recorded.
+    let Ok(mut known) = ask_named(api, named, asking::chats()).await else { return Ok(chats) };
+    let config = serde_json::from_str(&spec.config).unwrap_or_default();
+    let ignored = Ignored::of_config(&config).unwrap_or_default();
+    let names = |one: &Known| [Some(one.id.clone()), one.alias.clone()].into_iter().flatten();
+    known.retain(|one| !ignored.covers(one.id.as_str()));
+    known.retain(|one| only.is_empty() || names(one).any(|name| only.contains(&name)));
+    let aliases = known.iter().flat_map(names).map(|name| name.to_string()).collect();
+    let (all, recorded) = api.store.recorded_chats(spec, only, aliases).await?;
+    known.retain(|one| !names(one).any(|name| recorded.contains(name.as_str())));
+    known.sort_by_key(|one| Reverse(one.at));
+    let behind = usize::try_from(offset.saturating_sub(all)).unwrap_or(usize::MAX);
+    let row = |one: Known| ChatRow { id: one.id.to_string(), name: one.name, last_at: one.at.saturating_mul(1000) };
+    chats.extend(known.into_iter().skip(behind).take(room).map(row));
+    Ok(chats)
 }
 
 /// Which chats of an overview.
@@ -239,23 +271,49 @@ pub async fn overview_by_body(
     Ok(HttpResponse::Created().json(overview_of(&named, &api, body.into_inner()).await?))
 }
 
-async fn overview_of(named: &Named, api: &Api, asked: OverviewBody) -> Result<Vec<Value>, ApiError> {
+async fn overview_of(named: &Named, api: &web::Data<Api>, asked: OverviewBody) -> Result<Vec<Value>, ApiError> {
     let OverviewBody { pagination, filter } = asked;
     let limit = limit(Some(pagination.limit.unwrap_or(20).min(OVERVIEW)), 20)?;
     if filter.ids.len() > IDS {
         return Err(ApiError::invalid(format!("ids must be at most {IDS}")));
     }
     let only = filter.ids.iter().map(|id| chat_id(id)).collect::<Result<Vec<_>, _>>()?;
-    let chats = api.store.chats(&named.seen.spec, limit, offset(pagination.offset)?, &only).await?;
+    let chats = all_chats(named, api, (limit, offset(pagination.offset)?), &only).await?;
     let account = named.seen.view.account.as_ref();
     let mut body = Vec::with_capacity(chats.len());
+    let mut asks = named.seen.view.status == Status::Working;
     for chat in chats {
         let newest = Page { limit: 1, ..Page::default() };
         let last = api.store.messages(&named.seen.spec, Some(&chat.id), newest).await?.pop();
-        let last = last.map(|(_, message)| message_body(&message, account));
+        let last = match last {
+            Some((_, message)) => Some(message_body(&message, account)),
+            None if asks => {
+                let last = last_of_page(named, api, &chat.id).await;
+                // A page that does not answer is not asked for the other chats, too.
+                asks = last.is_ok();
+                last.ok().flatten()
+            }
+            None => None,
+        };
         body.push(json!({"id": chat.id, "name": chat.name, "picture": null, "lastMessage": last, "_chat": {}}));
     }
     Ok(body)
+}
+
+/// The last message that the page has of a chat in which nothing was recorded.
+async fn last_of_page(named: &Named, api: &web::Data<Api>, chat: &str) -> Result<Option<Value>, ApiError> {
+    // The very last may be a note of the network's, which is no message.
+    let past = ask_named(api, named, earlier(chat_id(chat)?, None, 10)).await?;
+    Ok(past.messages.last().map(|message| of_page(message, named)))
+}
+
+/// A message as the page has it: only what was recorded has its file behind a link.
+fn of_page(message: &Message, named: &Named) -> Value {
+    let mut body = message_body(message, named.seen.view.account.as_ref());
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("media".into(), Value::Null);
+    }
+    body
 }
 
 /// The messages of a chat, as they stand now; `all` instead of an id means every chat.
@@ -339,12 +397,7 @@ async fn past(
     for message in messages.iter().rev() {
         // Of an earlier link, or beside the one from which the page went back.
         if api.store.message(spec, &message.id).await?.is_none() {
-            let mut one = message_body(message, named.seen.view.account.as_ref());
-            // Only what was recorded has its file behind a link.
-            if let Some(fields) = one.as_object_mut() {
-                fields.insert("media".into(), Value::Null);
-            }
-            body.push(one);
+            body.push(of_page(message, named));
         }
     }
     Ok((body, oldest.map(|oldest| format!("{PAST}{}", URL_SAFE_NO_PAD.encode(oldest)))))

@@ -79,9 +79,9 @@ pub struct OfChat {
 /// Creates a session or changes its config, and starts it.
 ///
 /// # Errors
-/// As for creating one; 422 when it runs.
+/// As for creating one; 403 for a key that may not start it, 422 when it runs.
 #[utoipa::path(post, path = "/api/sessions/start", tag = "deprecated", request_body = Started, responses(
-    (status = 201, description = "The session"), (status = 400, description = "Bad input"),
+    (status = 201, description = "The session"), (status = 400, description = "Bad input"), (status = 403, description = "The key may not start it"),
     (status = 422, description = "It runs; or as for creating one"), (status = 503, description = "Node full")))]
 pub async fn start(caller: Caller, api: web::Data<Api>, body: web::Json<Started>) -> Result<HttpResponse, ApiError> {
     let Started { name, config } = body.into_inner();
@@ -89,8 +89,13 @@ pub async fn start(caller: Caller, api: web::Data<Api>, body: web::Json<Started>
         let new = CreateSession { name: Some(name), start: true, config, user: None };
         return create(caller, api, web::Json(new)).await;
     };
+    if !caller.0.may(Action::Control) {
+        return Err(ApiError::new("forbidden", "This key may not start a session"));
+    }
     if seen.view.status != Status::Stopped {
-        return Err(ApiError::new("session_exists", format!("Session '{known}' is already started.")));
+        let status = seen.view.status.as_str();
+        let text = format!("Session '{known}' is already started: it is {status}. Stop or restart it.");
+        return Err(ApiError::new("session_exists", text));
     }
     if let Some(config) = config {
         let network = read_config(&config)?;

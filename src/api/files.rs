@@ -39,7 +39,6 @@ pub async fn get(
     api: web::Data<Api>,
     file: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let gone = || ApiError::new("file_not_found", "File not found or no longer available");
     let sessions = api.handle.sessions(caller.0.tenant);
     let specs =
         sessions.into_iter().map(|seen| seen.spec).filter(|spec| caller.0.reaches(spec.user, spec.id)).collect();
@@ -48,18 +47,24 @@ pub async fn get(
     let found = api.store.carrier(specs, ids.map(str::to_owned).collect()).await?;
     let (spec, message) = found.ok_or_else(gone)?;
     let media = message.parts.media.as_ref().ok_or_else(gone)?;
-    let file = match api.files.attached(&spec, &message.id).await? {
-        Some(file) => file,
-        None => {
-            api.expect(spec.tenant, &spec.name, Status::Working).await?;
-            let id = message.id.clone();
-            let fetch = |answer| Command::Fetch { message: id, answer };
-            api.handle.ask_within(FETCH, spec.tenant, &spec.name, fetch).await?;
-            api.files.attached(&spec, &message.id).await?.ok_or_else(gone)?
-        }
-    };
+    let file = of_message(&api, &spec, &message.id).await?;
     let size = api.store.file_size(spec.key(), file).await?.ok_or_else(gone)?;
     answer(&request, api, spec, (file, size), media)
+}
+
+fn gone() -> ApiError {
+    ApiError::new("file_not_found", "File not found or no longer available")
+}
+
+/// The file of a message; fetched, if it is not here yet.
+pub(super) async fn of_message(api: &Api, spec: &SessionSpec, message: &str) -> Result<FileId, ApiError> {
+    if let Some(file) = api.files.attached(spec, message).await? {
+        return Ok(file);
+    }
+    api.expect(spec.tenant, &spec.name, Status::Working).await?;
+    let id = message.to_owned();
+    api.handle.ask_within(FETCH, spec.tenant, &spec.name, |answer| Command::Fetch { message: id, answer }).await?;
+    api.files.attached(spec, message).await?.ok_or_else(gone)
 }
 
 fn answer(

@@ -6,7 +6,7 @@
 //! what left.
 
 use super::shape::message_body;
-use super::{Api, Named, chat_id, default_session};
+use super::{Api, Named, chat_id, default_session, files};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -15,10 +15,11 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use utoipa::ToSchema;
-use wardroom_actors::domain::draft::{Card, Content, Draft, EVERYBODY};
+use wardroom_actors::domain::draft::{Card, Content, Draft, EVERYBODY, Shown};
 use wardroom_actors::domain::ids::message_id;
 use wardroom_actors::domain::message::{Ack, Message, Parts, Place, Poll};
 use wardroom_actors::domain::session::Status;
+use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::ports::store::{Delivery, Outgoing, Wanted};
 
 /// How long a send waits for the network.
@@ -63,6 +64,31 @@ impl To {
     /// The caller gave the message or the request a name.
     pub(super) fn is_named(&self, request: &HttpRequest) -> bool {
         self.id.is_some() || request.headers().contains_key("idempotency-key")
+    }
+
+    /// The message's id, and the name under which it is known again: the caller's id, the `Idempotency-Key`, or the id that is
+    /// chosen now.
+    pub(super) fn names(&self, request: &HttpRequest) -> Result<(String, String), ApiError> {
+        if let Some(id) = self.id.as_deref() {
+            // A full id is accepted, too.
+            let bare = id.split('_').nth(2).unwrap_or(id);
+            if !(8..=64).contains(&bare.len()) || !bare.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                return Err(ApiError::invalid("id must have 8 to 64 letters and digits"));
+            }
+            return Ok((bare.to_owned(), format!("id:{bare}")));
+        }
+        let message_id = message_id();
+        let dedupe = match request.headers().get("idempotency-key") {
+            None => format!("id:{message_id}"),
+            Some(key) => {
+                if key.is_empty() || key.len() > KEY {
+                    return Err(ApiError::invalid(format!("Idempotency-Key must have 1 to {KEY} bytes")));
+                }
+                // The key may say something about the caller's customers.
+                format!("request:{}", hex::encode(Sha256::digest(key.as_bytes())))
+            }
+        };
+        Ok((message_id, dedupe))
     }
 }
 
@@ -279,7 +305,7 @@ pub async fn send_poll(
     send(&request, caller, &api, to, Content::Poll { name, options, multiple: multiple_answers }).await
 }
 
-/// Sends a copy of a message to a chat. Texts, places and visiting cards can be copied.
+/// Sends a copy of a message to a chat. Texts, files, places and visiting cards can be copied.
 ///
 /// # Errors
 /// As for a text; 404 when there is no such message.
@@ -298,7 +324,33 @@ pub async fn forward(
     if message_id.is_empty() || message_id.len() > ID {
         return Err(ApiError::invalid("messageId is not a message id"));
     }
-    send(&request, caller, &api, to, Content::Forward { message: message_id }).await
+    chat_id(&to.chat_id)?;
+    let (_, seen) = api.session(caller.0, &to.session)?;
+    let said = to.is_named(&request).then(|| hex::encode(Sha256::digest(format!("forward {message_id}"))));
+    let before = match &said {
+        Some(said) => api.store.file_before(&seen.spec, to.names(&request)?.1, said.clone()).await?,
+        None => None,
+    };
+    let content = match before {
+        Some(before) => before,
+        None => copy_of(&api, &seen.spec, message_id, said).await?,
+    };
+    send(&request, caller, &api, to, content).await
+}
+
+/// What a copy of a message says. A file is sent anew; the page copies everything else.
+async fn copy_of(api: &Api, spec: &SessionSpec, id: String, said: Option<String>) -> Result<Content, ApiError> {
+    let Some(message) = api.store.message(spec, &id).await? else { return Ok(Content::Forward { message: id }) };
+    let Some(media) = message.parts.media else { return Ok(Content::Forward { message: id }) };
+    let shown = match message.kind.as_str() {
+        "image" => Shown::Image,
+        "video" | "gif" => Shown::Video,
+        "ptt" => Shown::Voice,
+        "ptv" => Shown::Note,
+        _ => Shown::Document,
+    };
+    let file = files::of_message(api, spec, &message.id).await?;
+    Ok(Content::File { file, media, shown, caption: message.body, mentions: vec![], audience: vec![], said })
 }
 
 /// Ids of people; the word for all of a group stays as it is.
@@ -369,34 +421,15 @@ fn escaped(value: &str) -> String {
     escaped
 }
 
-/// What a send is named by: the caller's id, the `Idempotency-Key`, or the id that is chosen now.
+/// What is to be sent.
 fn wanted(request: &HttpRequest, to: &To, content: Content) -> Result<Wanted, ApiError> {
     let chat = chat_id(&to.chat_id)?;
     let reply_to = to.reply_to.clone().filter(|id| !id.is_empty());
     if reply_to.as_ref().is_some_and(|id| id.len() > ID) {
         return Err(ApiError::invalid("reply_to is not a message id"));
     }
-    let draft = Draft { content, reply_to };
-    if let Some(id) = to.id.as_deref() {
-        // A full id is accepted, too.
-        let bare = id.split('_').nth(2).unwrap_or(id);
-        if !(8..=64).contains(&bare.len()) || !bare.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(ApiError::invalid("id must have 8 to 64 letters and digits"));
-        }
-        return Ok(Wanted { chat, draft, message_id: bare.to_owned(), dedupe: format!("id:{bare}") });
-    }
-    let message_id = message_id();
-    let dedupe = match request.headers().get("idempotency-key") {
-        None => format!("id:{message_id}"),
-        Some(key) => {
-            if key.is_empty() || key.len() > KEY {
-                return Err(ApiError::invalid(format!("Idempotency-Key must have 1 to {KEY} bytes")));
-            }
-            // The key may say something about the caller's customers.
-            format!("request:{}", hex::encode(Sha256::digest(key.as_bytes())))
-        }
-    };
-    Ok(Wanted { chat, draft, message_id, dedupe })
+    let (message_id, dedupe) = to.names(request)?;
+    Ok(Wanted { chat, draft: Draft { content, reply_to }, message_id, dedupe })
 }
 
 pub(super) async fn send(

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 use std::io::Read as _;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
@@ -162,6 +163,7 @@ pub(super) struct Pending {
     caption: String,
     mentions: Vec<String>,
     audience: Vec<String>,
+    said: Option<String>,
 }
 
 enum Taken {
@@ -172,7 +174,7 @@ enum Taken {
 impl Pending {
     /// What the message says, with its file taken in.
     pub async fn content(self, api: &Api) -> Result<Content, ApiError> {
-        let Self { spec, file, shown, caption, mentions, audience } = self;
+        let Self { spec, file, shown, caption, mentions, audience, said } = self;
         let (file, media) = match file {
             Taken::Stored(file, media) => (file, media),
             Taken::Held(target, held) => {
@@ -188,7 +190,7 @@ impl Pending {
                 (intake.finish().await.map_err(refused)?, media)
             }
         };
-        Ok(Content::File { file, media, shown, caption, mentions, audience })
+        Ok(Content::File { file, media, shown, caption, mentions, audience, said })
     }
 }
 
@@ -234,8 +236,29 @@ pub(super) async fn read(
         api.expect(caller.0.tenant, &name, Status::Working).await?;
     }
     let shown = if shown == Shown::Video && read.as_note == Some(true) { Shown::Note } else { shown };
-    let file = take(api, &seen.spec, read.file, shown, read.convert == Some(true)).await?;
-    Ok((to, Pending { spec: seen.spec, file, shown, caption, mentions, audience }))
+    let convert = read.convert == Some(true);
+    let said = (to.is_named(request) && (convert || read.file.url.is_some())).then(|| digest(&read.file, convert));
+    let before = match &said {
+        Some(said) => api.store.file_before(&seen.spec, to.names(request)?.1, said.clone()).await?,
+        None => None,
+    };
+    let file = match before {
+        Some(Content::File { file, media, .. }) => Taken::Stored(file, media),
+        _ => take(api, &seen.spec, read.file, shown, convert).await?,
+    };
+    Ok((to, Pending { spec: seen.spec, file, shown, caption, mentions, audience, said }))
+}
+
+/// Stands for what a request says of a file. A host may send another file the next time, and a conversion is never twice the same.
+fn digest(file: &ReadFile<'_>, convert: bool) -> String {
+    let given = [&file.mimetype, &file.filename, &file.url].map(|one| one.as_deref().unwrap_or_default());
+    let mut digest = Sha256::new();
+    for part in given.into_iter().chain([file.data.map_or("", RawValue::get)]) {
+        digest.update(part.len().to_le_bytes());
+        digest.update(part);
+    }
+    digest.update([u8::from(convert)]);
+    hex::encode(digest.finalize())
 }
 
 /// What has to be made of a file. What the network would show as broken is refused here.

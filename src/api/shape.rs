@@ -157,6 +157,10 @@ pub fn read_config(config: &Value) -> Result<Network, ApiError> {
         Some(engine) if engine == "web" => {}
         Some(_) => return Err(ApiError::invalid("config.engine must be \"web\"")),
     }
+    // A session that its owner believes behind a proxy must not show the server's own address.
+    if object.get("proxy").is_some_and(|proxy| !proxy.is_null()) {
+        return Err(ApiError::invalid("config.proxy is not offered: a session uses the server's own network"));
+    }
     Fetching::of_config(config).map_err(ApiError::invalid)?;
     Ignored::of_config(config).map_err(ApiError::invalid)?;
     let hooks = Hooks::of_config(config).map_err(ApiError::invalid)?;

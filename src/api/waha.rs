@@ -64,22 +64,30 @@ pub struct EventRow {
 struct Table {
     path: Vec<Row>,
     event: Vec<EventRow>,
+    own: Vec<Row>,
     sample: HashMap<String, String>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let Table { mut path, mut event, sample } = toml::from_str(include_str!("waha.toml")).unwrap_or_default();
-    let likes = path.iter_mut().map(|row| &mut row.like).chain(event.iter_mut().map(|row| &mut row.like));
+    let Table { mut path, mut event, mut own, sample } = toml::from_str(include_str!("waha.toml")).unwrap_or_default();
+    let rows = path.iter_mut().chain(&mut own).map(|row| &mut row.like);
+    let likes = rows.chain(event.iter_mut().map(|row| &mut row.like));
     for like in likes.flatten() {
         *like = sample.iter().fold(std::mem::take(like), |like, (name, text)| like.replace(&format!("@{name}"), text));
     }
-    Table { path, event, sample }
+    Table { path, event, own, sample }
 });
 
 /// All paths, in their order.
 #[must_use]
 pub fn table() -> &'static [Row] {
     &TABLE.path
+}
+
+/// Wardroom's own paths.
+#[must_use]
+pub fn own() -> &'static [Row] {
+    &TABLE.own
 }
 
 /// All events.
@@ -139,7 +147,7 @@ mod tests {
     #[test]
     fn the_table_is_sound() {
         assert!(table().len() > 100 && events().len() > 20, "the table cannot be read");
-        for row in table() {
+        for row in table().iter().chain(own()) {
             let (verb, path) = row.call.split_once(' ').unwrap();
             assert!(["GET", "POST", "PUT", "DELETE"].contains(&verb) && path.starts_with('/'), "{}", row.call);
             assert_eq!(row.is == Is::Same, row.note.is_empty(), "{}", row.call);
@@ -149,7 +157,7 @@ mod tests {
             assert_eq!(row.is == Is::Same, row.note.is_empty(), "{}", row.name);
             assert_eq!(row.is == Is::Absent, row.like.is_none(), "{}", row.name);
         }
-        let likes = table().iter().map(|row| &row.like).chain(events().iter().map(|row| &row.like));
+        let likes = table().iter().chain(own()).map(|row| &row.like).chain(events().iter().map(|row| &row.like));
         for like in likes.flatten() {
             assert!(serde_json::from_str::<serde_json::Value>(like).is_ok(), "{like}");
         }

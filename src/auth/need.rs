@@ -146,6 +146,12 @@ mod tests {
     fn reading_is_no_writing() {
         for (method, path, need) in [
             (Method::GET, "/api/contacts/all", Action::Read),
+            (Method::GET, "/api/messages", Action::Read),
+            (Method::GET, "/api/checkNumberStatus", Action::Read),
+            (Method::POST, "/api/reply", Action::Send),
+            (Method::POST, "/api/sendLinkPreview", Action::Send),
+            (Method::POST, "/api/sessions/stop", Action::Control),
+            (Method::POST, "/api/sessions/logout", Action::Delete),
             (Method::POST, "/api/contacts/block", Action::Send),
             (Method::PUT, "/api/{session}/contacts/{chat}", Action::Send),
             (Method::GET, "/api/{session}/chats/{chat}/messages", Action::Read),

@@ -290,6 +290,12 @@ enum WebhooksVerb {
         #[arg(value_name = "URL")]
         hook: String,
     },
+    /// Post the session's status to one, once; it need not be in the list.
+    Test {
+        /// Its URL.
+        #[arg(value_name = "URL")]
+        hook: String,
+    },
 }
 
 #[derive(Args)]

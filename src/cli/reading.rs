@@ -68,6 +68,16 @@ pub(super) fn webhooks(server: &Server, what: &WebhooksCommand) -> anyhow::Resul
                 hooks.into_iter().filter(|hook| !is(hook, url)).collect()
             }
             WebhooksVerb::Remove { hook: url } => bail!("{} has no webhook {url}", what.session),
+            WebhooksVerb::Test { hook: url } => {
+                let hook = hooks.into_iter().find(|hook| is(hook, url)).unwrap_or_else(|| json!({"url": url}));
+                let body = json!({"session": what.session, "webhook": hook});
+                let told = server.ask(Method::POST, "/api/webhooks/test", Some(body)).await?;
+                if told.get("taken") != Some(&Value::Bool(true)) {
+                    bail!("{url} did not take it: {}", text(&told, "/code"));
+                }
+                println!("taken within {} ms", told.get("ms").map(Value::to_string).unwrap_or_default());
+                return Ok(());
+            }
         };
         let Some(fields) = config.as_object_mut() else { bail!("this key does not see the session's config") };
         fields.insert("webhooks".into(), Value::Array(hooks));

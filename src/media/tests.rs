@@ -140,6 +140,7 @@ async fn old_files_go_but_not_those_of_messages_that_wait() {
         caption: String::new(),
         mentions: vec![],
         audience: vec![],
+        said: None,
     };
     let wanted = Wanted {
         chat: ChatId::parse("1@c.us").unwrap(),

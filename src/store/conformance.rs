@@ -494,7 +494,14 @@ async fn what_webhooks_are_told_waits_in_lanes(ground: &Ground) {
     both.sort_unstable();
     assert_eq!(lanes, both);
     assert_eq!(store.deliveries(own).await.unwrap().len(), 1, "a repeat is not told");
+    // As they were just written, and as they are read back.
+    let kept = store.deliveries(lane).await.unwrap();
+    store.recent.forget(one.key());
     let waiting = store.deliveries(lane).await.unwrap();
+    let told = |all: &[super::repo::deliveries::Delivery]| {
+        all.iter().map(|one| format!("{:?}", one.event)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&kept), told(&waiting));
     let texts = waiting.iter().map(|one| match one.event.as_ref().map(|told| &told.kind) {
         Some(EventKind::Message(message)) => message.body.clone(),
         other => panic!("{other:?}"),

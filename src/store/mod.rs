@@ -118,6 +118,8 @@ pub struct Inner {
     key_uses: DashMap<uuid::Uuid, i64>,
     /// What chats have still to see, as far as it need not be read.
     unseen: repo::journal::Unseen,
+    /// What webhooks have still to be told, as far as it need not be read.
+    recent: repo::recent::Recent,
     /// Who reads for agents.
     readers: Gather<repo::agents::Reading>,
     /// Who writes their steps.
@@ -244,6 +246,7 @@ impl Store {
             owners: DashMap::new(),
             key_uses: DashMap::new(),
             unseen: repo::journal::Unseen::default(),
+            recent: repo::recent::Recent::default(),
             readers: Gather::new(),
             agents: Gather::new(),
             holders: Gather::new(),

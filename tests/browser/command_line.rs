@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use wardroom_load::house::{House, KEY, SOON, until};
+use wardroom_load::receiver::Receiver;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_links_and_sends_from_a_terminal() {
@@ -47,6 +48,14 @@ async fn a_person_links_and_sends_from_a_terminal() {
     let hook = "http://127.0.0.1:9/hook";
     ask(&["webhooks", "shop", "add", hook, "--events", "message,message.ack"]);
     assert_eq!(ask(&["webhooks", "shop", "list"]).trim(), format!("{hook} message,message.ack"));
+    let test = |url_of_hook: &str| {
+        let test = ["webhooks", "shop", "test", url_of_hook, "--url", &url, "--key", KEY];
+        house.command().args(test).output().unwrap()
+    };
+    assert!(String::from_utf8_lossy(&test(hook).stderr).contains("did not take it"));
+    let receiver = Receiver::open(0).await;
+    assert!(String::from_utf8_lossy(&test(&receiver.url()).stdout).starts_with("taken within"));
+    assert_eq!(receiver.taken("session.status").len(), 1);
     ask(&["webhooks", "shop", "remove", hook]);
     assert_eq!(ask(&["webhooks", "shop", "list"]), "");
     let wrong =

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use wardroom_load::bucket::{ACCESS_KEY, Bucket};
 use wardroom_load::house::{Answer, House, KEY, SOON, until};
 
@@ -211,6 +213,50 @@ async fn a_recording_leaves_as_a_voice_message_and_a_moving_picture_as_a_film() 
     house.is("default", "WORKING").await;
     let body = json!({"chatId": BOB, "file": recording, "convert": true});
     assert_eq!(house.ask("POST", "/api/sendVoice", Some(body)).await.refused(422), "not_convertible");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_wanted_twice_is_fetched_and_made_once() {
+    let house = linked(&[]).await;
+    // A host that is there once.
+    let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/a.png", host.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut guest, _) = host.accept().await.unwrap();
+        let _ = guest.read(&mut [0; 4096]).await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\ngood";
+        guest.write_all(answer).await.unwrap();
+    });
+    let song = json!({"mimetype": "audio/wav", "data": STANDARD.encode(tone())});
+    for (route, body) in [
+        ("sendImage", json!({"chatId": BOB, "file": {"url": url}})),
+        ("sendVoice", json!({"chatId": BOB, "file": song, "convert": true})),
+    ] {
+        let ask = async |body: &Value| {
+            let url = format!("http://127.0.0.1:{}/api/{route}", house.http);
+            let request = reqwest::Client::new().post(url).header("x-api-key", KEY).header("idempotency-key", route);
+            Answer::of(request.json(body).send().await.unwrap()).await
+        };
+        let (first, again) = (ask(&body).await.ok(), ask(&body).await.ok());
+        assert_eq!((&first["id"], &first["media"]), (&again["id"], &again["media"]), "{route}");
+        let mut other = body.clone();
+        other["caption"] = json!("another");
+        assert_eq!(ask(&other).await.refused(422), "idempotency_key_reused", "{route}");
+    }
+    assert_eq!(house.network.messages("491700002").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_came_is_passed_on() {
+    let house = linked(&[("WARDROOM__MEDIA__FETCH", "lazily")]).await;
+    for (kind, mimetype) in [("image", "image/png"), ("ptt", "audio/ogg"), ("document", "application/pdf")] {
+        let bytes = noise(100_000);
+        let message = bob(&house, kind, mimetype, "&text=look", bytes.clone()).await;
+        let copy = house.post("/api/forwardMessage", json!({"chatId": BOB, "messageId": message["id"]})).await;
+        assert_eq!((&copy["fromMe"], &copy["body"]), (&json!(true), &message["body"]), "{kind}");
+        let seen = shown(&house).await;
+        assert_eq!((&seen["type"], &seen["data"]["filehash"]), (&json!(kind), &json!(hash(&bytes))));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use serde_json::Value;
 use wardroom_load::house::{House, SOON, until};
 
 const BOB: &str = "491700002@c.us";
+const CAROL: &str = "491700003@c.us";
 
 fn bodies(messages: &Value) -> Vec<String> {
     messages.as_array().unwrap().iter().map(|one| one["body"].as_str().unwrap().to_owned()).collect()
@@ -18,7 +19,18 @@ async fn the_past_stands_behind_what_was_recorded() {
     for text in &said {
         house.network.send("491700002", "491700001", text).await;
     }
+    house.network.phone("491700003", "Carol").await;
+    house.network.send("491700003", "491700001", "hello").await;
     house.link("default", "491700001").await;
+    let ids = async |query: &str| {
+        let chats = house.get(&format!("/api/default/chats{query}")).await;
+        chats.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut before = ids("").await;
+    before.sort();
+    assert_eq!(before, [BOB, CAROL], "chats from before");
+    let overview = house.get(&format!("/api/default/chats/overview?ids={BOB}")).await;
+    assert_eq!((overview.as_array().unwrap().len(), &overview[0]["lastMessage"]["body"]), (1, &"before 44".into()));
     let path = format!("/api/default/chats/{BOB}/messages?limit=20");
     assert_eq!(house.get(&path).await, serde_json::json!([]), "the past is no event");
     let first = house.get(&format!("{path}&history=true")).await;
@@ -30,6 +42,9 @@ async fn the_past_stands_behind_what_was_recorded() {
     }
     until("both are recorded", SOON, || async { (house.messages("default", BOB).await.len() == 2).then_some(()) })
         .await;
+    assert_eq!(ids("").await, [BOB, CAROL], "first those in which something was said");
+    assert_eq!((ids("?limit=1").await, ids("?limit=1&offset=1").await), (vec![BOB.into()], vec![CAROL.into()]));
+    assert_eq!(ids("?offset=2").await, [""; 0]);
     let (mut all, mut cursor) = (vec![], String::new());
     loop {
         let page = house.ask("GET", &format!("{path}&history=true{cursor}"), None).await;
@@ -70,4 +85,5 @@ async fn the_past_stands_behind_what_was_recorded() {
     assert_eq!(house.get("/api/default/chats/491700009@c.us/messages?history=true").await, serde_json::json!([]));
     house.post("/api/sessions/default/stop", serde_json::json!({})).await;
     house.ask("GET", &format!("{path}&history=true"), None).await.refused(422);
+    assert_eq!(ids("").await, [BOB], "what was recorded is there without the page");
 }

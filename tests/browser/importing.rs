@@ -15,6 +15,16 @@ async fn a_profile_of_another_program_is_taken_over_without_a_scan() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_of_waha_is_taken_over_without_a_scan() {
+    taken_over(|profile, elsewhere| {
+        std::fs::create_dir_all(elsewhere.join("webjs/shop")).unwrap();
+        std::fs::rename(profile, elsewhere.join("webjs/shop/session-shop")).unwrap();
+        elsewhere.join("webjs")
+    })
+    .await;
+}
+
 /// As RemoteAuth makes them: the databases of the page and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_of_remote_auth_is_taken_over_without_a_scan() {

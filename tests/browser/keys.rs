@@ -100,6 +100,18 @@ async fn a_key_does_what_it_may_and_no_more() {
     for (key, status) in [(&before, 401), (&after, 401), (&last, 200)] {
         assert_eq!(house.ask_as(key, "GET", "/api/a/chats", None).await.status, status);
     }
+    let (sets, _) = make(&house, json!({"actions": {"setting": true}})).await;
+    let (controls, _) = make(&house, json!({"session": "a", "actions": {"control": true}})).await;
+    for (key, path, body, status) in [
+        (&sets, "start", json!({"name": "a"}), 403),
+        (&controls, "start", json!({"name": "a"}), 403),
+        (&controls, "stop", json!({"name": "a", "logout": true}), 403),
+        (&controls, "logout", json!({"name": "a"}), 403),
+        (&controls, "stop", json!({"name": "b"}), 404),
+    ] {
+        house.ask_as(key, "POST", &format!("/api/sessions/{path}"), Some(body)).await.refused(status);
+    }
+    house.is("a", "WORKING").await;
     let listed = |all: Value, id: &str| all.as_array().unwrap().iter().find(|one| one["id"] == id).unwrap().clone();
     until("its use is noted", SOON, || async {
         let key = listed(house.get("/api/keys").await, &id);

@@ -42,6 +42,7 @@ async fn bad_input_is_refused_and_changes_nothing() {
         ("/api/sessions", json!({"name": "x", "config": 7})),
         ("/api/sessions", json!({"name": "x", "config": {"metadata": {"a": {"b": 1}}}})),
         ("/api/sessions", json!({"name": "x", "config": {"network": "moon"}})),
+        ("/api/sessions", json!({"name": "x", "config": {"proxy": {"server": "localhost:3128"}}})),
         ("/api/sessions", json!({"name": "x", "config": {"webhooks": [{}]}})),
         ("/api/sessions", json!({"name": "x", "config": {"webhooks": [{"url": "ftp://example.com"}]}})),
         ("/api/sessions", json!({"name": "x", "config": {"webhooks": vec![json!({"url": "http://example.com"}); 21]}})),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use wardroom::api::waha::{Is, Row, table};
+use wardroom::api::waha::{Is, Row, own, table};
 use wardroom_load::house::{Answer, House, KEY, SOON, until};
 
 /// Whether an answer has a sample's fields, of its types.
@@ -104,6 +104,7 @@ async fn every_path_is_answered_as_the_table_says() {
     let call = house.network.ask("POST", "/api/phones/491700002/call", Some(json!({"to": "491700001"}))).await.ok();
     let news = json!({"name": "Weather", "description": "Wind and waves"});
     let news = house.network.ask("POST", "/api/phones/491700002/channels", Some(news)).await.ok();
+    let spare = house.post("/api/keys", json!({"session": "default"})).await;
     let mut known = Known(HashMap::new());
     for (name, value) in [
         ("session", "default"),
@@ -115,11 +116,14 @@ async fn every_path_is_answered_as_the_table_says() {
         ("call", call["id"].as_str().unwrap()),
         ("other_channel", news["id"].as_str().unwrap()),
         ("app", "chatwoot"),
+        ("spare", spare["id"].as_str().unwrap()),
     ] {
         known.keep(name, value);
     }
     let mut wrong = vec![];
-    for row in table() {
+    // What happens does not end.
+    let own = own().iter().filter(|row| row.call != "GET /api/events");
+    for row in table().iter().chain(own) {
         wrong.extend(walk(&house, row, &mut known).await);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

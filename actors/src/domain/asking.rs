@@ -41,6 +41,7 @@ pub enum Question {
     Profile,
     Presences,
     Presence { chat: ChatId },
+    Chats,
     ReadUp { chat: ChatId, most: u32, since: i64 },
     Earlier { chat: ChatId, before: Option<String>, count: u64 },
     Groups,
@@ -126,6 +127,12 @@ pub fn presences() -> Ask<Vec<Presence>> {
 #[must_use]
 pub fn presence(chat: ChatId) -> Ask<Presence> {
     Ask::new(Question::Presence { chat })
+}
+
+/// All chats with people and groups that the engine itself has: also those in which nothing was said since the linking.
+#[must_use]
+pub fn chats() -> Ask<Vec<Known>> {
+    Ask::new(Question::Chats)
 }
 
 /// Marks a chat as read; the ids of the messages that were unread, at most `most`, not older than `since` (Unix seconds).
@@ -295,6 +302,19 @@ pub struct Person {
     pub state: String,
     /// Unix seconds, where the network tells.
     pub last_seen: Option<i64>,
+}
+
+/// A chat that the engine has.
+#[derive(Clone, Deserialize)]
+pub struct Known {
+    /// Its id: the number, where that is known.
+    pub id: ChatId,
+    /// Its other id.
+    pub alias: Option<ChatId>,
+    /// The other side's name, where known.
+    pub name: Option<String>,
+    /// Unix seconds of what was last said in it; 0 where nothing was.
+    pub at: i64,
 }
 
 /// A piece of a chat's past.

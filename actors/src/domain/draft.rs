@@ -64,6 +64,9 @@ pub enum Content {
         /// Of a status update: who sees it; all of the account's contacts where nobody stands.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         audience: Vec<String>,
+        /// Digest of what a request that has a name said of the file, where the file cannot be known again by its bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        said: Option<String>,
     },
     /// A date in the calendar.
     Event {
@@ -214,6 +217,7 @@ mod tests {
                     caption: "look".into(),
                     mentions: vec![],
                     audience: vec![],
+                    said: None,
                 },
                 reply_to: None,
             },

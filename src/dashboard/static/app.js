@@ -52,6 +52,17 @@ const doing = (place, work) => async (event) => {
     if (current) renderSession();
   }
 };
+// Messages come in bursts, and a list of chats costs a question to the page.
+const soon = (work) => {
+  let timer = 0;
+  return () => {
+    timer ||= setTimeout(() => {
+      timer = 0;
+      work();
+    }, 250);
+  };
+};
+const chatsSoon = soon(() => current && loadChats());
 const path = (name, rest = '') => `/api/sessions/${encodeURIComponent(name)}${rest}`;
 const element = (tag, text, className) => Object.assign(document.createElement(tag), { textContent: text, className: className || '' });
 
@@ -143,7 +154,7 @@ function hear({ event, session: name, payload, cursor: place }) {
       return void (name === current && renderSession());
     case 'message.any':
       if (name === current) {
-        loadChats();
+        chatsSoon();
         // A person may be known by number and by hidden id; the server knows that they are one.
         if (chat) loadMessages();
       }
@@ -311,7 +322,8 @@ function openChat(id) {
   $('chat').hidden = false;
   $('chat-title').textContent = id.split('@')[0];
   $('messages').replaceChildren();
-  loadMessages();
+  drawn = [];
+  loadMessages(sessions.get(current)?.status === 'WORKING');
   loadChats();
   $('text').focus();
 }
@@ -321,12 +333,12 @@ $('open-chat').addEventListener('submit', (event) => {
   event.target.reset();
 });
 // What a line shows of a message that is more than a text.
-function said({ body, location, vCards, _data: { type, pollOptions } }) {
+function said({ body, location, vCards, hasMedia, media, _data: { type, pollOptions } }) {
   if (type === 'revoked') return 'This message was deleted.';
   if (location) return `📍 ${location.description || `${location.latitude}, ${location.longitude}`}`;
   if (vCards.length) return vCards.map((card) => `👤 ${card.match(/^FN:(.*)$/m)?.[1].replace(/\\(.)/g, '$1') || 'Contact'}`).join('\n');
   if (pollOptions) return [`📊 ${body}`, ...pollOptions.map((option) => `○ ${option}`)].join('\n');
-  return body;
+  return hasMedia && !media ? `📎 ${body}` : body;
 }
 // The file of a message, shown where it can be, or as something to save. Its link may name the server as others reach it.
 function attached({ media: { url, mimetype, filename }, body }) {
@@ -341,11 +353,17 @@ function attached({ media: { url, mimetype, filename }, body }) {
   return shown;
 }
 const TICKS = { '-1': 'failed', 0: 'waiting', 1: '✓', 2: '✓✓', 3: '✓✓ read', 4: '✓✓ played' };
-async function loadMessages() {
+// What is drawn of a chat, the newest first: the past is asked for once.
+let drawn = [];
+async function loadMessages(past = false) {
   const [name, id] = [current, chat];
-  const list = await ask('GET', `/api/${encodeURIComponent(name)}/chats/${encodeURIComponent(id)}/messages?limit=100`).catch(() => null);
+  const path = `/api/${encodeURIComponent(name)}/chats/${encodeURIComponent(id)}/messages?limit=100`;
+  const recorded = () => ask('GET', path).catch(() => null);
+  const list = await (past ? ask('GET', `${path}&history=true`).catch(recorded) : recorded());
   if (!list || name !== current || id !== chat) return;
-  $('messages').replaceChildren(...list.reverse().map((one) => {
+  const fresh = new Set(list.map((one) => one.id));
+  drawn = [...list, ...drawn.filter((one) => !fresh.has(one.id))];
+  $('messages').replaceChildren(...drawn.toReversed().map((one) => {
     const line = element('p', said(one), one.fromMe ? 'own' : '');
     if (one.media) line.prepend(attached(one));
     if (one.replyTo?.body) line.prepend(element('q', one.replyTo.body));

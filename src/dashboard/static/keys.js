@@ -39,7 +39,9 @@ export function keys({ ask, doing, sure, sessions }) {
         await ask('DELETE', path);
       });
       const actions = element('div', '', 'actions');
-      actions.append(rotate, turn, revoke);
+      // A session's key for its files or its screen can only be removed and made again.
+      const derived = /^key_id_(media|control)_/.test(key.id);
+      actions.append(...(derived ? [] : [rotate, turn]), revoke);
       item.append(element('code', key.id), element('p', sentence(key), 'hint'), actions);
       return item;
     }));

@@ -72,6 +72,7 @@ function facts(session) {
   fact('Next attempt', session.nextAttemptAt ? clock(session.nextAttemptAt) : null);
   fact('Not connected for', session.downForMs === null ? null : ago(Date.now() - session.downForMs));
   fact('Inbox', `${session.inbox.depth} waiting, p99 ${session.inbox.waitP99Ms} ms`);
+  fact('Outbox', session.outbox ? `${session.outbox.waiting} waiting` : null);
   const worker = session.worker;
   fact('Worker', worker ? `pid ${worker.pid}, ${Math.round(worker.memory / 2 ** 20)} MB, ${worker.cpu.toFixed(2)} cores` : null);
   return list;

@@ -187,6 +187,11 @@ window.__wardroomPeople = ({ text, whole, quietly, alias, within, failed, counts
       await WPP.chat.markIsRead(chat.id);
       return told(count ? others.slice(-count).map((one) => text(one.id)) : []);
     },
+    chats: () => told(store.ChatStore.getModelsArray().filter(({ id }) => isPerson(id) || id.isGroup()).map((chat) => {
+      const [own, other] = [text(chat.id), alias(chat.id)];
+      const names = chat.id.isLid() && other ? { id: other, alias: own } : { id: own, alias: other };
+      return { ...names, name: whole(quietly(() => chat.name ?? chat.formattedTitle)) || null, at: chat.t || 0 };
+    })),
     // What the page has of a chat before a message, or its newest.
     async earlier({ chat: id, before, count }) {
       const chat = chatOf(id);

@@ -1,14 +1,15 @@
 //! Chats, their aliases and their messages, as read by the API and by sockets that resume.
 
-use super::sizes::padded;
+use super::sizes::{ROWS, padded};
 use crate::store::entity::{agent_state, chat_aliases, chats, journal, sessions};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
 use sea_orm::ActiveValue::Set;
+use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::{Condition, SimpleExpr};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use std::collections::HashMap;
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use wardroom_actors::domain::change::What;
 use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::event::{Event, EventKind};
@@ -119,6 +120,34 @@ async fn name(tx: &Tx, key: SessionKey, alias: &str, chat: ChatUuid) -> Result<(
     Ok(())
 }
 
+/// Chats of a session in which something was recorded.
+fn recorded(spec: &SessionSpec) -> Condition {
+    Condition::all()
+        .add(chats::Column::TenantId.eq(spec.tenant.0))
+        .add(chats::Column::SessionId.eq(spec.id.0))
+        .add(chats::Column::LastSeq.gt(0))
+}
+
+/// The same; where aliases are named, only those behind them.
+async fn recorded_of(tx: &Tx, spec: &SessionSpec, only: Vec<ChatId>) -> Result<Condition, Failure> {
+    let all = recorded(spec);
+    if only.is_empty() {
+        return Ok(all);
+    }
+    let named = behind(tx, spec, only.iter().map(|alias| alias.as_str().to_owned()).collect()).await?;
+    Ok(all.add(chats::Column::Id.is_in(padded(named.iter().map(|row| row.chat_id)))))
+}
+
+/// The chats behind aliases of a session.
+async fn behind(tx: &Tx, spec: &SessionSpec, aliases: Vec<String>) -> Result<Vec<chat_aliases::Model>, Failure> {
+    Ok(chat_aliases::Entity::find()
+        .filter(chat_aliases::Column::TenantId.eq(spec.tenant.0))
+        .filter(chat_aliases::Column::SessionId.eq(spec.id.0))
+        .filter(chat_aliases::Column::Alias.is_in(padded(aliases)))
+        .all(&**tx)
+        .await?)
+}
+
 impl Store {
     /// The session's chats, the latest first; where aliases are named, only those behind them.
     ///
@@ -132,24 +161,12 @@ impl Store {
         only: &[ChatId],
     ) -> Result<Vec<ChatRow>, PortError> {
         let (store, spec) = (self.clone(), spec.clone());
-        let only: Vec<_> = only.iter().map(|alias| alias.as_str().to_owned()).collect();
+        let only = only.to_vec();
         self.on_io(async move {
             let tx = Tx::tenant(&store, spec.tenant, Mode::Read).await?;
             store.need_dek(&tx, spec.tenant, spec.user).await?;
-            let mut which = Condition::all().add(chats::Column::LastSeq.gt(0));
-            if !only.is_empty() {
-                let named = chat_aliases::Entity::find()
-                    .filter(chat_aliases::Column::TenantId.eq(spec.tenant.0))
-                    .filter(chat_aliases::Column::SessionId.eq(spec.id.0))
-                    .filter(chat_aliases::Column::Alias.is_in(padded(only)))
-                    .all(&*tx)
-                    .await?;
-                which = which.add(chats::Column::Id.is_in(padded(named.iter().map(|row| row.chat_id))));
-            }
             let rows = chats::Entity::find()
-                .filter(chats::Column::TenantId.eq(spec.tenant.0))
-                .filter(chats::Column::SessionId.eq(spec.id.0))
-                .filter(which)
+                .filter(recorded_of(&tx, &spec, only).await?)
                 .order_by_desc(chats::Column::LastSeq)
                 .limit(limit)
                 .offset(offset)
@@ -176,6 +193,34 @@ impl Store {
                 Some(ChatRow { id, name: open(row), last_at: row.last_at })
             });
             Ok(list.collect())
+        })
+        .await
+    }
+
+    /// How many chats [`Self::chats`] has in all, and which of some aliases are chats of the session's.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn recorded_chats(
+        &self,
+        spec: &SessionSpec,
+        only: &[ChatId],
+        aliases: Vec<String>,
+    ) -> Result<(u64, HashSet<String>), PortError> {
+        let (store, spec, only) = (self.clone(), spec.clone(), only.to_vec());
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, spec.tenant, Mode::Read).await?;
+            let all = chats::Entity::find().filter(recorded_of(&tx, &spec, only).await?).count(&*tx).await?;
+            let mut theirs = HashSet::new();
+            for aliases in aliases.chunks(ROWS) {
+                let named = behind(&tx, &spec, aliases.to_vec()).await?;
+                let ids = padded(named.iter().map(|row| row.chat_id));
+                let ids = recorded(&spec).add(chats::Column::Id.is_in(ids));
+                let ids = chats::Entity::find().select_only().column(chats::Column::Id).filter(ids);
+                let ids: HashSet<Uuid> = ids.into_tuple().all(&*tx).await?.into_iter().collect();
+                theirs.extend(named.into_iter().filter(|row| ids.contains(&row.chat_id)).map(|row| row.alias));
+            }
+            Ok((all, theirs))
         })
         .await
     }

@@ -217,7 +217,7 @@ async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) ->
     for entry in batches.into_iter().flatten() {
         group.record(entry).await?;
     }
-    let Grouped { recorded, events, fresh, seq, chats, rows, lanes } = group.end().await?;
+    let Grouped { recorded, events, fresh, seq, chats, rows, told, lanes } = group.end().await?;
     let mut reserved = store.journal_reserved.load(Ordering::Acquire);
     if seq > reserved {
         reserved = super::node::reserve_places(&tx, seq).await?;
@@ -232,6 +232,7 @@ async fn commit(store: &Store, known: &mut Aliases, batches: Vec<Vec<Entry>>) ->
         store.unseen.written(rows);
     }
     known.learn(fresh);
+    store.recent.keep(told);
     store.ring(lanes);
     let mut recorded = recorded.into_iter();
     Ok((sizes.into_iter().map(|size| recorded.by_ref().take(size).collect()).collect(), events, chats))

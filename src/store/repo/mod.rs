@@ -11,6 +11,7 @@ pub mod journal;
 pub mod keys;
 pub mod node;
 pub mod outbox;
+pub(in crate::store) mod recent;
 pub mod retention;
 pub mod sessions;
 pub(in crate::store) mod sizes;

@@ -214,6 +214,31 @@ impl Store {
         .await
     }
 
+    /// What a request of this name brought before, if that was a file of which it said the same.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn file_before(
+        &self,
+        spec: &SessionSpec,
+        dedupe: String,
+        said: String,
+    ) -> Result<Option<Content>, PortError> {
+        let (store, spec) = (self.clone(), spec.clone());
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, spec.tenant, Mode::Read).await?;
+            store.need_dek(&tx, spec.tenant, spec.user).await?;
+            let same_name = outbox::Column::Dedupe.eq(dedupe);
+            let Some(row) = outbox::Entity::find().filter(of(spec.key())).filter(same_name).one(&*tx).await? else {
+                return Ok(None);
+            };
+            let content = store.outgoing(&spec, row)?.draft.content;
+            let is_same = matches!(&content, Content::File { said: Some(before), .. } if *before == said);
+            Ok(is_same.then_some(content))
+        })
+        .await
+    }
+
     /// How many messages wait in each of a tenant's sessions.
     ///
     /// # Errors
@@ -266,9 +291,19 @@ impl Store {
         };
         // As they were written: numbers that are read and written again may differ in their last digit.
         let label = Self::label(spec.tenant, spec.user, Kind::Outbox, row.id);
-        let same = self.vault.open(&label, &row.payload)?
-            == serde_json::to_vec(&wanted.draft).map_err(|_| Failure::Strange)?;
+        let written = self.vault.open(&label, &row.payload)?;
         let outgoing = self.outgoing(spec, row)?;
+        let mut draft = wanted.draft.clone();
+        // Of two requests at the same time each has fetched or made its file.
+        if let (
+            Content::File { file, media, said: Some(said), .. },
+            Content::File { file: first, media: its, said: Some(before), .. },
+        ) = (&mut draft.content, &outgoing.draft.content)
+            && said == before
+        {
+            (*file, *media) = (*first, its.clone());
+        }
+        let same = written == serde_json::to_vec(&draft).map_err(|_| Failure::Strange)?;
         let same = same && outgoing.chat == wanted.chat;
         Ok(if same { Ok(Accepted { outgoing, ended }) } else { Err(AcceptError::Taken) })
     }

@@ -86,6 +86,7 @@ impl Store {
             .await?;
         let stays = sign_ins::Entity::delete_many().filter(sign_ins::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
         tx.commit().await?;
+        self.recent.forget_before(now - retention.journal_ms);
         Ok([journal, outbox, dead, stays].iter().map(|one| one.rows_affected).sum())
     }
 }

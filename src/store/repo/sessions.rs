@@ -160,6 +160,7 @@ impl Store {
         // Whatever is still on its way finds no owner, and leaves no row behind.
         self.owners.remove(&key);
         self.unseen.forget(key);
+        self.recent.forget(key);
         if let Some(hear) = self.purged.get() {
             hear(key);
         }

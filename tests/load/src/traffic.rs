@@ -164,19 +164,23 @@ async fn send_out(client: reqwest::Client, http: u16, shared: Arc<Shared>, place
     let body = json!({"session": player.session, "chatId": format!("{}@c.us", player.other), "text": nonce});
     let request = client.post(format!("http://127.0.0.1:{http}/api/sendText")).json(&body);
     let answer = request.header("x-api-key", &player.key).header("prefer", "respond-async").send().await;
+    let answer = match answer {
+        // A session that was restarted is not there yet when a request has waited for it.
+        Ok(answer) if answer.status() == 422 => {
+            let body: Value = answer.json().await.unwrap_or_default();
+            assert_eq!(body["code"], "session_status", "{body}");
+            Ok(422)
+        }
+        answer => answer.map(|answer| answer.status().as_u16()),
+    };
     let mut outcome = shared.outcome.lock().unwrap();
-    let fate = match answer.map(|answer| answer.status().as_u16()) {
+    let fate = match answer {
         Ok(200..=299) => {
             outcome.outbound.as_mut().unwrap().record(micros(due.elapsed())).unwrap();
             Fate::Accepted
         }
         // A commit whose answer was lost is told as "try again"; it may have happened.
-        Ok(429 | 503) => {
-            outcome.refused += 1;
-            Fate::Unknown
-        }
-        // A session that was restarted is not there yet when a request has waited for it: nothing was accepted.
-        Ok(422) => {
+        Ok(422 | 429 | 503) => {
             outcome.refused += 1;
             Fate::Unknown
         }

@@ -4,7 +4,8 @@ use super::merge::merge;
 use super::unseen::Written;
 use crate::store::entity::{chats, journal, outbox, sessions};
 use crate::store::repo::chats::{find_or_make, join};
-use crate::store::repo::deliveries::Lane;
+use crate::store::repo::deliveries::{Lane, Told};
+use crate::store::repo::recent;
 use crate::store::repo::sizes::{ROWS, bite, padded, places};
 use crate::store::{Failure, Store, Tx};
 use crate::vault::Kind;
@@ -64,7 +65,9 @@ pub(super) struct Grouped {
     pub chats: HashSet<ChatKey>,
     /// What chats have to see, to be kept for them after the commit.
     pub rows: Vec<Written>,
-    /// What webhooks have to be told, to be rung for after the commit.
+    /// What webhooks may have to be told, to be kept for them after the commit.
+    pub told: Vec<recent::Fresh>,
+    /// To be rung for after the commit.
     pub lanes: HashSet<Lane>,
 }
 
@@ -99,6 +102,7 @@ impl<'a> Group<'a> {
             seq,
             chats: HashSet::new(),
             rows: vec![],
+            told: vec![],
             lanes: HashSet::new(),
         };
         Self { store, tx, known, alive: HashMap::new(), rows: vec![], waiting: vec![], grouped }
@@ -257,7 +261,12 @@ impl<'a> Group<'a> {
                 self.grouped.rows.push(Written { chat, seq, size, signal });
             }
             self.grouped.recorded.push(Recorded::New { seq, chat });
-            let Entry { key, session, kind, .. } = entry;
+            let Entry { key, session, kind, told, .. } = entry;
+            // Of a signal webhooks hear through the chat's agent. One that stands for another has to be read.
+            if (chat.is_some() || !told.is_empty()) && !matches!(kind, EventKind::Replay { .. }) {
+                let told = Told { seq: Some(seq), id: id.clone(), at_ms: at, kind: kind.clone() };
+                self.grouped.told.push(recent::Fresh { key, seq, told, size });
+            }
             self.grouped.events.push(Event { seq: Some(seq), id, key, session, at_ms: at, kind });
         }
         Ok(())

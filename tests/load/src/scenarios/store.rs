@@ -85,7 +85,7 @@ pub async fn sqlite_is_locked() -> Outage {
     let mut house = House::with(&SETTINGS, &[]).await;
     house.listen().await;
     let players = link(&house, 2).await;
-    progress("SQLite is locked by another process for eight seconds");
+    progress("SQLite is locked by another process for eleven seconds");
     under_traffic(&house, &players, 20.0, || async {
         let url = format!("sqlite://{}", house.data().join("wardroom.db").display());
         let other = Box::pin(Database::connect(url)).await.unwrap();
@@ -94,7 +94,8 @@ pub async fn sqlite_is_locked() -> Outage {
         })
         .await;
         refusal(&house, &players[0]).await;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // What came while the first request waited is tried together, for five seconds.
+        tokio::time::sleep(Duration::from_secs(6)).await;
         other.execute_unprepared("ROLLBACK").await.unwrap();
         let _ = other.close().await;
     })
