@@ -229,17 +229,17 @@ async fn reserved_and_odd_names() {
         let body = json!({"name": name, "start": false, "config": {"network": "simulator"}});
         house.ask("POST", "/api/sessions", Some(body))
     };
-    for name in ["sessions", "screenshot", "sendText", "server"] {
+    for name in ["sessions", "screenshot", "sendText", "server", "start"] {
         assert_eq!(create(name).await.refused(422), "reserved_name", "{name}");
     }
     for name in ["", "a/b", "..", "-x", "a b", "ü", "a%2Fb", &"x".repeat(55)] {
         assert_eq!(create(name).await.refused(400), "bad_request", "{name}");
     }
-    for name in ["start", "A.b_c-d", "7", "con"] {
+    for name in ["restart", "A.b_c-d", "7", "con"] {
         assert_eq!(create(name).await.status, 201, "{name}");
         assert_eq!(house.get(&format!("/api/sessions/{name}")).await["name"], name);
     }
-    assert_eq!(create("start").await.refused(422), "session_exists");
+    assert_eq!(create("restart").await.refused(422), "session_exists");
     let made_up = house.post("/api/sessions", json!({"start": false})).await;
     assert!(made_up["name"].as_str().unwrap().starts_with("session_"));
 }

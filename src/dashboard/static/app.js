@@ -53,7 +53,7 @@ const doing = (place, work) => async (event) => {
   }
 };
 // Messages come in bursts, and a list of chats costs a question to the page.
-const soon = (work) => {
+const rarely = (work) => {
   let timer = 0;
   return () => {
     timer ||= setTimeout(() => {
@@ -62,7 +62,7 @@ const soon = (work) => {
     }, 250);
   };
 };
-const chatsSoon = soon(() => current && loadChats());
+const chatsSoon = rarely(() => current && loadChats());
 const path = (name, rest = '') => `/api/sessions/${encodeURIComponent(name)}${rest}`;
 const element = (tag, text, className) => Object.assign(document.createElement(tag), { textContent: text, className: className || '' });
 
