@@ -76,13 +76,13 @@ impl Recent {
 
     fn forget_those(&self, goes: impl Fn(&Fresh) -> bool) {
         let mut events = self.events();
-        let events = &mut *events;
-        let bytes = &mut events.bytes;
-        events.kept.retain(|_, one| {
+        let Events { kept, order, bytes } = &mut *events;
+        kept.retain(|_, one| {
             let goes = goes(one);
             *bytes -= if goes { one.size } else { 0 };
             !goes
         });
+        order.retain(|place| kept.contains_key(place));
     }
 }
 
@@ -115,6 +115,7 @@ mod tests {
         assert!(!there(3) && there(10));
         recent.keep(vec![fresh(one, 5, BYTES + 1)]);
         assert!(!there(5) && !there(10));
-        assert_eq!((recent.events().bytes, recent.events().kept.len()), (0, 0));
+        let events = recent.events();
+        assert_eq!((events.bytes, events.kept.len(), events.order.len()), (0, 0, 0));
     }
 }
