@@ -266,6 +266,10 @@ pub struct Webhooks {
     pub custom_headers: Vec<SecretString>,
     /// How long any webhook's receiver has to answer, in seconds.
     pub timeout_s: u64,
+    /// For how long a receiver that cannot be reached is waited for, in seconds.
+    pub away_s: u64,
+    /// Longest event that is posted, in bytes.
+    pub max_bytes: usize,
 }
 
 /// `[media]`

@@ -599,16 +599,21 @@ async fn fences(url: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn retention_removes_what_is_old_and_leaves_a_mark() {
     use super::repo::retention::Retention;
-    let (ground, clock) = (real("sqlite::memory:").await, SharedClock::default());
+    let ground = real("sqlite::memory:").await;
     let store = ground.store.clone().unwrap();
-    let one = ground.session("old").await;
+    let (one, hook) = (ground.session("old").await, "7".parse().unwrap());
     let recorded = ground.record(&one, "a", "5@c.us", None, 1).await;
+    let (chat, steps) = (chat(&recorded), vec![(seq(&recorded), vec![Effect::Webhook { hook, name: "message" }])]);
+    let state = AgentState::default();
+    ground.agents.commit(AgentCommit { chat, expected: 0, steps, poison: vec![], state }).await.unwrap();
+    let told = async || store.deliveries(Lane { key: one.key(), hook, chat: chat.chat }).await.unwrap().remove(0).event;
     let keep = Retention { journal_ms: 1000, outbox_ms: 1000, dead_letters_ms: 1000 };
     assert_eq!(store.forget_old(keep).await.unwrap(), 0, "nothing is old yet");
-    drop(clock);
+    assert!(told().await.is_some());
     let gone = store.forget_old(Retention { journal_ms: -1, ..keep }).await.unwrap();
     assert_eq!(gone, 1);
     assert_eq!(store.pruned_upto().await.unwrap(), seq(&recorded));
+    assert!(told().await.is_none(), "nor does a webhook hear of it any more");
 }
 
 /// Statements are counted nowhere else: what a thousand messages cost is one commit for each hundred.

@@ -35,8 +35,6 @@ const AGAIN_MS: u64 = 1000;
 const LONGEST_MS: u64 = 60_000;
 /// Before an event that was refused is tried again, whatever its config says, in milliseconds: each try is a commit.
 const REFUSED_MS: u64 = 100;
-/// An event that waits for so long, at a receiver that has not answered for so long, is set aside, in milliseconds.
-const AWAY_MS: u64 = 24 * 3600 * 1000;
 /// A turn that took so long ends after the event that it is at, in milliseconds.
 const TURN_MS: u64 = 2000;
 /// An endpoint without work for so long ends, in milliseconds.
@@ -304,6 +302,9 @@ async fn try_one(shared: &Shared, seen: &Seen, hook: Option<&Hook>, delivery: De
     let Some(hook) = hook else { return dead("webhook_removed") };
     let body = delivery.event.and_then(|told| body(seen, told, &delivery.name));
     let Some(body) = body else { return dead("event_gone") };
+    if body.len() > shared.bounds.bytes {
+        return dead("event_too_large");
+    }
     let now = shared.clock.unix_ms();
     let waits = u64::try_from(now.saturating_sub(delivery.since_ms)).unwrap_or_default();
     match shared.poster.post(hook, body, now).await {
@@ -319,7 +320,8 @@ async fn try_one(shared: &Shared, seen: &Seen, hook: Option<&Hook>, delivery: De
                 None => Tried { heard: by_receiver, ..dead(&code) },
             }
         }
-        Answer::Away(code) if waits.min(silent_ms) > AWAY_MS => dead(code),
+        // The event waits for so long, and the receiver has not answered for so long.
+        Answer::Away(code) if waits.min(silent_ms) > shared.bounds.away_ms => dead(code),
         Answer::Away(_) => {
             shared.metrics.webhook("away");
             Tried { outcome: None, then: Next::Receiver, heard: false }

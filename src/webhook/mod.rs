@@ -3,8 +3,8 @@
 //! What has to be told stands in the outbox, committed with what it tells of ([`crate::store::repo::deliveries`]). The store rings
 //! for a lane (a chat's events for one webhook); the lane's URL has an [`endpoint`] that gives its lanes turns. A row goes once
 //! the receiver has answered 2xx, and is set aside as a dead letter after the tries that the webhook's config allows. A receiver
-//! that does not answer costs no try: its lanes wait, for a day at most. After a kill everything that was not settled is told
-//! again, under the same event id.
+//! that does not answer costs no try: its lanes wait, up to [`Bounds::away_ms`]. After a kill everything that was not settled is
+//! told again, under the same event id.
 
 mod endpoint;
 pub mod post;
@@ -34,6 +34,15 @@ const PASSING: usize = 32;
 /// Webhooks that are tried at the same time.
 const TRIALS: usize = 8;
 
+/// What the config allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// A receiver that does not answer is waited for so long, in milliseconds.
+    pub away_ms: u64,
+    /// Longest body that is posted.
+    pub bytes: usize,
+}
+
 /// A tenant's URL.
 type Key = (TenantId, String);
 
@@ -41,6 +50,7 @@ struct Shared {
     store: Store,
     handle: OnceLock<Handle>,
     poster: Poster,
+    bounds: Bounds,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     io: tokio::runtime::Handle,
@@ -61,13 +71,14 @@ impl Dispatcher {
     pub fn new(
         store: Store,
         poster: Poster,
+        bounds: Bounds,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         io: tokio::runtime::Handle,
     ) -> Self {
         let (handle, endpoints, queued) = (OnceLock::new(), DashMap::new(), DashSet::new());
         let (passing, trials) = (Arc::new(Semaphore::new(PASSING)), Arc::new(Semaphore::new(TRIALS)));
-        Self(Arc::new(Shared { store, handle, poster, clock, metrics, io, endpoints, queued, passing, trials }))
+        Self(Arc::new(Shared { store, handle, poster, bounds, clock, metrics, io, endpoints, queued, passing, trials }))
     }
 
     /// Begins, with what an earlier server left. To be called once the sessions are in the table.

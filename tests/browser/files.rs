@@ -247,6 +247,38 @@ async fn a_file_that_is_wanted_twice_is_fetched_and_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_of_one_name_at_the_same_time_are_one_whatever_their_host_sends() {
+    let house = linked(&[("WARDROOM__POOL__WARM_SPARES", "0")]).await;
+    // A host that answers all of them at once, each with another file.
+    const REQUESTS: usize = 4;
+    let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/a.png", host.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut guests = vec![];
+        while guests.len() < REQUESTS {
+            guests.push(host.accept().await.unwrap().0);
+        }
+        for (number, mut guest) in guests.into_iter().enumerate() {
+            let _ = guest.read(&mut [0; 4096]).await;
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 6";
+            guest.write_all(format!("{head}\r\n\r\nfile {number}").as_bytes()).await.unwrap();
+        }
+    });
+    let body = json!({"chatId": BOB, "file": {"url": url}});
+    let ask = || async {
+        let url = format!("http://127.0.0.1:{}/api/sendImage", house.http);
+        let request = reqwest::Client::new().post(url).header("x-api-key", KEY).header("idempotency-key", "one");
+        Answer::of(request.json(&body).send().await.unwrap()).await.ok()
+    };
+    let answers = futures_util::future::join_all((0..REQUESTS).map(|_| ask())).await;
+    let first = &answers[0];
+    assert!(answers.iter().all(|one| (&one["id"], &one["media"]) == (&first["id"], &first["media"])), "{answers:?}");
+    assert_eq!(house.network.messages("491700002").await.len(), 1);
+    let file = fetch(&house, &first["media"]["url"], &[("x-api-key", KEY)]).await.bytes;
+    assert_eq!(shown(&house).await["data"]["filehash"], hash(&file));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_came_is_passed_on() {
     let house = linked(&[("WARDROOM__MEDIA__FETCH", "lazily")]).await;
     for (kind, mimetype) in [("image", "image/png"), ("ptt", "audio/ogg"), ("document", "application/pdf")] {
@@ -257,6 +289,24 @@ async fn a_file_that_came_is_passed_on() {
         let seen = shown(&house).await;
         assert_eq!((&seen["type"], &seen["data"]["filehash"]), (&json!(kind), &json!(hash(&bytes))));
     }
+    // Asked again, it is the same copy, whatever became of the original.
+    let message = bob(&house, "image", "image/png", "&text=first", noise(1000)).await;
+    let again = async || {
+        let url = format!("http://127.0.0.1:{}/api/forwardMessage", house.http);
+        let request = reqwest::Client::new().post(url).header("x-api-key", KEY).header("idempotency-key", "copy");
+        let body = json!({"chatId": BOB, "messageId": message["id"]});
+        Answer::of(request.json(&body).send().await.unwrap()).await.ok()
+    };
+    let copy = again().await;
+    let target = message["id"].as_str().unwrap().split('_').nth(2).unwrap();
+    let edit = json!({"to": "491700001", "kind": "edit", "text": "second", "data": {"target": target}});
+    house.network.ask("POST", "/api/phones/491700002/messages", Some(edit)).await.ok();
+    until("the original is edited", SOON, || async {
+        let all = house.messages("default", BOB).await;
+        all.iter().any(|one| one["id"] == message["id"] && one["body"] == "second").then_some(())
+    })
+    .await;
+    assert_eq!((&again().await["id"], &copy["body"]), (&copy["id"], &json!("first")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

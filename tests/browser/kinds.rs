@@ -144,6 +144,17 @@ async fn places_cards_polls_and_answers_go_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_looked_at_when_somebody_says_so() {
+    let house = linked().await;
+    let link = "https://example.com/";
+    for (preview, matched) in [(Value::Null, Value::Null), (json!(false), Value::Null), (json!(true), json!(link))] {
+        let body = json!({"chatId": BOB, "text": format!("See {link} now"), "linkPreview": preview});
+        house.post("/api/sendText", body).await;
+        assert_eq!(shown(&house).await["data"]["matchedText"], matched, "linkPreview {preview}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_made_twice_is_done_once_over_a_kill_too() {
     let mut house = linked().await;
     let hello = json!({"chatId": BOB, "text": "hello"});

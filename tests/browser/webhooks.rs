@@ -229,6 +229,50 @@ async fn what_is_not_taken_is_set_aside_and_told_again_when_somebody_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waited_too_long_or_is_too_long_is_set_aside() {
+    let port = free_port();
+    let hook = json!([{"url": format!("http://127.0.0.1:{port}/hook"), "events": ["message"]}]);
+    let settings = [("WARDROOM__WEBHOOKS__AWAY_S", "1"), ("WARDROOM__WEBHOOKS__MAX_BYTES", "4000")];
+    let (house, player) = house(&[COLD, &settings].concat(), hook).await;
+    let set_aside = async |code: &str| {
+        until(code, SOON, || async {
+            let letters = house.get("/api/webhooks/dead-letters").await;
+            let found = letters.as_array()?.iter().find(|one| one["code"] == code)?.clone();
+            Some(found)
+        })
+        .await
+    };
+    hears(&house, &player, &["to nobody"]).await;
+    let letter = set_aside("unreachable").await;
+    assert_eq!(letter["attempts"], 0, "nobody answered");
+    let receiver = Receiver::open(port).await;
+    hears(&house, &player, &[&"x".repeat(4000), "after it"]).await;
+    set_aside("event_too_large").await;
+    until("the next is told", SOON, || async { (!receiver.taken("message").is_empty()).then_some(()) }).await;
+    let replay = format!("/api/webhooks/dead-letters/{}/replay", letter["id"]);
+    house.ask("POST", &replay, None).await.ok();
+    until("the first is told", SOON, || async { (receiver.taken("message").len() == 2).then_some(()) }).await;
+    assert_eq!(texts(&receiver.taken("message")), ["after it", "to nobody"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_a_lane_is_emptied_is_told() {
+    let receiver = Receiver::open(0).await;
+    let (mut house, player) = house(COLD, json!([{"url": receiver.url(), "events": ["message"]}])).await;
+    house.close().await;
+    house.failpoint = Some("slow:webhook.posted@300".to_owned());
+    house.open().await;
+    house.is("s0", "WORKING").await;
+    let wanted: Vec<_> = (0..12).map(|number| format!("number {number}")).collect();
+    for (before, text) in wanted.iter().enumerate() {
+        hears(&house, &player, &[text]).await;
+        // The next one comes while this one's turn is not over yet.
+        until("it is posted", SOON, || async { (receiver.taken("message").len() > before).then_some(()) }).await;
+    }
+    assert_eq!(texts(&receiver.taken("message")), wanted, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_chat_does_not_wait_for_another() {
     let receiver = Receiver::open(0).await;
     let (house, player) = house(COLD, json!([{"url": receiver.url(), "events": ["message"]}])).await;

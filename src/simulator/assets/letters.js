@@ -7,7 +7,7 @@ const FIELDS = [
   'lat', 'lng', 'loc', 'vcardFormattedName', 'vcardList', 'pollName', 'pollOptions', 'pollSelectableOptionsCount',
   'quotedMsg', 'quotedParticipant', 'quotedStanzaID', 'mentionedJidList', 'isForwarded', 'forwardingScore', 'mimetype',
   'filename', 'size', 'filehash', 'backgroundColor', 'font', 'audience',
-  'eventName', 'eventDescription', 'eventStartTime', 'eventEndTime', 'eventLocation',
+  'matchedText', 'title', 'eventName', 'eventDescription', 'eventStartTime', 'eventEndTime', 'eventLocation',
 ];
 // As on the real page, a message has the digest of its file in base64; the network names files by it in hex.
 const inHex = (digest) => [...atob(digest)].map((char) => char.charCodeAt(0).toString(16).padStart(2, '0')).join('');
@@ -64,6 +64,10 @@ Msg.prototype.downloadMedia = async function () {
   if (!answer.ok) throw new Error('the network does not have this file');
   this.mediaData.set({ mediaBlob: new OpaqueData(await answer.blob()) });
 };
+
+// A preview of a link, which wa-js asks for unless it is told not to.
+define('WAWebLinkify', { findFirstWebLink: (text) => /https?:\/\/\S+/.exec(text)?.[0] });
+define('WAWebLinkPreviewChatAction', { getLinkPreview: async (link) => ({ data: { matchedText: link, title: 'A page' } }) });
 
 // `send` puts a message into a chat, has its file uploaded, and gives the network's answer. A status update comes without a
 // key, and gets one (`begun`).

@@ -26,6 +26,21 @@ fn of(key: SessionKey) -> SimpleExpr {
     outbox::Column::TenantId.eq(key.tenant.0).and(outbox::Column::SessionId.eq(key.session.0))
 }
 
+/// What is wanted again, with the file of what was wanted first, where both say the same of it: of two requests at the same time
+/// each has fetched or made its own.
+fn with_file_of(first: &Draft, again: &Draft) -> Draft {
+    let mut draft = again.clone();
+    if let (
+        Content::File { file, media, said: Some(said), .. },
+        Content::File { file: its, media: about, said: Some(before), .. },
+    ) = (&mut draft.content, &first.content)
+        && said == before
+    {
+        (*file, *media) = (*its, about.clone());
+    }
+    draft
+}
+
 impl Store {
     /// Makes a group of changes in one transaction; an answer for each.
     async fn change_all(&self, changes: &[Change]) -> Result<Vec<Result<Changed, PortError>>, Failure> {
@@ -122,7 +137,7 @@ impl Store {
                 continue;
             }
             if let Some((first, accepted)) = fresh.get(&name) {
-                let same = first.draft == one.draft && first.chat == one.chat;
+                let same = first.draft == with_file_of(&first.draft, &one.draft) && first.chat == one.chat;
                 answers.push(Ok(if same { Ok(accepted.clone()) } else { Err(AcceptError::Taken) }));
                 continue;
             }
@@ -293,16 +308,7 @@ impl Store {
         let label = Self::label(spec.tenant, spec.user, Kind::Outbox, row.id);
         let written = self.vault.open(&label, &row.payload)?;
         let outgoing = self.outgoing(spec, row)?;
-        let mut draft = wanted.draft.clone();
-        // Of two requests at the same time each has fetched or made its file.
-        if let (
-            Content::File { file, media, said: Some(said), .. },
-            Content::File { file: first, media: its, said: Some(before), .. },
-        ) = (&mut draft.content, &outgoing.draft.content)
-            && said == before
-        {
-            (*file, *media) = (*first, its.clone());
-        }
+        let draft = with_file_of(&outgoing.draft, &wanted.draft);
         let same = written == serde_json::to_vec(&draft).map_err(|_| Failure::Strange)?;
         let same = same && outgoing.chat == wanted.chat;
         Ok(if same { Ok(Accepted { outgoing, ended }) } else { Err(AcceptError::Taken) })

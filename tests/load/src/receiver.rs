@@ -22,7 +22,7 @@ pub enum Manners {
     AnswerBut(u16, String),
     /// Never answers.
     Hang,
-    /// Answers badly, hangs up, is slow or takes it, as the dice fall.
+    /// Answers badly, hangs up, resets the connection, is slow or takes it, as the dice fall.
     Moody(u64),
 }
 
@@ -194,7 +194,11 @@ async fn serve(stream: TcpStream, number: u64, log: Arc<Mutex<Log>>, manners: Ar
                 rng = StdRng::seed_from_u64(seed ^ number << 16 ^ turn);
                 match rng.random_range(0..100) {
                     0..10 => 500,
-                    10..15 => return None,
+                    10..13 => return None,
+                    13..15 => {
+                        stream.get_ref().set_zero_linger().ok()?;
+                        return None;
+                    }
                     15..17 => 0,
                     _ => 200,
                 }
