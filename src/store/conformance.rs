@@ -1,6 +1,7 @@
 //! One suite for every store: SQLite in memory, SQLite in a file, PostgreSQL, and the fakes that the kernel is tested with.
 
 mod reading;
+mod rows;
 
 use super::repo::deliveries::{Dead, Lane, LaneBell, Outcome};
 use super::repo::journal::JournalWriter;
@@ -565,8 +566,9 @@ async fn sqlite_in_a_file_keeps_the_promises_of_a_store_and_fences_an_older_star
 #[tokio::test(flavor = "multi_thread")]
 async fn postgresql_keeps_the_promises_of_a_store_and_fences_an_older_start() {
     let postgres = Postgres::start().await;
-    suite(&real(&postgres.url()).await).await;
-    fences(&postgres.url()).await;
+    let url = postgres.plain().await;
+    suite(&real(&url).await).await;
+    fences(&url).await;
 }
 
 /// A start of the node that was superseded can no longer change a session; another master key opens nothing.

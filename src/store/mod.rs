@@ -101,6 +101,7 @@ pub enum Role {
 pub struct Inner {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    roles: Option<tx::Roles>,
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     io: tokio::runtime::Handle,
@@ -231,10 +232,12 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let (writer, reader) = Self::connect(options).await?;
         Self::migrate(&writer).await?;
+        let roles = tx::Roles::of(&writer).await?;
         let io = tokio::runtime::Handle::current();
         let inner = Inner {
             writer,
             reader,
+            roles,
             vault,
             clock,
             io,

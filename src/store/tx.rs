@@ -2,8 +2,8 @@
 
 use super::Store;
 use sea_orm::{
-    AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
 };
 use std::ops::Deref;
 use wardroom_actors::domain::ids::TenantId;
@@ -39,6 +39,36 @@ pub enum Reason {
     Operator,
 }
 
+/// What PostgreSQL lets a transaction be, so that it sees only its tenant's rows (`migrations::row_security`). SQLite has no such
+/// thing: there the filters of the repositories stand alone.
+pub(super) struct Roles {
+    database: String,
+}
+
+impl Roles {
+    /// Those of this database.
+    pub async fn of(connection: &DatabaseConnection) -> Result<Option<Self>, DbErr> {
+        if connection.get_database_backend() != DbBackend::Postgres {
+            return Ok(None);
+        }
+        let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, "SELECT current_database()")).await?;
+        let database: String = row.ok_or(DbErr::RecordNotFound("current_database()".to_owned()))?.try_get_by_index(0)?;
+        Ok(Some(Self { database: database.replace('"', "\"\"") }))
+    }
+
+    /// The first statements of a transaction.
+    fn opening(&self, mode: Mode, tenant: Option<TenantId>) -> String {
+        let Self { database } = self;
+        let access = if mode == Mode::Read { "SET TRANSACTION READ ONLY; " } else { "" };
+        match tenant {
+            Some(TenantId(id)) => {
+                format!("{access}SET LOCAL ROLE \"{database}_tenant\"; SET LOCAL app.tenant_id = '{id}'")
+            }
+            None => format!("{access}SET LOCAL ROLE \"{database}_server\""),
+        }
+    }
+}
+
 /// A transaction. Dropped without [`Tx::commit`], it never happened.
 pub struct Tx {
     inner: DatabaseTransaction,
@@ -49,8 +79,8 @@ impl Tx {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn tenant(store: &Store, _tenant: TenantId, mode: Mode) -> Result<Self, DbErr> {
-        Self::begin(store, mode).await
+    pub async fn tenant(store: &Store, tenant: TenantId, mode: Mode) -> Result<Self, DbErr> {
+        Self::begin(store, mode, Some(tenant)).await
     }
 
     /// A transaction of the server itself.
@@ -59,21 +89,22 @@ impl Tx {
     /// When the database cannot be reached.
     pub async fn system(store: &Store, reason: Reason, mode: Mode) -> Result<Self, DbErr> {
         tracing::trace!(?reason, "system transaction");
-        Self::begin(store, mode).await
+        Self::begin(store, mode, None).await
     }
 
-    async fn begin(store: &Store, mode: Mode) -> Result<Self, DbErr> {
-        let (connection, access): (&DatabaseConnection, _) = match mode {
-            Mode::Read => (&store.reader, Some(AccessMode::ReadOnly)),
-            Mode::Write => (&store.writer, None),
+    async fn begin(store: &Store, mode: Mode, tenant: Option<TenantId>) -> Result<Self, DbErr> {
+        let connection: &DatabaseConnection = match mode {
+            Mode::Read => &store.reader,
+            Mode::Write => &store.writer,
         };
-        let sqlite = store.is_sqlite();
-        let options = TransactionOptions {
-            access_mode: if sqlite { None } else { access },
-            sqlite_transaction_mode: (sqlite && mode == Mode::Write).then_some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        Ok(Self { inner: connection.begin_with_options(options).await? })
+        let immediate = (store.is_sqlite() && mode == Mode::Write).then_some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
+        let inner = connection.begin_with_options(options).await?;
+        if let Some(roles) = &store.roles {
+            // All that there is to say, at once.
+            inner.execute_unprepared(&roles.opening(mode, tenant)).await?;
+        }
+        Ok(Self { inner })
     }
 
     /// Makes it happen.

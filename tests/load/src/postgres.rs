@@ -76,6 +76,16 @@ impl Postgres {
         self.answers().await;
     }
 
+    /// A database of its own, for a login that is no superuser but may create roles.
+    pub async fn plain(&self) -> String {
+        use sea_orm::ConnectionTrait;
+        let connection = Box::pin(sea_orm::Database::connect(self.url())).await.unwrap();
+        for text in ["CREATE ROLE keeper LOGIN CREATEROLE", "CREATE DATABASE \"the house\" OWNER keeper"] {
+            connection.execute_unprepared(text).await.unwrap();
+        }
+        format!("postgres://keeper@127.0.0.1:{}/the%20house?sslmode=disable", self.port)
+    }
+
     pub fn url(&self) -> String {
         format!("postgres://wardroom@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
