@@ -2,6 +2,7 @@
 
 use crate::api::shape::sound_hook;
 use crate::api::{self, Api};
+use crate::auth::guard;
 use crate::config::{self, Config, Docs, Environment};
 use crate::dashboard::files;
 use crate::egress::Egress;
@@ -506,9 +507,9 @@ impl Parts<'_> {
                         api::explorer::routes(config)
                     }
                 })
-                .route("/ws", http::get().to(socket::open))
+                .route("/ws", http::get().to(socket::open).wrap(from_fn(guard)))
                 .route("/dashboard/sign-in", http::post().to(files::sign_in))
-                .route("/dashboard/sign-out", http::post().to(files::sign_out))
+                .route("/dashboard/sign-out", http::post().to(files::sign_out).wrap(from_fn(guard)))
                 .route("/dashboard/{file}", http::get().to(files::serve))
                 .route("/", http::get().to(files::serve))
                 .default_service(http::to(api::not_found))

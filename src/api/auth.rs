@@ -2,7 +2,7 @@
 
 use super::shape::qr_png;
 use super::{Api, Named, named};
-use crate::auth::QueryCaller;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -47,7 +47,7 @@ pub(super) fn image(request: &HttpRequest, png: Vec<u8>) -> HttpResponse {
               (status = 422, description = "The session does not wait for a scan")))]
 pub async fn qr(
     request: HttpRequest,
-    caller: QueryCaller,
+    caller: Caller,
     api: web::Data<Api>,
     format: web::Query<Format>,
 ) -> Result<HttpResponse, ApiError> {

@@ -1,7 +1,7 @@
 //! `GET /api/files/{id}.{ext}`: the file of a message.
 
 use super::Api;
-use crate::auth::QueryCaller;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use actix_web::body::SizedStream;
 use actix_web::http::header::HeaderValue;
@@ -35,7 +35,7 @@ const FETCH: Duration = Duration::from_secs(300);
     (status = 502, description = "It is not the file that its sender promised")))]
 pub async fn get(
     request: HttpRequest,
-    caller: QueryCaller,
+    caller: Caller,
     api: web::Data<Api>,
     file: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {

@@ -36,16 +36,16 @@ pub mod supervision;
 pub mod waha;
 pub mod webhooks;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, guard};
 use crate::error::ApiError;
 use crate::fetch::Fetcher;
 use crate::store::Store;
 use crate::store::repo::identity::KeyHolder;
 use actix_web::dev::Payload;
 use actix_web::http::header;
+use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Route, web};
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -121,12 +121,11 @@ pub struct Named {
 
 impl FromRequest for Named {
     type Error = ApiError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let caller = Caller::from_request(request, payload);
-        let request = request.clone();
-        Box::pin(async move { named(&request, caller.await?.0) })
+        let caller = Caller::from_request(request, payload).into_inner();
+        ready(caller.and_then(|caller| named(request, caller.0)))
     }
 }
 
@@ -150,12 +149,12 @@ fn chat_id(text: &str) -> Result<ChatId, ApiError> {
     ChatId::parse(text).map_err(|bad| ApiError::invalid(bad.to_string()))
 }
 
-/// A path and its verbs; any other verb is 405 with `Allow`.
+/// A path and its verbs, each behind the guard; any other verb is 405 with `Allow`.
 fn resource<const N: usize>(path: &str, verbs: [(&'static str, Route); N]) -> Resource {
     let allow = verbs.iter().map(|(verb, _)| *verb).collect::<Vec<_>>().join(", ");
     let mut resource = web::resource(path);
     for (_, route) in verbs {
-        resource = resource.route(route);
+        resource = resource.route(route.wrap(from_fn(guard)));
     }
     resource.default_service(web::to(move |request: HttpRequest| {
         let allow = allow.clone();

@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::auth::image;
-use crate::auth::QueryCaller;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -25,7 +25,7 @@ pub struct Which {
     responses((status = 200, description = "The image"), (status = 404, description = "No such session")))]
 pub async fn get(
     request: HttpRequest,
-    caller: QueryCaller,
+    caller: Caller,
     api: web::Data<Api>,
     which: web::Query<Which>,
 ) -> Result<HttpResponse, ApiError> {

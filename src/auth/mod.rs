@@ -1,59 +1,62 @@
-//! The guard: who calls, for which tenant, and whether they may. A handler gets a [`Caller`], whose key has what the route
-//! needs; there is no other way to a tenant.
+//! The guard: who calls, for which tenant, and whether they may. It stands before every route ([`guard`]); a handler gets a
+//! [`Caller`], whose key has what the route needs; there is no other way to a tenant.
 
 mod need;
 
 use crate::error::ApiError;
 use crate::store::Store;
 use crate::store::repo::identity::KeyHolder;
-use actix_web::dev::Payload;
+use actix_web::body::BoxBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use need::Need;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Ready, ready};
 
 /// Name of the cookie that carries a stay on the dashboard.
 pub const COOKIE: &str = "wardroom_sign_in";
 
-/// Somebody whose key is known.
+/// Somebody whose key is known, and may do what the route does. Where no guard stood, there is nobody.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller(pub KeyHolder);
 
-/// Somebody who may read the key from the query: WAHA clients need that where they cannot set a header.
-#[derive(Clone, Copy, Debug)]
-pub struct QueryCaller(pub KeyHolder);
-
-type Found<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
-
 impl FromRequest for Caller {
     type Error = ApiError;
-    type Future = Found<Self>;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move { authenticate(&request, false).await.map(Self) })
+        ready(request.extensions().get::<KeyHolder>().copied().map(Self).ok_or_else(unauthorized))
     }
 }
 
-impl FromRequest for QueryCaller {
-    type Error = ApiError;
-    type Future = Found<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move { authenticate(&request, true).await.map(Self) })
-    }
+fn unauthorized() -> ApiError {
+    ApiError::new("unauthorized", "Unauthorized")
 }
 
-async fn authenticate(request: &HttpRequest, query: bool) -> Result<KeyHolder, ApiError> {
-    let unauthorized = || ApiError::new("unauthorized", "Unauthorized");
+/// Stands before every route: nothing of a request's body is read before it is known who asks, and that they may.
+///
+/// # Errors
+/// Those of the route.
+pub async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
+    let need = Need::of(request.method(), request.match_pattern().as_deref().unwrap_or_default());
+    if need != Need::Nobody
+        && let Err(error) = authenticate(request.request(), need).await
+    {
+        return Ok(request.into_response(error.error_response()));
+    }
+    next.call(request).await
+}
+
+/// Leaves in the request who asks.
+async fn authenticate(request: &HttpRequest, need: Need) -> Result<(), ApiError> {
     let store = request.app_data::<web::Data<Store>>().ok_or_else(unauthorized)?;
     let from_header = request.headers().get("x-api-key").map(|key| key.to_str().unwrap_or_default().to_owned());
     let from_query = || {
         let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
         pairs.into_inner().into_iter().find(|(name, _)| name == "x-api-key").map(|(_, key)| key)
     };
+    let query = need::takes_key_from_query(request.match_pattern().as_deref().unwrap_or_default());
     let key = from_header.or_else(|| if query { from_query() } else { None });
     let holder = match (key, request.cookie(COOKIE)) {
         (Some(key), _) => store.key_holder(&key).await?,
@@ -64,9 +67,13 @@ async fn authenticate(request: &HttpRequest, query: bool) -> Result<KeyHolder, A
         (None, None) => None,
     };
     let holder = holder.ok_or_else(unauthorized)?;
-    request.extensions_mut().insert(holder.tenant);
-    let need = Need::of(request.method(), request.match_pattern().as_deref().unwrap_or_default());
-    if need.is_met_by(&holder) { Ok(holder) } else { Err(ApiError::new("forbidden", "This key may not do that")) }
+    if !need.is_met_by(&holder) {
+        return Err(ApiError::new("forbidden", "This key may not do that"));
+    }
+    let mut extensions = request.extensions_mut();
+    extensions.insert(holder.tenant);
+    extensions.insert(holder);
+    Ok(())
 }
 
 /// A cookie counts only for what our own page asks: another site can send it along, but not hide where it comes from.

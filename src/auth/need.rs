@@ -6,6 +6,8 @@ use actix_web::http::Method;
 /// What a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
+    /// Nothing: it says no more than that a server is here.
+    Nobody,
     /// A key that is good; what it does not reach is not found.
     Any,
     /// One that may do this.
@@ -33,16 +35,21 @@ const OF_THE_ACCOUNT: &[&str] = &[
     "/api/{session}/status",
 ];
 
+/// Routes that take a key from the query: clients of WAHA need that where they cannot set a header.
+pub(super) fn takes_key_from_query(pattern: &str) -> bool {
+    matches!(pattern, "/ws" | "/api/files/{file}" | "/api/{session}/auth/qr" | "/api/screenshot")
+}
+
 impl Need {
     /// Of a route by its pattern. One that does not stand here is for admins.
     pub fn of(method: &Method, pattern: &str) -> Self {
         use Action::{Control, Delete, Read, Send, Setting};
         let get = *method == Method::GET || *method == Method::HEAD;
         match pattern {
+            "/ping" => Self::Nobody,
             "/api/version"
             | "/api/server/version"
             | "/api/server/status"
-            | "/dashboard/sign-in"
             | "/dashboard/sign-out"
             | "/api/engines"
             | "/api/apps" => Self::Any,
@@ -107,7 +114,7 @@ impl Need {
     /// Whether a key has it.
     pub fn is_met_by(self, holder: &KeyHolder) -> bool {
         match self {
-            Self::Any => true,
+            Self::Nobody | Self::Any => true,
             Self::May(action) => holder.may(action),
             Self::Files => holder.files || holder.may(Action::Read),
             Self::Create => holder.is_admin || (holder.session.is_none() && holder.may(Action::Setting)),
@@ -137,7 +144,7 @@ mod tests {
             for verb in verbs.as_object().unwrap().keys() {
                 let method = Method::from_bytes(verb.to_uppercase().as_bytes()).unwrap();
                 let admin = Need::of(&method, path) == Need::Admin;
-                assert!(path == "/ping" || admin == ADMINS.contains(&path.as_str()), "{verb} {path}");
+                assert_eq!(admin, ADMINS.contains(&path.as_str()), "{verb} {path}");
             }
         }
     }

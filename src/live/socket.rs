@@ -2,7 +2,7 @@
 
 use super::gate::{Conn, Dress, Filter, Frame, Gate, Line};
 use crate::api::shape::qr_png;
-use crate::auth::QueryCaller;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::frames::{self, Face};
 use crate::metrics::Metrics;
@@ -264,7 +264,7 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for PushSocket {
 pub async fn open(
     request: HttpRequest,
     stream: web::Payload,
-    caller: QueryCaller,
+    caller: Caller,
     sockets: web::Data<Sockets>,
     store: web::Data<Store>,
 ) -> actix_web::Result<HttpResponse> {

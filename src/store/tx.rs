@@ -51,8 +51,10 @@ impl Roles {
         if connection.get_database_backend() != DbBackend::Postgres {
             return Ok(None);
         }
-        let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, "SELECT current_database()")).await?;
-        let database: String = row.ok_or(DbErr::RecordNotFound("current_database()".to_owned()))?.try_get_by_index(0)?;
+        let row =
+            connection.query_one_raw(Statement::from_string(DbBackend::Postgres, "SELECT current_database()")).await?;
+        let database: String =
+            row.ok_or(DbErr::RecordNotFound("current_database()".to_owned()))?.try_get_by_index(0)?;
         Ok(Some(Self { database: database.replace('"', "\"\"") }))
     }
 

@@ -18,6 +18,7 @@ mod events;
 mod faults;
 mod figures;
 mod files;
+mod guard;
 mod history;
 mod importing;
 mod journey;

@@ -32,10 +32,10 @@ fn a_sample_says_fields_and_types() {
 }
 
 /// What stands in braces in the table.
-struct Known(HashMap<String, String>);
+pub struct Known(pub HashMap<String, String>);
 
 impl Known {
-    fn fill(&self, text: &str) -> String {
+    pub fn fill(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
     }
 

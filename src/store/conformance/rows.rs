@@ -33,7 +33,13 @@ async fn tables(store: &Store) -> Vec<String> {
 async fn tenant(ground: &Ground) -> TenantId {
     let one = ground.session("s").await;
     ground.record(&one, "a", "10@c.us", None, 1).await;
-    ground.store.as_ref().unwrap().add_key(ground.tenant, ground.user, &ground.tenant.0.to_string(), true).await.unwrap();
+    ground
+        .store
+        .as_ref()
+        .unwrap()
+        .add_key(ground.tenant, ground.user, &ground.tenant.0.to_string(), true)
+        .await
+        .unwrap();
     ground.tenant
 }
 
@@ -59,7 +65,9 @@ async fn every_table_says_whose_its_rows_are() {
         assert!(facts.try_get::<bool>("", "forced").unwrap(), "{table}: forced");
         let policies: Vec<String> = facts.try_get("", "policies").unwrap();
         let of = |column: &str| {
-            format!("the house_tenant: ({column} = (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid)")
+            format!(
+                "the house_tenant: ({column} = (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid)"
+            )
         };
         let every = "the house_server: true".to_owned();
         if facts.try_get::<bool>("", "owned").unwrap() {

@@ -1,0 +1,225 @@
+//! Every call that the document knows, made by everybody who must not make it.
+
+use crate::waha::Known;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use wardroom::api::waha::{Is, own, table};
+use wardroom_load::house::{Answer, House, KEY, SOON, until};
+
+/// What nobody but the victim may read.
+const CANARY: &str = "canary-7f3a";
+const CHAT: &str = "491700002@c.us";
+
+/// A call with what the table sends, and the victim's ids in it.
+struct Call {
+    verb: String,
+    /// As the document writes it.
+    pattern: String,
+    path: String,
+    body: Option<Value>,
+}
+
+impl Call {
+    fn name(&self) -> String {
+        format!("{} {}", self.verb, self.pattern)
+    }
+}
+
+/// All calls of the document, and the socket. One that the table does not know fails.
+fn calls(house: &House, known: &Known) -> Vec<Call> {
+    let document: Value = serde_json::from_str(&house.run(&["openapi"])).unwrap();
+    let mut calls = vec![];
+    for (pattern, verbs) in document["paths"].as_object().unwrap() {
+        for verb in verbs.as_object().unwrap().keys() {
+            let (verb, name) = (verb.to_uppercase(), format!("{} {pattern}", verb.to_uppercase()));
+            let mut rows = table().iter().chain(own()).filter(|row| row.is != Is::Absent);
+            let row = rows.find(|row| row.call.trim_end_matches('/') == name.trim_end_matches('/'));
+            let row = row.unwrap_or_else(|| panic!("{name} stands in no table"));
+            let query = if row.query.is_empty() { String::new() } else { format!("?{}", known.fill(&row.query)) };
+            let body = row.body.as_ref().map(|body| serde_json::from_str(&known.fill(body)).unwrap());
+            let path = format!("{}{query}", known.fill(pattern));
+            assert!(!path.contains('{'), "{name}: {path} names what the test does not know");
+            calls.push(Call { verb, pattern: pattern.clone(), path, body });
+        }
+    }
+    calls.push(Call { verb: "GET".into(), pattern: "/ws".into(), path: "/ws".into(), body: None });
+    calls
+}
+
+async fn made(house: &House, call: &Call, key: Option<&str>, body: Option<&str>) -> Answer {
+    let url = format!("http://127.0.0.1:{}{}", house.http, call.path);
+    let mut request = reqwest::Client::new().request(call.verb.parse().unwrap(), url);
+    if let Some(key) = key {
+        request = request.header("x-api-key", key);
+    }
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body.to_owned());
+    }
+    let response = request.send().await.unwrap();
+    // What happens does not end.
+    if response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+        return Answer { status: response.status().as_u16(), headers: response.headers().clone(), bytes: vec![] };
+    }
+    Answer::of(response).await
+}
+
+async fn made_whole(house: &House, call: &Call, key: &str) -> Answer {
+    made(house, call, Some(key), call.body.as_ref().map(Value::to_string).as_deref()).await
+}
+
+/// Says no more than that a server is here.
+const OPEN: &[&str] = &["GET /ping"];
+/// Answered with what is the caller's own, whoever that is.
+const OWN: &[&str] = &[
+    "GET /api/version",
+    "GET /api/server/version",
+    "GET /api/server/status",
+    "GET /api/apps",
+    "GET /api/engines",
+    "GET /api/sessions",
+];
+/// The same, for those who may read.
+const OWN_READ: &[&str] = &[
+    "GET /api/events",
+    "GET /health",
+    "GET /api/health/detailed",
+    "GET /api/supervision",
+    "GET /api/dead-letters",
+    "GET /api/webhooks/dead-letters",
+];
+/// The same, for admins.
+const OWN_ADMIN: &[&str] = &["GET /api/keys", "GET /api/supervision/pulse"];
+/// For admins, about something that has an owner.
+const ADMIN: &[&str] = &[
+    "POST /api/keys",
+    "PUT /api/keys/{id}",
+    "DELETE /api/keys/{id}",
+    "POST /api/keys/{id}/rotate",
+    "POST /api/keys/media",
+    "POST /api/keys/control",
+];
+/// Makes something of the caller's own.
+const MAKES: &[&str] = &["POST /api/sessions", "POST /api/sessions/start"];
+
+/// The statuses with which somebody is answered whose key is good, but not for this.
+fn expected(call: &Call, admin: bool, powers: bool) -> &'static [u16] {
+    let name = call.name();
+    let is = |list: &[&str]| list.contains(&name.as_str());
+    if is(OPEN) || is(OWN) {
+        return &[200];
+    }
+    if !admin && (is(OWN_ADMIN) || is(ADMIN) || is(MAKES)) {
+        return &[403];
+    }
+    // What a key does not reach is not there, whatever it may do.
+    let unasked =
+        ["GET /api/sessions/{session}", "GET /api/sessions/{session}/me", "GET /api/sessions/{session}/status"];
+    if !powers {
+        return if is(&unasked) { &[404] } else { &[403] };
+    }
+    match name.as_str() {
+        // It does not ask to become a socket.
+        "GET /ws" => &[400],
+        _ if is(OWN_READ) || is(OWN_ADMIN) => &[200],
+        _ if is(MAKES) => &[201],
+        _ => &[404],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_does_what_they_may_not() {
+    let mut house = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
+    house.config = json!({"metadata": {"note": CANARY}});
+    house.network.phone("491700002", &format!("Bob {CANARY}")).await;
+    house.link("default", "491700001").await;
+    house.config = json!({});
+    house.network.send("491700002", "491700001", &format!("the secret is {CANARY}")).await;
+    let heard = until("Bob is heard", SOON, || async { house.messages("default", CHAT).await.pop() }).await;
+    let file = json!({"mimetype": "text/plain", "filename": format!("{CANARY}.txt"), "data": "aGVsbG8="});
+    let sent = house.post("/api/sendFile", json!({"chatId": CHAT, "file": file})).await;
+    let spare = house.post("/api/keys", json!({"session": "default"})).await;
+    let mut known = Known(HashMap::new());
+    let (group, message) = ("120363000000000000@g.us", heard["id"].as_str().unwrap());
+    for (name, value) in [
+        ("session", "default"),
+        ("waiting", "default"),
+        ("chat", CHAT),
+        ("other", CHAT),
+        ("file", sent["media"]["url"].as_str().unwrap().rsplit('/').next().unwrap()),
+        ("id", spare["id"].as_str().unwrap()),
+        ("key", spare["id"].as_str().unwrap()),
+        ("group", group),
+        ("gone", group),
+    ] {
+        known.0.insert(name.to_owned(), value.to_owned());
+    }
+    for name in [
+        "message",
+        "heard",
+        "text",
+        "poll",
+        "call",
+        "label",
+        "channel",
+        "other_channel",
+        "lid",
+        "phone",
+        "code",
+        "status",
+    ] {
+        known.0.insert(name.to_owned(), message.to_owned());
+    }
+    let calls = calls(&house, &known);
+
+    // Keys that are none, or none any more.
+    let of = async |body: Value| house.post("/api/keys", body).await;
+    let secret = |key: &Value| key["key"].as_str().unwrap().to_owned();
+    let (deleted, off, old) =
+        (of(json!({"isAdmin": true})).await, of(json!({"isAdmin": true})).await, of(json!({"isAdmin": true})).await);
+    house.ask("DELETE", &format!("/api/keys/{}", deleted["id"].as_str().unwrap()), None).await.ok();
+    let switch = json!({"isAdmin": true, "isActive": false});
+    house.ask("PUT", &format!("/api/keys/{}", off["id"].as_str().unwrap()), Some(switch)).await.ok();
+    house.post(&format!("/api/keys/{}/rotate", old["id"].as_str().unwrap()), json!({"overlapSeconds": 0})).await;
+    let nobody = [None, Some("guessed".to_owned()), Some(secret(&deleted)), Some(secret(&off)), Some(secret(&old))];
+    for call in calls.iter().filter(|call| !OPEN.contains(&call.name().as_str())) {
+        for key in &nobody {
+            // It is told so before its body is looked at.
+            let answer = made(&house, call, key.as_deref(), Some("{ no JSON")).await;
+            assert_eq!(answer.refused(401), "unauthorized", "{} with {key:?}", call.name());
+        }
+    }
+
+    // Good keys for other things: another tenant's, another session's, one that may do nothing.
+    let stranger = house.tenant("stranger");
+    house.post("/api/sessions", json!({"name": "beside", "start": false})).await;
+    let all = json!({"read": true, "send": true, "control": true, "setting": true, "app": true, "delete": true});
+    let none = json!({"read": false, "send": false, "control": false, "setting": false, "app": false, "delete": false});
+    let beside = secret(&of(json!({"session": "beside", "actions": all})).await);
+    let powerless = secret(&of(json!({"session": "beside", "actions": none})).await);
+    let mut wrong = vec![];
+    for (who, key, admin, powers) in [
+        ("a stranger", &stranger, true, true),
+        ("a neighbour", &beside, false, true),
+        ("powerless", &powerless, false, false),
+    ] {
+        for call in &calls {
+            let answer = made_whole(&house, call, key).await;
+            let text = String::from_utf8_lossy(&answer.bytes);
+            let leaks = [CANARY, "491700001"]
+                .iter()
+                .any(|canary| text.contains(canary) || format!("{:?}", answer.headers).contains(canary));
+            if leaks || !expected(call, admin, powers).contains(&answer.status) {
+                wrong.push(format!("{who}: {}: {} {text}", call.name(), answer.status));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    // Nothing came of it.
+    house.is("default", "WORKING").await;
+    assert_eq!(house.network.messages("491700002").await.len(), 2);
+    let keys = house.get("/api/keys").await;
+    let spare = keys.as_array().unwrap().iter().find(|one| one["id"] == spare["id"]).unwrap();
+    assert_eq!((&spare["isActive"], &spare["session"]), (&json!(true), &json!("default")));
+    assert_eq!(house.ask_as(KEY, "GET", "/api/default/chats", None).await.ok()[0]["id"], CHAT);
+}
