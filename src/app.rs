@@ -2,7 +2,9 @@
 
 use crate::api::shape::sound_hook;
 use crate::api::{self, Api};
-use crate::auth::guard;
+use crate::auth::address::Proxies;
+use crate::auth::watch::{Watch, WatchPolicy};
+use crate::auth::{Door, guard};
 use crate::config::{self, Config, Docs, Environment};
 use crate::dashboard::files;
 use crate::egress::Egress;
@@ -15,6 +17,7 @@ use crate::live::gate::Conn;
 use crate::live::socket::{self, Sockets};
 use crate::media::Files;
 use crate::metrics::Metrics;
+use crate::ops::{self, Ops};
 use crate::pulse::Pulse;
 use crate::store::repo::identity::OWNER;
 use crate::store::repo::journal::JournalWriter;
@@ -98,6 +101,7 @@ pub async fn start(
     engine: Option<Arc<dyn Engine>>,
 ) -> anyhow::Result<Running> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    ops::sound(&config)?;
     let dir = ground::data_dir(&config)?;
     let lock = ground::lock(&dir)?;
     ground::clear_import(&dir.join(ground::IMPORT))?;
@@ -144,7 +148,15 @@ pub async fn start(
     parts.forget_old();
     parts.watch_arbiters(&handle);
     let ready = Arc::new(AtomicBool::new(false));
-    for server in [parts.http(&health)?, parts.ops(&health, &ready)?] {
+    let door = http::Data::new(parts.door()?);
+    let ops = Ops {
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&parts.metrics),
+        ready: Arc::clone(&ready),
+        door: door.clone(),
+        token: config.ops.token.clone(),
+    };
+    for server in [parts.http(&health, door)?, parts.ops(ops)?] {
         servers.push(server.handle());
         rt::spawn(server);
     }
@@ -457,7 +469,32 @@ impl Parts<'_> {
         });
     }
 
-    fn http(&self, health: &Arc<Health>) -> anyhow::Result<Server> {
+    /// What stands at the door; it forgets by and by.
+    fn door(&self) -> anyhow::Result<Door> {
+        let guard = &self.config.guard;
+        let policy = WatchPolicy {
+            failures: guard.failures,
+            failures_within_s: guard.failures_within_s,
+            block_s: guard.block_s,
+            refusals: guard.refusals,
+            slow_s: guard.slow_s,
+        };
+        let watch = Arc::new(Watch::new(policy, Arc::clone(&self.clock), Arc::clone(&self.metrics)));
+        let proxies = Proxies::new(&guard.trusted_proxies);
+        let proxies =
+            proxies.map_err(|bad| anyhow::anyhow!("guard.trusted_proxies: {bad} is no address or network"))?;
+        let tidies = Arc::clone(&watch);
+        self.io.spawn(async move {
+            let mut minute = tokio::time::interval(Duration::from_secs(60));
+            loop {
+                minute.tick().await;
+                tidies.tidy();
+            }
+        });
+        Ok(Door { watch, proxies })
+    }
+
+    fn http(&self, health: &Arc<Health>, door: http::Data<Door>) -> anyhow::Result<Server> {
         let api = http::Data::new(Api {
             handle: health.handle.clone(),
             health: Arc::clone(health),
@@ -490,6 +527,7 @@ impl Parts<'_> {
             App::new()
                 .app_data(api.clone())
                 .app_data(store.clone())
+                .app_data(door.clone())
                 .app_data(sockets.clone())
                 .app_data(metrics.clone())
                 .app_data(pulse.clone())
@@ -529,52 +567,15 @@ impl Parts<'_> {
         Ok(server.run())
     }
 
-    fn ops(&self, health: &Arc<Health>, ready: &Arc<AtomicBool>) -> anyhow::Result<Server> {
-        let (metrics, health, ready) = (Arc::clone(&self.metrics), Arc::clone(health), Arc::clone(ready));
+    fn ops(&self, ops: Ops) -> anyhow::Result<Server> {
+        let ops = http::Data::new(ops);
         let listen = &self.config.ops.listen;
-        let server = HttpServer::new(move || {
-            let (metrics, health, ready) = (Arc::clone(&metrics), Arc::clone(&health), Arc::clone(&ready));
-            let living = Arc::clone(&health);
-            App::new()
-                .route(
-                    "/healthz",
-                    http::get().to(move || {
-                        let alive = living.is_alive();
-                        async move {
-                            if alive {
-                                HttpResponse::Ok().body("ok\n")
-                            } else {
-                                HttpResponse::ServiceUnavailable().body("a thread of actors is stuck\n")
-                            }
-                        }
-                    }),
-                )
-                .route(
-                    "/readyz",
-                    http::get().to(move || {
-                        let ready = ready.load(Ordering::Acquire);
-                        async move {
-                            if ready {
-                                HttpResponse::Ok().body("ready\n")
-                            } else {
-                                HttpResponse::ServiceUnavailable().body("not ready\n")
-                            }
-                        }
-                    }),
-                )
-                .route(
-                    "/metrics",
-                    http::get().to(move || {
-                        let text = metrics.render(&health);
-                        async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text) }
-                    }),
-                )
-        })
-        .workers(1)
-        .disable_signals()
-        .shutdown_timeout(1)
-        .bind(listen)
-        .with_context(|| format!("cannot listen on {listen}"))?;
+        let server = HttpServer::new(move || App::new().app_data(ops.clone()).configure(ops::routes))
+            .workers(1)
+            .disable_signals()
+            .shutdown_timeout(1)
+            .bind(listen)
+            .with_context(|| format!("cannot listen on {listen}"))?;
         Ok(server.run())
     }
 }

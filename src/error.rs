@@ -55,6 +55,8 @@ const TABLE: &[(&str, u16)] = &[
     ("strange_answer", 502),
     ("file_damaged", 502),
     ("queue_full", 429),
+    ("too_many_failures", 429),
+    ("too_many_refusals", 429),
     ("too_many_requests", 429),
     ("internal", 500),
     ("node_full", 503),

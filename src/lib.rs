@@ -25,6 +25,7 @@ pub mod links;
 pub mod live;
 pub mod media;
 pub mod metrics;
+pub mod ops;
 pub mod palette;
 pub mod pulse;
 pub mod requests;

@@ -1,7 +1,9 @@
 //! The guard: who calls, for which tenant, and whether they may. It stands before every route ([`guard`]); a handler gets a
 //! [`Caller`], whose key has what the route needs; there is no other way to a tenant.
 
+pub mod address;
 mod need;
+pub mod watch;
 
 use crate::error::ApiError;
 use crate::store::Store;
@@ -11,8 +13,12 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
+use address::Proxies;
 use need::Need;
 use std::future::{Ready, ready};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use watch::{Origin, Watch};
 
 /// Name of the cookie that carries a stay on the dashboard.
 pub const COOKIE: &str = "wardroom_sign_in";
@@ -40,17 +46,65 @@ fn unauthorized() -> ApiError {
 /// Those of the route.
 pub async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
     let need = Need::of(request.method(), request.match_pattern().as_deref().unwrap_or_default());
-    if need != Need::Nobody
-        && let Err(error) = authenticate(request.request(), need).await
-    {
-        return Ok(request.into_response(error.error_response()));
+    if need == Need::Nobody {
+        return next.call(request).await;
     }
-    next.call(request).await
+    let key = match authenticate(request.request(), need).await {
+        Ok(holder) => holder.key,
+        Err(error) => return Ok(request.into_response(error.error_response())),
+    };
+    let door = request.app_data::<web::Data<Door>>().cloned();
+    let answered = next.call(request).await?;
+    if let Some(door) = door
+        && REFUSED.contains(&answered.status().as_u16())
+    {
+        door.watch.refused(key);
+    }
+    Ok(answered)
+}
+
+/// Answers that tell a caller that it does something wrong.
+const REFUSED: [u16; 3] = [400, 403, 404];
+
+/// What stands at the door.
+pub struct Door {
+    /// Who fails too often.
+    pub watch: Arc<Watch>,
+    /// Whose word of where a request comes from is believed.
+    pub proxies: Proxies,
+}
+
+impl Door {
+    /// Where a request comes from.
+    #[must_use]
+    pub fn origin(&self, request: &HttpRequest) -> Origin {
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        let forwarded: Vec<_> = request.headers().get_all("x-forwarded-for").map(|header| header.to_str()).collect();
+        self.proxies.client(peer, forwarded.into_iter().map(Result::unwrap_or_default)).into()
+    }
+
+    /// Finds out whose a key is. An address from which keys are guessed is not answered any more.
+    ///
+    /// # Errors
+    /// 401, 429; or the database's.
+    pub async fn holder(&self, store: &Store, request: &HttpRequest, key: &str) -> Result<KeyHolder, ApiError> {
+        let origin = self.origin(request);
+        self.watch.admits(origin, key).map_err(|left_s| {
+            ApiError::new("too_many_failures", "Too many wrong keys came from this address").retry(left_s.into())
+        })?;
+        let Some(holder) = store.key_holder(key).await? else {
+            self.watch.failed(origin);
+            return Err(unauthorized());
+        };
+        self.watch.succeeded(origin, key);
+        Ok(holder)
+    }
 }
 
 /// Leaves in the request who asks.
-async fn authenticate(request: &HttpRequest, need: Need) -> Result<(), ApiError> {
+async fn authenticate(request: &HttpRequest, need: Need) -> Result<KeyHolder, ApiError> {
     let store = request.app_data::<web::Data<Store>>().ok_or_else(unauthorized)?;
+    let door = request.app_data::<web::Data<Door>>().ok_or_else(unauthorized)?;
     let from_header = request.headers().get("x-api-key").map(|key| key.to_str().unwrap_or_default().to_owned());
     let from_query = || {
         let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
@@ -59,21 +113,24 @@ async fn authenticate(request: &HttpRequest, need: Need) -> Result<(), ApiError>
     let query = need::takes_key_from_query(request.match_pattern().as_deref().unwrap_or_default());
     let key = from_header.or_else(|| if query { from_query() } else { None });
     let holder = match (key, request.cookie(COOKIE)) {
-        (Some(key), _) => store.key_holder(&key).await?,
+        (Some(key), _) => door.holder(store, request, &key).await?,
         (None, Some(cookie)) => {
             own_page(request)?;
-            store.signed_in(cookie.value()).await?
+            store.signed_in(cookie.value()).await?.ok_or_else(unauthorized)?
         }
-        (None, None) => None,
+        (None, None) => return Err(unauthorized()),
     };
-    let holder = holder.ok_or_else(unauthorized)?;
+    door.watch.is_slow(holder.key).map_err(|left_s| {
+        ApiError::new("too_many_refusals", "Too many calls of this key were refused").retry(left_s.into())
+    })?;
     if !need.is_met_by(&holder) {
+        door.watch.refused(holder.key);
         return Err(ApiError::new("forbidden", "This key may not do that"));
     }
     let mut extensions = request.extensions_mut();
     extensions.insert(holder.tenant);
     extensions.insert(holder);
-    Ok(())
+    Ok(holder)
 }
 
 /// A cookie counts only for what our own page asks: another site can send it along, but not hide where it comes from.

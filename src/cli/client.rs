@@ -1,12 +1,14 @@
 //! Commands that ask a running server.
 
-use super::{DeadLettersVerb, EventsCommand, SendCommand, SendFileCommand, Server, SessionsVerb};
+use super::{BlocksCommand, DeadLettersVerb, EventsCommand, SendCommand, SendFileCommand, Server, SessionsVerb};
+use crate::config::Ops;
 use crate::links;
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use futures_util::StreamExt;
 use qrcode::render::unicode::Dense1x2;
 use reqwest::Method;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -204,5 +206,31 @@ pub(super) fn events(server: &Server, what: &EventsCommand) -> anyhow::Result<()
                 None => return Ok(()),
             }
         }
+    })
+}
+
+/// Asks the operators' listener that this config names.
+pub(super) fn blocks(ops: &Ops, verb: BlocksCommand) -> anyhow::Result<()> {
+    let ask = async |method: Method, path: &str| {
+        let url = format!("http://{}{path}", ops.listen);
+        let request = reqwest::Client::new().request(method, &url).bearer_auth(ops.token.expose_secret());
+        let response = request.send().await.with_context(|| format!("no server answers at {}", ops.listen))?;
+        let (status, text) = (response.status(), response.text().await?);
+        if status.is_success() { Ok(text) } else { bail!("{} ({status})", text.trim_end()) }
+    };
+    blocking(async {
+        match verb {
+            BlocksCommand::List => {
+                let all: Value = serde_json::from_str(&ask(Method::GET, "/blocks").await?)?;
+                for one in all.as_array().into_iter().flatten() {
+                    println!("{:<45} for {} s more", text(one, "/address"), one["secondsLeft"]);
+                }
+            }
+            BlocksCommand::Remove { address } => {
+                ask(Method::DELETE, &format!("/blocks/{address}")).await?;
+                println!("{address} may try again.");
+            }
+        }
+        Ok(())
     })
 }

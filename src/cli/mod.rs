@@ -61,6 +61,9 @@ enum Command {
     Webhooks(Asked<WebhooksCommand>),
     /// Events that webhooks were not told.
     Deadletters(Asked<DeadLettersCommand>),
+    /// Addresses that a running server has shut out, because wrong keys came from them.
+    #[command(subcommand)]
+    Blocks(BlocksCommand),
     /// Look whether everything is there that a server needs.
     Doctor,
     /// Run the simulated WhatsApp by itself.
@@ -100,6 +103,17 @@ enum KeysCommand {
         /// May act for other users.
         #[arg(long)]
         admin: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum BlocksCommand {
+    /// Show them.
+    List,
+    /// Let one in again.
+    Remove {
+        /// An address.
+        address: std::net::IpAddr,
     },
 }
 
@@ -386,6 +400,7 @@ pub fn main() -> ExitCode {
         Command::Messages(asked) => reading::messages(&asked.server, &asked.what),
         Command::Webhooks(asked) => reading::webhooks(&asked.server, &asked.what),
         Command::Deadletters(asked) => client::dead_letters(&asked.server, asked.what.verb),
+        Command::Blocks(verb) => config().and_then(|config| client::blocks(&config.ops, verb)),
         Command::Doctor => config().and_then(doctor::run),
         Command::Simulator(options) => serve::simulator(options),
     };

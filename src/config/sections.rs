@@ -18,6 +18,8 @@ pub struct Config {
     pub http: Http,
     /// `[ops]`
     pub ops: Ops,
+    /// `[guard]`
+    pub guard: Guard,
     /// `[database]`
     pub database: Database,
     /// `[vault]`
@@ -84,8 +86,28 @@ pub enum Docs {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ops {
-    /// Address of /metrics, /healthz and /readyz.
+    /// Address of /metrics, /healthz, /readyz and /blocks.
     pub listen: String,
+    /// What has to be shown for /metrics and /blocks. Empty: nothing.
+    pub token: SecretString,
+}
+
+/// `[guard]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// Proxies whose word is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Wrong keys from one address that shut it out; 0: none do.
+    pub failures: u32,
+    /// Within so many seconds.
+    pub failures_within_s: u32,
+    /// For so many seconds.
+    pub block_s: u32,
+    /// Refused calls of a key in a minute that slow it down; 0: none do.
+    pub refusals: u32,
+    /// For so many seconds.
+    pub slow_s: u32,
 }
 
 /// `[database]`

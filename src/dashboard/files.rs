@@ -1,6 +1,6 @@
 //! The dashboard's files and its sign-in.
 
-use crate::auth::{COOKIE, Caller};
+use crate::auth::{COOKIE, Caller, Door};
 use crate::error::ApiError;
 use crate::store::Store;
 use actix_web::cookie::{Cookie, SameSite, time};
@@ -55,10 +55,18 @@ pub struct SignIn {
 /// `POST /dashboard/sign-in`: exchanges an API key for a cookie that scripts cannot read.
 ///
 /// # Errors
-/// 401 for an unknown key.
-pub async fn sign_in(store: web::Data<Store>, body: web::Json<SignIn>) -> Result<HttpResponse, ApiError> {
-    let unauthorized = || ApiError::new("unauthorized", "This key is not known here");
-    let holder = store.key_holder(&body.key).await?.ok_or_else(unauthorized)?;
+/// 401 for an unknown key, 429 where too many of them came from.
+pub async fn sign_in(
+    request: HttpRequest,
+    door: web::Data<Door>,
+    store: web::Data<Store>,
+    body: web::Json<SignIn>,
+) -> Result<HttpResponse, ApiError> {
+    let unknown = |error: ApiError| match error.code() {
+        "unauthorized" => ApiError::new("unauthorized", "This key is not known here"),
+        _ => error,
+    };
+    let holder = door.holder(&store, &request, &body.key).await.map_err(unknown)?;
     let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     store.sign_in(holder, &token, STAY_MS).await?;
     Ok(HttpResponse::NoContent().cookie(cookie(token, STAY_MS)).finish())

@@ -38,6 +38,7 @@ pub struct Metrics {
     arbiter_delay: GaugeVec,
     webhooks: IntCounterVec,
     webhook_breakers: IntGauge,
+    security: IntCounterVec,
 }
 
 /// Buckets of the recovery time, in seconds: from one quick restart to the longest open breaker.
@@ -65,6 +66,11 @@ impl Metrics {
         let breaker = counters("wardroom_breaker_transitions_total", "Changes of breakers.", &["to"])?;
         let refusals = counters("wardroom_refusals_total", "Requests refused for lack of room.", &["code"])?;
         let webhooks = counters("wardroom_webhook_deliveries_total", "Tries to tell webhooks.", &["outcome"])?;
+        let security = counters(
+            "wardroom_security_events_total",
+            "Addresses and keys that were stopped.",
+            &["event_type", "severity"],
+        )?;
         let recovery = HistogramVec::new(
             HistogramOpts::new("wardroom_recovery_seconds", "From a lost connection to WORKING.")
                 .buckets(RECOVERY.to_vec()),
@@ -119,6 +125,7 @@ impl Metrics {
             arbiter_delay,
             webhooks,
             webhook_breakers,
+            security,
         })
     }
 
@@ -165,6 +172,11 @@ impl Metrics {
         if matches!(exit, Exit::Panicked(_)) {
             self.panics.with_label_values(&[actor]).inc();
         }
+    }
+
+    /// Somebody was stopped.
+    pub fn security(&self, event: &'static str, severity: &'static str) {
+        self.security.with_label_values(&[event, severity]).inc();
     }
 
     /// A request was refused for lack of room; the code is one of the error table.

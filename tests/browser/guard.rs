@@ -223,3 +223,76 @@ async fn nobody_does_what_they_may_not() {
     assert_eq!((&spare["isActive"], &spare["session"]), (&json!(true), &json!("default")));
     assert_eq!(house.ask_as(KEY, "GET", "/api/default/chats", None).await.ok()[0]["id"], CHAT);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_guesses_keys_is_shut_out_until_an_operator_lets_them_in() {
+    let settings = [
+        ("WARDROOM__POOL__WARM_SPARES", "0"),
+        ("WARDROOM__GUARD__FAILURES", "3"),
+        ("WARDROOM__GUARD__TRUSTED_PROXIES", "127.0.0.1"),
+        ("WARDROOM__OPS__TOKEN", "of the operator"),
+    ];
+    let house = House::with(&settings, &[]).await;
+    let ask = async |from: &str, key: &str| {
+        let url = format!("http://127.0.0.1:{}/api/sessions", house.http);
+        let request = reqwest::Client::new().get(url).header("x-api-key", key).header("x-forwarded-for", from);
+        Answer::of(request.send().await.unwrap()).await
+    };
+    let sign_in = async |from: &str, key: &str| {
+        let url = format!("http://127.0.0.1:{}/dashboard/sign-in", house.http);
+        let request = reqwest::Client::new().post(url).json(&json!({"key": key})).header("x-forwarded-for", from);
+        Answer::of(request.send().await.unwrap()).await
+    };
+    let (shared, bad) = ("198.51.100.7", "203.0.113.9");
+    ask(shared, KEY).await.ok();
+    for from in [shared, bad] {
+        assert_eq!(ask(from, "guess 1").await.refused(401), "unauthorized");
+        // What the client itself puts in front does not make it another.
+        assert_eq!(ask(&format!("192.0.2.1, {from}"), "guess 2").await.refused(401), "unauthorized");
+        assert_eq!(sign_in(from, "guess 3").await.refused(401), "unauthorized");
+        let refused = ask(from, "guess 4").await;
+        assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() > 3500);
+        assert_eq!(refused.refused(429), "too_many_failures");
+    }
+    assert_eq!(sign_in(bad, KEY).await.refused(429), "too_many_failures");
+    assert_eq!(ask(bad, KEY).await.refused(429), "too_many_failures", "it was never good there");
+    ask(shared, KEY).await.ok();
+    ask("192.0.2.55", KEY).await.ok();
+
+    let listed = house.run(&["blocks", "list"]);
+    assert!(listed.contains(shared) && listed.contains(bad) && listed.lines().count() == 2, "{listed}");
+    assert!(house.run(&["blocks", "remove", bad]).contains("may try again"));
+    ask(bad, KEY).await.ok();
+    assert_eq!(house.run(&["blocks", "list"]).lines().count(), 1);
+
+    let ops = async |path: &str, token: Option<&str>| {
+        let request = reqwest::Client::new().get(format!("http://127.0.0.1:{}{path}", house.ops));
+        let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+        request.send().await.unwrap()
+    };
+    for path in ["/metrics", "/blocks"] {
+        assert_eq!(ops(path, None).await.status(), 401, "{path}");
+        assert_eq!(ops(path, Some("guess")).await.status(), 401, "{path}");
+    }
+    assert_eq!(
+        (ops("/healthz", None).await.status(), ops("/readyz", None).await.status()),
+        (200.try_into().unwrap(), 200.try_into().unwrap())
+    );
+    let metrics = ops("/metrics", Some("of the operator")).await.text().await.unwrap();
+    let line = r#"wardroom_security_events_total{event_type="key_guessing",severity="high"} 2"#;
+    assert!(metrics.contains(line) && !metrics.contains(bad), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_refused_too_often_has_to_wait() {
+    let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__GUARD__REFUSALS", "5")];
+    let house = House::with(&settings, &[]).await;
+    let other = house.tenant("other");
+    for _ in 0..5 {
+        assert_eq!(house.ask("GET", "/api/sessions/none", None).await.refused(404), "session_not_found");
+    }
+    let refused = house.ask("GET", "/api/sessions", None).await;
+    assert_eq!(refused.headers["retry-after"], "300");
+    assert_eq!(refused.refused(429), "too_many_refusals");
+    house.ask_as(&other, "GET", "/api/sessions", None).await.ok();
+}

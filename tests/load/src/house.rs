@@ -232,6 +232,9 @@ impl House {
             .env("WARDROOM__SIMULATOR__URL", format!("http://127.0.0.1:{}/", self.network.port))
             .env("WARDROOM__BOOTSTRAP__API_KEY", KEY)
             .env("WARDROOM__EGRESS__ALLOW_PRIVATE", "true")
+            // Tests make many calls that are refused.
+            .env("WARDROOM__GUARD__FAILURES", "0")
+            .env("WARDROOM__GUARD__REFUSALS", "0")
             .envs(
                 ["SESSION_PER_MINUTE", "CHAT_PER_MINUTE", "JITTER_MS"]
                     .map(|key| (format!("WARDROOM__PACING__{key}"), "0")),

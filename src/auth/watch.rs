@@ -1,0 +1,295 @@
+//! Who fails too often. An address from which keys are guessed is shut out; a key whose calls are refused again and again is
+//! slowed down. Everything here is in memory, counted in fixed windows, and bounded.
+
+use crate::metrics::Metrics;
+use dashmap::DashMap;
+use sha2::{Digest, Sha256};
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use uuid::Uuid;
+use wardroom_actors::ports::clock::Clock;
+
+/// Addresses, and pairs of an address and a key that was good there, that are remembered. What comes when there is no room is
+/// not counted until there is.
+const MOST: usize = 1 << 20;
+
+/// Numbers of the config.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchPolicy {
+    /// Failures of an address in a window that shut it out; 0: none do.
+    pub failures: u32,
+    /// That window, in seconds.
+    pub failures_within_s: u32,
+    /// For how long it is shut out, in seconds.
+    pub block_s: u32,
+    /// Refused calls of a key in a minute that slow it down; 0: none do.
+    pub refusals: u32,
+    /// For how long, in seconds.
+    pub slow_s: u32,
+}
+
+/// A minute, in which refusals are counted.
+const MINUTE_S: u32 = 60;
+
+/// Where a request comes from, as far as it is told apart: an IPv4 address, or the 64 bits of an IPv6 address that a customer of
+/// a provider has for themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin(u64);
+
+impl From<IpAddr> for Origin {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(u64::from(address.to_bits())),
+            IpAddr::V6(address) => Self(u64::try_from(address.to_bits() >> 64).unwrap_or_default()),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    /// The first address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match u32::try_from(self.0) {
+            Ok(bits) => write!(f, "{}", Ipv4Addr::from_bits(bits)),
+            Err(_) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
+        }
+    }
+}
+
+/// What is counted of somebody, in seconds of the server's clock.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    since: u32,
+    count: u32,
+    until: u32,
+}
+
+impl Tally {
+    /// Counts one more; true when it is the one that is too many.
+    fn add(&mut self, now: u32, within: u32, most: u32, for_s: u32) -> bool {
+        if now.saturating_sub(self.since) >= within {
+            (self.since, self.count) = (now, 0);
+        }
+        self.count = self.count.saturating_add(1);
+        let over = most > 0 && self.count >= most && now >= self.until;
+        if over {
+            self.until = now.saturating_add(for_s);
+            self.count = 0;
+        }
+        over
+    }
+
+    fn is_over(&self, now: u32, within: u32) -> bool {
+        now >= self.until && now.saturating_sub(self.since) >= within
+    }
+}
+
+/// An address that is shut out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Who.
+    pub origin: Origin,
+    /// For how many seconds more.
+    pub left_s: u32,
+}
+
+/// The one who counts.
+pub struct Watch {
+    policy: WatchPolicy,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    failures: DashMap<Origin, Tally, RandomState>,
+    refusals: DashMap<Uuid, Tally, RandomState>,
+    /// Keys that were good at an address, and when: whoever shares it with somebody who guesses is not shut out with them.
+    good: DashMap<(Origin, u64), u32, RandomState>,
+}
+
+/// For how long a key that was good at an address is remembered, in seconds.
+const GOOD_S: u32 = 24 * 3600;
+
+fn short(key: &str) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+    digest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+impl Watch {
+    /// One that has counted nothing.
+    #[must_use]
+    pub fn new(policy: WatchPolicy, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let (failures, refusals, good) = (DashMap::default(), DashMap::default(), DashMap::default());
+        Self { policy, clock, metrics, failures, refusals, good }
+    }
+
+    fn now(&self) -> u32 {
+        u32::try_from(self.clock.now() / 1000).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a key from there is looked at.
+    ///
+    /// # Errors
+    /// Seconds until it is.
+    pub fn admits(&self, origin: Origin, key: &str) -> Result<(), u32> {
+        let now = self.now();
+        let until = self.failures.get(&origin).map_or(0, |tally| tally.until);
+        if now >= until || self.good.contains_key(&(origin, short(key))) { Ok(()) } else { Err(until - now) }
+    }
+
+    /// A key from there was none.
+    pub fn failed(&self, origin: Origin) {
+        let WatchPolicy { failures, failures_within_s, block_s, .. } = self.policy;
+        if failures == 0 || !has_room(&self.failures, &origin) {
+            return;
+        }
+        let over = self.failures.entry(origin).or_default().add(self.now(), failures_within_s, failures, block_s);
+        if over {
+            self.metrics.security("key_guessing", "high");
+            tracing::warn!(%origin, failures, block_s, "keys are guessed: this address is shut out");
+        }
+    }
+
+    /// A key from there was good.
+    pub fn succeeded(&self, origin: Origin, key: &str) {
+        let (place, now) = ((origin, short(key)), self.now());
+        if self.policy.failures > 0 && has_room(&self.good, &place) {
+            self.good.insert(place, now);
+        }
+    }
+
+    /// Whether a key may call now.
+    ///
+    /// # Errors
+    /// Seconds until it may.
+    pub fn is_slow(&self, key: Uuid) -> Result<(), u32> {
+        let now = self.now();
+        let until = self.refusals.get(&key).map_or(0, |tally| tally.until);
+        if now >= until { Ok(()) } else { Err(until - now) }
+    }
+
+    /// A call of a key was refused.
+    pub fn refused(&self, key: Uuid) {
+        let WatchPolicy { refusals, slow_s, .. } = self.policy;
+        if refusals == 0 || !has_room(&self.refusals, &key) {
+            return;
+        }
+        if self.refusals.entry(key).or_default().add(self.now(), MINUTE_S, refusals, slow_s) {
+            self.metrics.security("calls_refused", "medium");
+            tracing::warn!(%key, refusals, slow_s, "calls of this key are refused again and again: it has to wait");
+        }
+    }
+
+    /// Who is shut out.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<Block> {
+        let now = self.now();
+        let block = |origin, until: u32| Block { origin, left_s: until.saturating_sub(now) };
+        let mut blocks: Vec<_> = self.failures.iter().map(|one| block(*one.key(), one.until)).collect();
+        blocks.retain(|block| block.left_s > 0);
+        blocks.sort_by_key(|block| block.origin);
+        blocks
+    }
+
+    /// Lets an address in again; false when it was not shut out.
+    pub fn unblock(&self, origin: Origin) -> bool {
+        let now = self.now();
+        self.failures.remove(&origin).is_some_and(|(_, tally)| tally.until > now)
+    }
+
+    /// Forgets what is over; to be called every minute or so.
+    pub fn tidy(&self) {
+        let (now, within) = (self.now(), self.policy.failures_within_s);
+        self.failures.retain(|_, tally| !tally.is_over(now, within));
+        self.refusals.retain(|_, tally| !tally.is_over(now, MINUTE_S));
+        self.good.retain(|_, at| now.saturating_sub(*at) < GOOD_S);
+        self.failures.shrink_to_fit();
+        self.good.shrink_to_fit();
+    }
+}
+
+fn has_room<K: Eq + Hash, V, S: BuildHasher + Clone>(table: &DashMap<K, V, S>, key: &K) -> bool {
+    table.contains_key(key) || table.len() < MOST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wardroom_actors::testing::SharedClock;
+
+    const POLICY: WatchPolicy =
+        WatchPolicy { failures: 5, failures_within_s: 300, block_s: 3600, refusals: 100, slow_s: 300 };
+
+    fn watch() -> (Watch, SharedClock) {
+        let clock = SharedClock::default();
+        (Watch::new(POLICY, Arc::new(clock.clone()), Arc::new(Metrics::new().unwrap())), clock)
+    }
+
+    fn origin(text: &str) -> Origin {
+        text.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn who_guesses_keys_is_shut_out_and_nobody_else() {
+        let (watch, clock) = watch();
+        let (bad, good) = (origin("203.0.113.7"), origin("203.0.113.8"));
+        watch.succeeded(bad, "a neighbour's");
+        for _ in 0..4 {
+            watch.failed(bad);
+        }
+        assert_eq!(watch.admits(bad, "guess"), Ok(()));
+        watch.failed(bad);
+        assert_eq!(watch.admits(bad, "guess"), Err(3600));
+        assert_eq!(watch.admits(bad, "a neighbour's"), Ok(()), "whoever was there before stays");
+        assert_eq!(watch.admits(good, "guess"), Ok(()));
+        assert_eq!(watch.blocks(), [Block { origin: bad, left_s: 3600 }]);
+        clock.0.advance(3_599_000);
+        assert_eq!(watch.admits(bad, "guess"), Err(1));
+        clock.0.advance(1_000);
+        assert_eq!((watch.admits(bad, "guess"), watch.blocks()), (Ok(()), vec![]));
+        watch.tidy();
+        assert!(watch.failures.is_empty());
+    }
+
+    #[test]
+    fn slow_guesses_are_no_guesses_and_an_operator_lets_in() {
+        let (watch, clock) = watch();
+        let one = origin("2001:db8:1:2:3::1");
+        for _ in 0..20 {
+            watch.failed(one);
+            clock.0.advance(75_000);
+        }
+        assert_eq!(watch.admits(one, "guess"), Ok(()), "four within five minutes");
+        for _ in 0..5 {
+            watch.failed(origin("2001:db8:1:2:ffff::9"));
+        }
+        assert!(watch.admits(one, "guess").is_err(), "one customer's addresses are one");
+        assert!(watch.admits(origin("2001:db8:1:3::1"), "guess").is_ok());
+        assert_eq!(watch.blocks()[0].origin.to_string(), "2001:db8:1:2::/64");
+        assert!(watch.unblock(one) && !watch.unblock(one));
+        assert_eq!(watch.admits(one, "guess"), Ok(()));
+    }
+
+    #[test]
+    fn a_key_that_is_refused_too_often_waits() {
+        let (watch, clock) = watch();
+        let (key, other) = (Uuid::new_v4(), Uuid::new_v4());
+        for _ in 0..99 {
+            watch.refused(key);
+        }
+        clock.0.advance(60_000);
+        watch.refused(key);
+        assert_eq!(watch.is_slow(key), Ok(()), "another minute");
+        for _ in 0..99 {
+            watch.refused(key);
+        }
+        assert_eq!((watch.is_slow(key), watch.is_slow(other)), (Err(300), Ok(())));
+        clock.0.advance(300_000);
+        assert_eq!(watch.is_slow(key), Ok(()));
+    }
+
+    #[test]
+    fn an_address_is_the_same_in_both_clothes() {
+        assert_eq!(origin("::ffff:203.0.113.7"), origin("203.0.113.7"));
+        assert_eq!(origin("203.0.113.7").to_string(), "203.0.113.7");
+    }
+}
