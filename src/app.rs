@@ -23,13 +23,15 @@ use crate::store::repo::identity::OWNER;
 use crate::store::repo::journal::JournalWriter;
 use crate::store::repo::retention::Retention;
 use crate::store::{Role, Store};
+use crate::tls::Certificates;
 use crate::vault::{Kek, Vault};
 use crate::webhook::post::Poster;
 use crate::webhook::{Bounds, Dispatcher};
 use crate::{ground, links, requests, simulator};
 use actix_rt::Arbiter;
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Server;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpResponse, HttpServer, rt, web as http};
 use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
@@ -491,7 +493,9 @@ impl Parts<'_> {
                 tidies.tidy();
             }
         });
-        Ok(Door { watch, proxies })
+        let http = &self.config.http;
+        let tls = !http.tls_chain.as_os_str().is_empty() || http.public_url.starts_with("https://");
+        Ok(Door { watch, proxies, tls })
     }
 
     fn http(&self, health: &Arc<Health>, door: http::Data<Door>) -> anyhow::Result<Server> {
@@ -523,6 +527,9 @@ impl Parts<'_> {
             Docs::Auto => self.config.environment == Environment::Development,
             docs => docs == Docs::On,
         };
+        let origins = self.config.http.cors_origins.clone();
+        let foreign = !origins.is_empty();
+        requests::cors(&origins).map_err(|bad| anyhow::anyhow!("http.cors_origins: {bad} is no origin"))?;
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(api.clone())
@@ -538,6 +545,7 @@ impl Parts<'_> {
                     http::PathConfig::default()
                         .error_handler(|_, _| ApiError::new("not_found", "There is no such path").into()),
                 )
+                .wrap(Condition::new(foreign, requests::cors(&origins).unwrap_or_default()))
                 .wrap(from_fn(requests::around))
                 .configure(api::routes)
                 .configure(|config| {
@@ -554,17 +562,31 @@ impl Parts<'_> {
         })
         .on_connect(|io, extensions| {
             // A second handle of the connection, so that a client that does not read can be cut off from outside.
-            let stream = io.downcast_ref::<rt::net::TcpStream>();
+            let over_tls = || Some(io.downcast_ref::<TlsStream<rt::net::TcpStream>>()?.get_ref().0);
+            let stream = io.downcast_ref::<rt::net::TcpStream>().or_else(over_tls);
             if let Some(Ok(fd)) = stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
                 extensions.insert(Conn(Arc::new(fd.into())));
             }
         })
         .workers(self.config.http.workers)
         .disable_signals()
-        .shutdown_timeout(1)
-        .bind(listen)
-        .with_context(|| format!("cannot listen on {listen}"))?;
-        Ok(server.run())
+        .shutdown_timeout(1);
+        let server = match self.certificates()? {
+            Some(certificates) => server.bind_rustls_0_23(listen, certificates.config()),
+            None => server.bind(listen),
+        };
+        Ok(server.with_context(|| format!("cannot listen on {listen}"))?.run())
+    }
+
+    /// What the listener shows, where it speaks TLS.
+    fn certificates(&self) -> anyhow::Result<Option<Arc<Certificates>>> {
+        let (chain, key) = (&self.config.http.tls_chain, &self.config.http.tls_key);
+        if chain.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let certificates = Certificates::open(chain.clone(), key.clone()).context("http.tls_chain, http.tls_key")?;
+        self.io.spawn(Arc::clone(&certificates).follow());
+        Ok(Some(certificates))
     }
 
     fn ops(&self, ops: Ops) -> anyhow::Result<Server> {

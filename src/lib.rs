@@ -32,6 +32,7 @@ pub mod requests;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod vault;
 pub mod webhook;
 

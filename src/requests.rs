@@ -1,13 +1,18 @@
 //! Around every request: its id, which the client gets back and every error carries, what is counted of it, and what a body
 //! that nobody can read is told.
 
+use crate::auth::Door;
 use crate::error::{ApiError, Code, REQUEST_ID};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
+use actix_cors::Cors;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::JsonPayloadError::{ContentType, Overflow, OverflowKnownLength};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use std::sync::OnceLock;
@@ -34,6 +39,34 @@ pub fn bodies(limit: usize) -> web::JsonConfig {
     })
 }
 
+/// What every answer says that does not say it otherwise: it is no page, it may not stand in one, and nobody keeps it.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CACHE_CONTROL, "no-store"),
+];
+
+/// Lets scripts of these origins' pages use the API with a key. A cookie never counts there.
+///
+/// # Errors
+/// The one that is no origin.
+pub fn cors(origins: &[String]) -> Result<Cors, String> {
+    let mut cors = Cors::default()
+        .allowed_methods(["GET", "POST", "PUT", "DELETE"])
+        .allowed_headers(["x-api-key", "content-type", "accept", "idempotency-key", "prefer", "last-event-id", "range"])
+        .expose_headers(["x-request-id", "retry-after", "content-range"])
+        .max_age(600);
+    for origin in origins {
+        let url = reqwest::Url::parse(origin).map_err(|_| origin.clone())?;
+        if url.origin().ascii_serialization() != *origin {
+            return Err(origin.clone());
+        }
+        cors = cors.allowed_origin(origin);
+    }
+    Ok(cors)
+}
+
 /// The middleware.
 ///
 /// # Errors
@@ -48,12 +81,21 @@ pub async fn around<B: MessageBody + 'static>(
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let pulse = request.app_data::<web::Data<Pulse>>().cloned();
     let begun = pulse.as_ref().map(|pulse| pulse.now());
+    let tls = request.app_data::<web::Data<Door>>().is_some_and(|door| door.tls);
     let path = request.path().to_owned();
     let method = request.method().clone();
     let answered = REQUEST_ID.scope(id.clone(), next.call(request)).await.map(ServiceResponse::map_into_boxed_body);
     answered.map(|mut response| {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(name, value);
+        }
+        for (name, value) in HEADERS {
+            if !response.headers().contains_key(name) {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+        }
+        if tls {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
         }
         let status = response.status().as_u16();
         let code = response.response().extensions().get::<Code>().copied();

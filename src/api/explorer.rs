@@ -29,7 +29,6 @@ async fn file(request: HttpRequest, name: web::Path<String>) -> HttpResponse {
         Ok(Some(file)) => HttpResponse::Ok()
             .content_type(file.content_type)
             .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .body(file.bytes.into_owned()),
         _ => not_found(request).await,
     }

@@ -20,8 +20,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use watch::{Origin, Watch};
 
-/// Name of the cookie that carries a stay on the dashboard.
-pub const COOKIE: &str = "wardroom_sign_in";
+/// Name of the cookie that carries a stay on the dashboard, over TLS and without. A browser takes the first only from this very
+/// host, over TLS.
+const COOKIES: [&str; 2] = ["__Host-wardroom_sign_in", "wardroom_sign_in"];
 
 /// Somebody whose key is known, and may do what the route does. Where no guard stood, there is nobody.
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +73,18 @@ pub struct Door {
     pub watch: Arc<Watch>,
     /// Whose word of where a request comes from is believed.
     pub proxies: Proxies,
+    /// Browsers come over TLS, to this server or to a proxy in front of it.
+    pub tls: bool,
 }
 
 impl Door {
+    /// Name of the cookie that carries a stay on the dashboard.
+    #[must_use]
+    pub fn cookie(&self) -> &'static str {
+        let [over_tls, plain] = COOKIES;
+        if self.tls { over_tls } else { plain }
+    }
+
     /// Where a request comes from.
     #[must_use]
     pub fn origin(&self, request: &HttpRequest) -> Origin {
@@ -112,7 +122,7 @@ async fn authenticate(request: &HttpRequest, need: Need) -> Result<KeyHolder, Ap
     };
     let query = need::takes_key_from_query(request.match_pattern().as_deref().unwrap_or_default());
     let key = from_header.or_else(|| if query { from_query() } else { None });
-    let holder = match (key, request.cookie(COOKIE)) {
+    let holder = match (key, request.cookie(door.cookie())) {
         (Some(key), _) => door.holder(store, request, &key).await?,
         (None, Some(cookie)) => {
             own_page(request)?;

@@ -60,6 +60,12 @@ pub struct Http {
     pub listen: String,
     /// Where clients reach that address, for links in bodies.
     pub public_url: String,
+    /// Certificate chain in PEM; empty: plain HTTP.
+    pub tls_chain: PathBuf,
+    /// Its key.
+    pub tls_key: PathBuf,
+    /// Origins of other pages that may use the API.
+    pub cors_origins: Vec<String>,
     /// Threads that serve HTTP.
     pub workers: usize,
     /// Whether the API's document can be read at /docs.

@@ -1,6 +1,6 @@
 //! The dashboard's files and its sign-in.
 
-use crate::auth::{COOKIE, Caller, Door};
+use crate::auth::{Caller, Door};
 use crate::error::ApiError;
 use crate::store::Store;
 use actix_web::cookie::{Cookie, SameSite, time};
@@ -40,8 +40,6 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok()
         .content_type(kind)
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .body(file))
 }
@@ -69,23 +67,29 @@ pub async fn sign_in(
     let holder = door.holder(&store, &request, &body.key).await.map_err(unknown)?;
     let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     store.sign_in(holder, &token, STAY_MS).await?;
-    Ok(HttpResponse::NoContent().cookie(cookie(token, STAY_MS)).finish())
+    Ok(HttpResponse::NoContent().cookie(cookie(&door, token, STAY_MS)).finish())
 }
 
 /// `POST /dashboard/sign-out`
 ///
 /// # Errors
 /// 401 when nobody is signed in.
-pub async fn sign_out(request: HttpRequest, caller: Caller, store: web::Data<Store>) -> Result<HttpResponse, ApiError> {
-    if let Some(token) = request.cookie(COOKIE) {
+pub async fn sign_out(
+    request: HttpRequest,
+    caller: Caller,
+    door: web::Data<Door>,
+    store: web::Data<Store>,
+) -> Result<HttpResponse, ApiError> {
+    if let Some(token) = request.cookie(door.cookie()) {
         store.sign_out(caller.0, token.value()).await?;
     }
-    Ok(HttpResponse::NoContent().cookie(cookie(String::new(), 0)).finish())
+    Ok(HttpResponse::NoContent().cookie(cookie(&door, String::new(), 0)).finish())
 }
 
-fn cookie(value: String, for_ms: i64) -> Cookie<'static> {
-    Cookie::build(COOKIE, value)
+fn cookie(door: &Door, value: String, for_ms: i64) -> Cookie<'static> {
+    Cookie::build(door.cookie(), value)
         .path("/")
+        .secure(door.tls)
         .http_only(true)
         .same_site(SameSite::Strict)
         .max_age(time::Duration::milliseconds(for_ms))

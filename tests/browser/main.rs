@@ -14,6 +14,7 @@ mod clients;
 mod comeback;
 mod command_line;
 mod dashboard;
+mod edge;
 mod events;
 mod faults;
 mod figures;

@@ -66,6 +66,8 @@ const chatsSoon = rarely(() => current && loadChats());
 const path = (name, rest = '') => `/api/sessions/${encodeURIComponent(name)}${rest}`;
 const element = (tag, text, className) => Object.assign(document.createElement(tag), { textContent: text, className: className || '' });
 
+$('plain').hidden = location.protocol === 'https:' || ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
+
 // ---- signing in --------------------------------------------------------------------------------------------------
 function showSignIn() {
   socket?.close();

@@ -1,0 +1,112 @@
+//! What stands between the server and the internet: headers, pages of other origins, TLS.
+
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+use wardroom_load::house::{House, KEY, SOON, until};
+
+const COLD: (&str, &str) = ("WARDROOM__POOL__WARM_SPARES", "0");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_says_what_it_is_not() {
+    let house = House::with(&[COLD], &[]).await;
+    let client = reqwest::Client::new();
+    for (verb, path, status) in [
+        ("GET", "/ping", 200),
+        ("GET", "/api/sessions", 200),
+        ("GET", "/api/sessions/none", 404),
+        ("PATCH", "/api/sessions", 405),
+        ("GET", "/nothing", 404),
+        ("GET", "/", 200),
+        ("GET", "/docs/", 200),
+    ] {
+        let url = format!("http://127.0.0.1:{}{path}", house.http);
+        let answer = client.request(verb.parse().unwrap(), url).header("x-api-key", KEY).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{verb} {path}");
+        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
+        assert_eq!((header("x-content-type-options"), header("referrer-policy")), ("nosniff", "no-referrer"), "{path}");
+        let policy = header("content-security-policy");
+        assert!(policy.contains("frame-ancestors 'none'") && policy.starts_with("default-src '"), "{path}: {policy}");
+        assert!(!policy.contains("script-src 'unsafe") && header("x-request-id").starts_with("req_"), "{path}");
+        if path.starts_with("/api") {
+            assert_eq!(header("cache-control"), "no-store", "{path}");
+        }
+        assert_eq!(header("strict-transport-security"), "", "there is no TLS here");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_origins_are_let_in_by_name() {
+    let friend = "https://app.example.com";
+    let mut house = House::with(&[COLD], &[]).await;
+    let asks = async |house: &House, verb: &str, origin: &str| {
+        let url = format!("http://127.0.0.1:{}/api/sessions", house.http);
+        let request = reqwest::Client::new().request(verb.parse().unwrap(), url).header("origin", origin);
+        let request = match verb {
+            "OPTIONS" => request
+                .header("access-control-request-method", "GET")
+                .header("access-control-request-headers", "x-api-key"),
+            _ => request.header("x-api-key", KEY),
+        };
+        let answer = request.send().await.unwrap();
+        let allowed =
+            answer.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned());
+        let credentials = answer.headers().contains_key("access-control-allow-credentials");
+        assert!(!credentials, "a cookie never counts there");
+        (answer.status().as_u16(), allowed)
+    };
+    assert_eq!(asks(&house, "GET", friend).await, (200, None));
+    assert_eq!(asks(&house, "OPTIONS", friend).await, (405, None));
+    house.close().await;
+    house.set("WARDROOM__HTTP__CORS_ORIGINS", friend);
+    house.open().await;
+    assert_eq!(asks(&house, "OPTIONS", friend).await, (200, Some(friend.to_owned())));
+    assert_eq!(asks(&house, "GET", friend).await, (200, Some(friend.to_owned())));
+    for stranger in
+        ["https://app.example.com.evil.org", "http://app.example.com", "https://app.example.com:8443", "null"]
+    {
+        assert_eq!(asks(&house, "OPTIONS", stranger).await.1, None, "{stranger}");
+        assert_eq!(asks(&house, "GET", stranger).await.1, None, "{stranger}");
+    }
+}
+
+/// A new certificate for localhost and its key, in these files; answers the certificate.
+fn certify(chain: &Path, key: &Path) -> reqwest::Certificate {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(chain, made.cert.pem()).unwrap();
+    std::fs::write(key, made.signing_key.serialize_pem()).unwrap();
+    reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_and_a_new_certificate_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let [chain, key] = ["chain.pem", "key.pem"].map(|name| dir.path().join(name));
+    let first = certify(&chain, &key);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (chain_text, key_text) = (text(&chain), text(&key));
+    let settings =
+        [COLD, ("WARDROOM__HTTP__TLS_CHAIN", chain_text.as_str()), ("WARDROOM__HTTP__TLS_KEY", key_text.as_str())];
+    let house = House::with(&settings, &[]).await;
+    let trusts = |one: &reqwest::Certificate| reqwest::Client::builder().tls_certs_only([one.clone()]).build().unwrap();
+    let url = |path: &str| format!("https://localhost:{}{path}", house.http);
+    let answer = trusts(&first).get(url("/ping")).send().await.unwrap();
+    assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000");
+    let plain = reqwest::get(format!("http://localhost:{}/ping", house.http)).await;
+    assert!(plain.is_err(), "plain HTTP is not spoken");
+    let signed_in = trusts(&first).post(url("/dashboard/sign-in")).json(&json!({"key": KEY})).send().await.unwrap();
+    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().to_owned();
+    for part in ["__Host-wardroom_sign_in=", "; Path=/", "; Secure", "; HttpOnly", "; SameSite=Strict"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let own = trusts(&first).get(url("/api/sessions")).header("cookie", cookie.split(';').next().unwrap());
+    assert_eq!(own.send().await.unwrap().status(), 200);
+
+    // Halves change nothing; the whole is taken without a restart.
+    std::fs::write(&chain, "no certificate").unwrap();
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert!(trusts(&first).get(url("/ping")).send().await.is_ok());
+    let second = certify(&chain, &key);
+    until("the new one is shown", SOON, || async { trusts(&second).get(url("/ping")).send().await.ok() }).await;
+    assert!(trusts(&first).get(url("/ping")).send().await.is_err());
+}
