@@ -32,7 +32,7 @@ use actix_rt::Arbiter;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Server;
 use actix_web::middleware::{Condition, from_fn};
-use actix_web::{App, HttpResponse, HttpServer, rt, web as http};
+use actix_web::{App, HttpServer, rt, web as http};
 use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 use std::fs::File;
@@ -123,7 +123,7 @@ pub async fn start(
     let poster = Poster::new(Arc::clone(&egress), Duration::from_secs(config.webhooks.timeout_s.max(1)))?;
     let bounds = Bounds { away_ms: config.webhooks.away_s.saturating_mul(1000), bytes: config.webhooks.max_bytes };
     let webhooks = Dispatcher::new(store.clone(), poster, bounds, Arc::clone(&clock), Arc::clone(&metrics), io.clone());
-    links::set_base(&config.http.public_url, &config.http.listen);
+    links::set_base(&config.http);
     let objects = ground::objects(&config, &dir)?;
     let (limit, keys) = (config.media.max_bytes, Arc::clone(&vault));
     let files = Files::new(store.clone(), keys, objects, Arc::clone(&clock), limit, io.clone());
@@ -581,7 +581,9 @@ impl Parts<'_> {
     /// What the listener shows, where it speaks TLS.
     fn certificates(&self) -> anyhow::Result<Option<Arc<Certificates>>> {
         let (chain, key) = (&self.config.http.tls_chain, &self.config.http.tls_key);
-        if chain.as_os_str().is_empty() {
+        let none = |path: &PathBuf| path.as_os_str().is_empty();
+        anyhow::ensure!(none(chain) == none(key), "http.tls_chain and http.tls_key need each other");
+        if none(chain) {
             return Ok(None);
         }
         let certificates = Certificates::open(chain.clone(), key.clone()).context("http.tls_chain, http.tls_key")?;

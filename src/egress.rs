@@ -77,7 +77,8 @@ impl Egress {
 }
 
 /// Not reachable from everywhere, or not for one receiver.
-fn is_private(address: IpAddr) -> bool {
+#[must_use]
+pub fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_private_v4(address),
         IpAddr::V6(address) => is_private_v6(address),

@@ -1,14 +1,16 @@
 //! Links that bodies carry: where clients reach this server from outside.
 
+use crate::config::Http;
 use std::sync::OnceLock;
 use wardroom_actors::domain::message::Media;
 
 static BASE: OnceLock<String> = OnceLock::new();
 
 /// Says once, at the start, where clients reach the server: what the operator set, or else its own address.
-pub fn set_base(public_url: &str, listen: &str) {
-    let base = match public_url.trim_end_matches('/') {
-        "" => format!("http://{}", listen.replace("0.0.0.0", "localhost").replace("[::]", "localhost")),
+pub fn set_base(http: &Http) {
+    let scheme = if http.tls_chain.as_os_str().is_empty() { "http" } else { "https" };
+    let base = match http.public_url.trim_end_matches('/') {
+        "" => format!("{scheme}://{}", http.listen.replace("0.0.0.0", "localhost").replace("[::]", "localhost")),
         url => url.to_owned(),
     };
     let _ = BASE.set(base);

@@ -90,7 +90,7 @@ pub async fn around<B: MessageBody + 'static>(
             response.headers_mut().insert(name, value);
         }
         for (name, value) in HEADERS {
-            if !response.headers().contains_key(name) {
+            if !response.headers().contains_key(&name) {
                 response.headers_mut().insert(name, HeaderValue::from_static(value));
             }
         }

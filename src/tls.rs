@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +21,13 @@ pub struct Certificates {
     chain: PathBuf,
     key: PathBuf,
     current: RwLock<Arc<CertifiedKey>>,
+    /// When the files were written that it was read from.
+    written: Option<[SystemTime; 2]>,
+}
+
+fn written(chain: &Path, key: &Path) -> Option<[SystemTime; 2]> {
+    let at = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    Some([at(chain)?, at(key)?])
 }
 
 impl Certificates {
@@ -29,8 +36,9 @@ impl Certificates {
     /// # Errors
     /// When they cannot be read, or do not belong together.
     pub fn open(chain: PathBuf, key: PathBuf) -> anyhow::Result<Arc<Self>> {
+        let written = written(&chain, &key);
         let current = RwLock::new(Arc::new(read(&chain, &key)?));
-        Ok(Arc::new(Self { chain, key, current }))
+        Ok(Arc::new(Self { chain, key, current, written }))
     }
 
     /// What a listener needs.
@@ -39,28 +47,28 @@ impl Certificates {
         ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::clone(self) as _)
     }
 
-    fn changed(&self) -> Option<[SystemTime; 2]> {
-        let changed = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        Some([changed(&self.chain)?, changed(&self.key)?])
-    }
-
     /// Follows the files for ever.
     pub async fn follow(self: Arc<Self>) {
-        let mut seen = self.changed();
+        // Those that were taken, and those that could not be: tried again, for their owner or mode may be mended, but told of once.
+        let (mut taken, mut bad) = (self.written, None);
         let mut turn = tokio::time::interval(EVERY);
         loop {
             turn.tick().await;
-            let now = self.changed();
-            if now.is_none() || now == seen {
+            let now = written(&self.chain, &self.key);
+            if now.is_none() || now == taken {
                 continue;
             }
-            seen = now;
             match read(&self.chain, &self.key) {
                 Ok(fresh) => {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                    taken = now;
                     tracing::info!(chain = %self.chain.display(), "took a new certificate");
                 }
-                Err(error) => tracing::error!("the certificate stays as it was: {error:#}"),
+                Err(error) if bad != now => {
+                    bad = now;
+                    tracing::error!("the certificate stays as it was: {error:#}");
+                }
+                Err(_) => {}
             }
         }
     }
@@ -72,8 +80,8 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-fn read(chain: &PathBuf, key: &PathBuf) -> anyhow::Result<CertifiedKey> {
-    let of = |path: &PathBuf| path.display().to_string();
+fn read(chain: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
+    let of = |path: &Path| path.display().to_string();
     let certificates = CertificateDer::pem_file_iter(chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = certificates.with_context(|| of(chain))?;
     anyhow::ensure!(!certificates.is_empty(), "{} has no certificate", of(chain));

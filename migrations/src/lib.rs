@@ -10,7 +10,7 @@ use sea_orm_migration::prelude::*;
 mod m20261101_000001_foundation;
 mod m20261121_000001_files;
 mod m20261122_000001_row_security;
-mod row_security;
+pub mod row_security;
 
 /// All migrations, oldest first.
 pub struct Migrator;

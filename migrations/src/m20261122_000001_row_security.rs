@@ -31,7 +31,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        roles(manager).await?;
+        roles(manager.get_connection()).await?;
         protect(manager, TABLES).await
     }
 }

@@ -1,27 +1,68 @@
-//! PostgreSQL's row-level security: what a transaction of a tenant can see, whatever its statement says.
+//! PostgreSQL's row-level security: what a transaction of a tenant can see, also where a statement forgets whose it is.
 //!
 //! Two roles that nobody can log in as, named after the database. A transaction of a tenant becomes `<database>_tenant` and
-//! says in `app.tenant_id` which; one of the server itself becomes `<database>_server`. SQLite has none of this.
+//! says in `app.tenant_id` which; one of the server itself becomes `<database>_server`. The security is forced, so a migration
+//! that moves rows has to become the server, too. SQLite has none of this.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-/// Roles, and the right of the login to become them.
-const ROLES: &str = "
-DO $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY ARRAY[current_database() || '_tenant', current_database() || '_server'] LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS', name);
-        END IF;
-        IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
-            EXECUTE format('GRANT %I TO CURRENT_USER', name);
-        END IF;
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), name);
-    END LOOP;
-END
-$$";
+/// The name of a role, as SQL: what the policies that there are say, or else after the database, which may have had another name
+/// when they were made.
+fn role(policy: &str, suffix: &str) -> String {
+    format!(
+        "coalesce((SELECT roles[1]::text FROM pg_policies WHERE schemaname = current_schema() AND tablename = 'tenants' \
+         AND policyname = '{policy}'), current_database() || '{suffix}')"
+    )
+}
+
+fn tenant_role() -> String {
+    role("own", "_tenant")
+}
+
+fn server_role() -> String {
+    role("every", "_server")
+}
+
+/// A statement that answers the names of both roles, the tenant's first.
+#[must_use]
+pub fn names() -> String {
+    format!("SELECT {}, {}", tenant_role(), server_role())
+}
+
+/// Makes the roles where they are missing, and lets the login become them. To be done at each start: a dump that was restored
+/// elsewhere brought no rights along.
+///
+/// # Errors
+/// The database's, above all where the login has no `CREATEROLE`.
+pub async fn roles<C: ConnectionTrait>(connection: &C) -> Result<(), DbErr> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let (tenant, server) = (tenant_role(), server_role());
+    let text = format!(
+        "DO $$
+         DECLARE
+             name text;
+             right_to_be text := CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END;
+         BEGIN
+             FOREACH name IN ARRAY ARRAY[{tenant}, {server}] LOOP
+                 IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+                     EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOBYPASSRLS', name);
+                 END IF;
+                 IF NOT pg_has_role(current_user, name, right_to_be) THEN
+                     EXECUTE format('GRANT %I TO CURRENT_USER', name);
+                 END IF;
+                 IF NOT has_schema_privilege(name, current_schema(), 'USAGE') THEN
+                     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), name);
+                 END IF;
+             END LOOP;
+         END
+         $$"
+    );
+    connection.execute_unprepared(&text).await?;
+    Ok(())
+}
 
 /// What a table's rows are to a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,44 +75,39 @@ pub(crate) enum Rows {
     Servers,
 }
 
-/// Makes the roles.
-pub(crate) async fn roles(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    if manager.get_database_backend() == sea_orm_migration::sea_orm::DbBackend::Postgres {
-        manager.get_connection().execute_unprepared(ROLES).await?;
-    }
-    Ok(())
-}
-
 /// Says whose the rows of these tables are. Every table that a migration makes has to pass here.
 pub(crate) async fn protect(manager: &SchemaManager<'_>, tables: &[(&str, Rows)]) -> Result<(), DbErr> {
-    if manager.get_database_backend() != sea_orm_migration::sea_orm::DbBackend::Postgres {
+    if manager.get_database_backend() != DbBackend::Postgres {
         return Ok(());
     }
+    let (tenant, server) = (tenant_role(), server_role());
     for (table, rows) in tables {
+        let own = match rows {
+            Rows::Owned => Some(("SELECT, INSERT, UPDATE, DELETE", "tenant_id")),
+            Rows::Itself => Some(("SELECT", "id")),
+            Rows::Servers => None,
+        };
         // An unset setting is NULL, one that was set in an earlier transaction of the connection is empty: neither is a tenant.
-        let tenant = "nullif(current_setting(''app.tenant_id'', true), '''')::uuid";
-        let (rights, column) = match rows {
-            Rows::Owned => ("SELECT, INSERT, UPDATE, DELETE", "tenant_id"),
-            Rows::Itself => ("SELECT", "id"),
-            Rows::Servers => ("", ""),
-        };
-        let own = if rights.is_empty() {
-            String::new()
-        } else {
+        let own = own.map_or_else(String::new, |(rights, column)| {
             format!(
-                "EXECUTE format('GRANT {rights} ON {table} TO %I', current_database() || '_tenant');
-                 EXECUTE format('CREATE POLICY own ON {table} TO %I USING ({column} = {tenant})', \
-                 current_database() || '_tenant');"
+                "EXECUTE format('GRANT {rights} ON {table} TO %I', tenant);
+                 EXECUTE format('CREATE POLICY own ON {table} TO %I USING \
+                 ({column} = nullif(current_setting(''app.tenant_id'', true), '''')::uuid)', tenant);"
             )
-        };
+        });
         let text = format!(
-            "DO $$ BEGIN
+            "DO $$
+             DECLARE
+                 tenant text := {tenant};
+                 server text := {server};
+             BEGIN
                  ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
                  ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
                  {own}
-                 EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO %I', current_database() || '_server');
-                 EXECUTE format('CREATE POLICY every ON {table} TO %I USING (true)', current_database() || '_server');
-             END $$"
+                 EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO %I', server);
+                 EXECUTE format('CREATE POLICY every ON {table} TO %I USING (true)', server);
+             END
+             $$"
         );
         manager.get_connection().execute_unprepared(&text).await?;
     }

@@ -67,6 +67,9 @@ pub(super) async fn of_message(api: &Api, spec: &SessionSpec, message: &str) -> 
     api.files.attached(spec, message).await?.ok_or_else(gone)
 }
 
+/// A file does not change; its reader may keep it for an hour.
+const KEPT: (header::HeaderName, &str) = (header::CACHE_CONTROL, "private, max-age=3600");
+
 fn answer(
     request: &HttpRequest,
     api: web::Data<Api>,
@@ -77,7 +80,7 @@ fn answer(
     let tag = format!("\"{file}\"");
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_NONE_MATCH).is_some_and(|known| known.contains(&tag)) {
-        return Ok(HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish());
+        return Ok(HttpResponse::NotModified().insert_header((header::ETAG, tag)).insert_header(KEPT).finish());
     }
     let same = text(header::IF_RANGE).is_none_or(|known| known == tag);
     let wanted = text(header::RANGE).filter(|_| same).and_then(|range| part(range, size));
@@ -87,6 +90,7 @@ fn answer(
         Some(Err(())) => {
             let nothing = HttpResponse::RangeNotSatisfiable()
                 .insert_header((header::CONTENT_RANGE, format!("bytes */{size}")))
+                .insert_header(KEPT)
                 .finish();
             return Ok(nothing);
         }
@@ -96,11 +100,10 @@ fn answer(
         .insert_header((header::CONTENT_TYPE, kind_of(media)))
         .insert_header((header::ETAG, tag))
         .insert_header((header::ACCEPT_RANGES, "bytes"))
-        .insert_header((header::CACHE_CONTROL, "private, max-age=3600"))
+        .insert_header(KEPT)
         .insert_header((header::CONTENT_DISPOSITION, disposition(media)))
         // Somebody else wrote it: whatever it is, it runs nothing here.
-        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"));
     if status == StatusCode::PARTIAL_CONTENT {
         let (first, last) = (range.start, range.end - 1);
         response.insert_header((header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));

@@ -5,19 +5,20 @@ pub mod address;
 mod need;
 pub mod watch;
 
+use crate::egress::is_private;
 use crate::error::ApiError;
 use crate::store::Store;
 use crate::store::repo::identity::KeyHolder;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::HeaderValue;
 use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use address::Proxies;
 use need::Need;
 use std::future::{Ready, ready};
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use watch::{Origin, Watch};
 
 /// Name of the cookie that carries a stay on the dashboard, over TLS and without. A browser takes the first only from this very
@@ -85,12 +86,20 @@ impl Door {
         if self.tls { over_tls } else { plain }
     }
 
-    /// Where a request comes from.
-    #[must_use]
-    pub fn origin(&self, request: &HttpRequest) -> Origin {
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        let forwarded: Vec<_> = request.headers().get_all("x-forwarded-for").map(|header| header.to_str()).collect();
-        self.proxies.client(peer, forwarded.into_iter().map(Result::unwrap_or_default)).into()
+    /// Where a request comes from; `None` when nobody knows: a proxy of the operator's own network that is not listed.
+    fn origin(&self, request: &HttpRequest) -> Option<Origin> {
+        let peer = request.peer_addr()?.ip();
+        let forwarded: Vec<_> = request.headers().get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect();
+        let forwarded: Vec<_> = forwarded.into_iter().map(String::from_utf8_lossy).collect();
+        let client = self.proxies.client(peer, forwarded.iter().map(AsRef::as_ref));
+        if !forwarded.is_empty() && client == peer.to_canonical() && is_private(client) {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(
+                || tracing::warn!(%client, "a proxy that guard.trusted_proxies does not list: nobody is shut out"),
+            );
+            return None;
+        }
+        Some(client.into())
     }
 
     /// Finds out whose a key is. An address from which keys are guessed is not answered any more.
@@ -98,16 +107,18 @@ impl Door {
     /// # Errors
     /// 401, 429; or the database's.
     pub async fn holder(&self, store: &Store, request: &HttpRequest, key: &str) -> Result<KeyHolder, ApiError> {
-        let origin = self.origin(request);
+        let Some(origin) = self.origin(request) else {
+            return store.key_holder(key).await?.ok_or_else(unauthorized);
+        };
         self.watch.admits(origin, key).map_err(|left_s| {
             ApiError::new("too_many_failures", "Too many wrong keys came from this address").retry(left_s.into())
         })?;
-        let Some(holder) = store.key_holder(key).await? else {
-            self.watch.failed(origin);
-            return Err(unauthorized());
-        };
-        self.watch.succeeded(origin, key);
-        Ok(holder)
+        let holder = store.key_holder(key).await?;
+        match holder {
+            Some(_) => self.watch.succeeded(origin, key),
+            None => self.watch.failed(origin),
+        }
+        holder.ok_or_else(unauthorized)
     }
 }
 
@@ -130,16 +141,17 @@ async fn authenticate(request: &HttpRequest, need: Need) -> Result<KeyHolder, Ap
         }
         (None, None) => return Err(unauthorized()),
     };
-    door.watch.is_slow(holder.key).map_err(|left_s| {
-        ApiError::new("too_many_refusals", "Too many calls of this key were refused").retry(left_s.into())
-    })?;
+    request.extensions_mut().insert(holder.tenant);
+    if !door.watch.lets_call(holder.key) {
+        return Err(
+            ApiError::new("too_many_refusals", "Too many calls of this key were refused: one a second").retry(1)
+        );
+    }
     if !need.is_met_by(&holder) {
         door.watch.refused(holder.key);
         return Err(ApiError::new("forbidden", "This key may not do that"));
     }
-    let mut extensions = request.extensions_mut();
-    extensions.insert(holder.tenant);
-    extensions.insert(holder);
+    request.extensions_mut().insert(holder);
     Ok(holder)
 }
 

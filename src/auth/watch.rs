@@ -37,23 +37,28 @@ const MINUTE_S: u32 = 60;
 /// Where a request comes from, as far as it is told apart: an IPv4 address, or the 64 bits of an IPv6 address that a customer of
 /// a provider has for themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Origin(u64);
+pub enum Origin {
+    /// The address.
+    V4(u32),
+    /// Its first half.
+    V6(u64),
+}
 
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(address) => Self(u64::from(address.to_bits())),
-            IpAddr::V6(address) => Self(u64::try_from(address.to_bits() >> 64).unwrap_or_default()),
+            IpAddr::V4(address) => Self::V4(address.to_bits()),
+            IpAddr::V6(address) => Self::V6(u64::try_from(address.to_bits() >> 64).unwrap_or_default()),
         }
     }
 }
 
 impl fmt::Display for Origin {
-    /// The first address.
+    /// Its first address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match u32::try_from(self.0) {
-            Ok(bits) => write!(f, "{}", Ipv4Addr::from_bits(bits)),
-            Err(_) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
+        match self {
+            Self::V4(bits) => Ipv4Addr::from_bits(*bits).fmt(f),
+            Self::V6(bits) => Ipv6Addr::from_bits(u128::from(*bits) << 64).fmt(f),
         }
     }
 }
@@ -63,7 +68,10 @@ impl fmt::Display for Origin {
 struct Tally {
     since: u32,
     count: u32,
+    /// Something holds until then.
     until: u32,
+    /// Of a key that is slowed down: when it last called.
+    last: u32,
 }
 
 impl Tally {
@@ -157,14 +165,13 @@ impl Watch {
         }
     }
 
-    /// Whether a key may call now.
-    ///
-    /// # Errors
-    /// Seconds until it may.
-    pub fn is_slow(&self, key: Uuid) -> Result<(), u32> {
+    /// Whether a key may call now: one that is slowed down once a second.
+    pub fn lets_call(&self, key: Uuid) -> bool {
         let now = self.now();
-        let until = self.refusals.get(&key).map_or(0, |tally| tally.until);
-        if now >= until { Ok(()) } else { Err(until - now) }
+        let Some(mut tally) = self.refusals.get_mut(&key) else { return true };
+        let lets = now >= tally.until || now > tally.last;
+        tally.last = now;
+        lets
     }
 
     /// A call of a key was refused.
@@ -175,7 +182,7 @@ impl Watch {
         }
         if self.refusals.entry(key).or_default().add(self.now(), MINUTE_S, refusals, slow_s) {
             self.metrics.security("calls_refused", "medium");
-            tracing::warn!(%key, refusals, slow_s, "calls of this key are refused again and again: it has to wait");
+            tracing::warn!(%key, refusals, slow_s, "calls of this key are refused again and again: it may call once a second");
         }
     }
 
@@ -264,31 +271,35 @@ mod tests {
         }
         assert!(watch.admits(one, "guess").is_err(), "one customer's addresses are one");
         assert!(watch.admits(origin("2001:db8:1:3::1"), "guess").is_ok());
-        assert_eq!(watch.blocks()[0].origin.to_string(), "2001:db8:1:2::/64");
+        assert_eq!(watch.blocks()[0].origin.to_string(), "2001:db8:1:2::");
         assert!(watch.unblock(one) && !watch.unblock(one));
         assert_eq!(watch.admits(one, "guess"), Ok(()));
     }
 
     #[test]
-    fn a_key_that_is_refused_too_often_waits() {
+    fn a_key_that_is_refused_too_often_is_slowed_down() {
         let (watch, clock) = watch();
         let (key, other) = (Uuid::new_v4(), Uuid::new_v4());
+        clock.0.advance(60_000);
         for _ in 0..99 {
             watch.refused(key);
         }
         clock.0.advance(60_000);
         watch.refused(key);
-        assert_eq!(watch.is_slow(key), Ok(()), "another minute");
+        assert!(watch.lets_call(key) && watch.lets_call(key), "another minute");
         for _ in 0..99 {
             watch.refused(key);
         }
-        assert_eq!((watch.is_slow(key), watch.is_slow(other)), (Err(300), Ok(())));
-        clock.0.advance(300_000);
-        assert_eq!(watch.is_slow(key), Ok(()));
+        assert!(!watch.lets_call(key) && watch.lets_call(other) && watch.lets_call(other));
+        clock.0.advance(1_000);
+        assert!(watch.lets_call(key) && !watch.lets_call(key), "once a second");
+        clock.0.advance(299_000);
+        assert!(watch.lets_call(key) && watch.lets_call(key));
     }
 
     #[test]
     fn an_address_is_the_same_in_both_clothes() {
+        assert_ne!(origin("::1"), origin("0.0.0.0"));
         assert_eq!(origin("::ffff:203.0.113.7"), origin("203.0.113.7"));
         assert_eq!(origin("203.0.113.7").to_string(), "203.0.113.7");
     }

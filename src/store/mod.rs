@@ -23,7 +23,7 @@ use std::time::Duration;
 use wardroom_actors::domain::ids::{NodeId, SessionKey, TenantId, UserId};
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::{BoxFuture, PortError};
-use wardroom_migrations::{Migrator, MigratorTrait};
+use wardroom_migrations::{Migrator, MigratorTrait, row_security};
 
 /// Why the store cannot be used at all. Each sentence says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +214,7 @@ impl Store {
             return Err(OpenError::Newer(stranger.version.clone()));
         }
         let pending = Migrator::get_pending_migrations(writer).await?.len();
+        row_security::roles(writer).await?;
         Migrator::up(writer, None).await?;
         Ok(pending)
     }

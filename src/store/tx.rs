@@ -8,6 +8,7 @@ use sea_orm::{
 use std::ops::Deref;
 use wardroom_actors::domain::ids::TenantId;
 use wardroom_actors::ports::PortError;
+use wardroom_migrations::row_security;
 
 /// What a transaction may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,8 @@ pub enum Reason {
 /// What PostgreSQL lets a transaction be, so that it sees only its tenant's rows (`migrations::row_security`). SQLite has no such
 /// thing: there the filters of the repositories stand alone.
 pub(super) struct Roles {
-    database: String,
+    tenant: String,
+    server: String,
 }
 
 impl Roles {
@@ -51,22 +53,21 @@ impl Roles {
         if connection.get_database_backend() != DbBackend::Postgres {
             return Ok(None);
         }
-        let row =
-            connection.query_one_raw(Statement::from_string(DbBackend::Postgres, "SELECT current_database()")).await?;
-        let database: String =
-            row.ok_or(DbErr::RecordNotFound("current_database()".to_owned()))?.try_get_by_index(0)?;
-        Ok(Some(Self { database: database.replace('"', "\"\"") }))
+        let names = Statement::from_string(DbBackend::Postgres, row_security::names());
+        let row = connection.query_one_raw(names).await?.ok_or(DbErr::RecordNotFound("roles".to_owned()))?;
+        let quoted = |name: String| format!("\"{}\"", name.replace('"', "\"\""));
+        Ok(Some(Self { tenant: quoted(row.try_get_by_index(0)?), server: quoted(row.try_get_by_index(1)?) }))
     }
 
     /// The first statements of a transaction.
     fn opening(&self, mode: Mode, tenant: Option<TenantId>) -> String {
-        let Self { database } = self;
+        let Self { tenant: role, server } = self;
         let access = if mode == Mode::Read { "SET TRANSACTION READ ONLY; " } else { "" };
         match tenant {
             Some(TenantId(id)) => {
-                format!("{access}SET LOCAL ROLE \"{database}_tenant\"; SET LOCAL app.tenant_id = '{id}'")
+                format!("{access}SET LOCAL ROLE {role}; SET LOCAL app.tenant_id = '{id}'")
             }
-            None => format!("{access}SET LOCAL ROLE \"{database}_server\""),
+            None => format!("{access}SET LOCAL ROLE {server}"),
         }
     }
 }

@@ -270,7 +270,7 @@ async fn tell(shared: Arc<Shared>, line: Arc<Line>, lane: Lane, silent_ms: u64, 
         shared.metrics.webhook(match &outcome {
             Outcome::Done => "taken",
             Outcome::Again(_) => "refused",
-            Outcome::Dead(_) => "dead",
+            Outcome::Dead(_) | Outcome::Untold(_) => "dead",
         });
         settled.push((id, outcome));
         next = then;
@@ -298,12 +298,12 @@ struct Tried {
 }
 
 async fn try_one(shared: &Shared, seen: &Seen, hook: Option<&Hook>, delivery: Delivery, silent_ms: u64) -> Tried {
-    let dead = |code: &str| Tried { outcome: Some(Outcome::Dead(code.to_owned())), then: Next::Turn, heard: false };
-    let Some(hook) = hook else { return dead("webhook_removed") };
+    let untold = |code: &str| Tried { outcome: Some(Outcome::Untold(code.to_owned())), then: Next::Turn, heard: false };
+    let Some(hook) = hook else { return untold("webhook_removed") };
     let body = delivery.event.and_then(|told| body(seen, told, &delivery.name));
-    let Some(body) = body else { return dead("event_gone") };
+    let Some(body) = body else { return untold("event_gone") };
     if body.len() > shared.bounds.bytes {
-        return dead("event_too_large");
+        return untold("event_too_large");
     }
     let now = shared.clock.unix_ms();
     let waits = u64::try_from(now.saturating_sub(delivery.since_ms)).unwrap_or_default();
@@ -317,11 +317,11 @@ async fn try_one(shared: &Shared, seen: &Seen, hook: Option<&Hook>, delivery: De
                     then: Next::Later(delay.max(wait_ms).max(REFUSED_MS)),
                     heard: by_receiver,
                 },
-                None => Tried { heard: by_receiver, ..dead(&code) },
+                None => Tried { outcome: Some(Outcome::Dead(code)), then: Next::Turn, heard: by_receiver },
             }
         }
         // The event waits for so long, and the receiver has not answered for so long.
-        Answer::Away(code) if waits.min(silent_ms) > shared.bounds.away_ms => dead(code),
+        Answer::Away(code) if waits.min(silent_ms) > shared.bounds.away_ms => untold(code),
         Answer::Away(_) => {
             shared.metrics.webhook("away");
             Tried { outcome: None, then: Next::Receiver, heard: false }

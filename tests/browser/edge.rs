@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use std::path::Path;
-use std::time::Duration;
 use wardroom_load::house::{House, KEY, SOON, until};
 
 const COLD: (&str, &str) = ("WARDROOM__POOL__WARM_SPARES", "0");
@@ -104,7 +103,7 @@ async fn tls_is_spoken_and_a_new_certificate_taken() {
 
     // Halves change nothing; the whole is taken without a restart.
     std::fs::write(&chain, "no certificate").unwrap();
-    tokio::time::sleep(Duration::from_secs(11)).await;
+    until("it is read", SOON, || async { house.log().contains("the certificate stays as it was").then_some(()) }).await;
     assert!(trusts(&first).get(url("/ping")).send().await.is_ok());
     let second = certify(&chain, &key);
     until("the new one is shown", SOON, || async { trusts(&second).get(url("/ping")).send().await.ok() }).await;

@@ -1,8 +1,7 @@
 //! PostgreSQL's row-level security, asked with statements that name no tenant, as the roles that the server becomes.
 
 use super::{Ground, Postgres, real};
-use crate::store::tx::{Mode, Reason, Tx};
-use crate::store::{Store, tx};
+use crate::store::{Mode, Reason, Store, Tx};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 use wardroom_actors::domain::ids::TenantId;
 

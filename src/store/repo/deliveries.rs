@@ -104,8 +104,10 @@ pub enum Outcome {
     Done,
     /// It was answered badly; it is tried again.
     Again(String),
-    /// It is set aside.
+    /// It was answered badly for the last time, and is set aside.
     Dead(String),
+    /// It was not answered, or not even tried, and is set aside.
+    Untold(String),
 }
 
 /// Rows of one lane that are read at once.
@@ -301,15 +303,17 @@ impl Store {
         let (mut done, mut tried) = (Vec::<Value>::new(), Vec::<Value>::new());
         for (tenant, outcomes) in settled {
             for (id, outcome) in outcomes {
-                let (state, code) = match outcome {
+                let (state, attempts, code) = match outcome {
                     Outcome::Done => {
                         done.extend([tenant.0.into(), (*id).into()]);
                         continue;
                     }
-                    Outcome::Again(code) => (super::outbox::WAITING, code),
-                    Outcome::Dead(code) => (DEAD, code),
+                    Outcome::Again(code) => (super::outbox::WAITING, 1, code),
+                    Outcome::Dead(code) => (DEAD, 1, code),
+                    Outcome::Untold(code) => (DEAD, 0, code),
                 };
                 tried.extend([tenant.0.into(), (*id).into(), i32::from(state).into(), code.clone().into()]);
+                tried.push(attempts.into());
             }
         }
         let backend = tx.get_database_backend();
@@ -320,9 +324,9 @@ impl Store {
         }
         if !tried.is_empty() {
             tried.insert(0, self.now().into());
-            let (now, rows) = (parameter(backend, 1), places(backend, &mut tried, 2, 4));
+            let (now, rows) = (parameter(backend, 1), places(backend, &mut tried, 2, 5));
             let text = format!(
-                "UPDATE outbox SET state = v.column3, code = v.column4, attempts = attempts + 1, updated_at = {now} \
+                "UPDATE outbox SET state = v.column3, code = v.column4, attempts = attempts + v.column5, updated_at = {now} \
                  FROM (VALUES {rows}) AS v WHERE outbox.tenant_id = v.column1 AND outbox.id = v.column2"
             );
             tx.execute_raw(Statement::from_sql_and_values(backend, text, tried)).await?;
