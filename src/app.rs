@@ -529,7 +529,7 @@ impl Parts<'_> {
         };
         let origins = self.config.http.cors_origins.clone();
         let foreign = !origins.is_empty();
-        requests::cors(&origins).map_err(|bad| anyhow::anyhow!("http.cors_origins: {bad} is no origin"))?;
+        requests::sound_origins(&origins).map_err(|bad| anyhow::anyhow!("http.cors_origins: {bad} is no origin"))?;
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(api.clone())
@@ -545,7 +545,7 @@ impl Parts<'_> {
                     http::PathConfig::default()
                         .error_handler(|_, _| ApiError::new("not_found", "There is no such path").into()),
                 )
-                .wrap(Condition::new(foreign, requests::cors(&origins).unwrap_or_default()))
+                .wrap(Condition::new(foreign, requests::cors(&origins)))
                 .wrap(from_fn(requests::around))
                 .configure(api::routes)
                 .configure(|config| {
@@ -581,7 +581,7 @@ impl Parts<'_> {
     /// What the listener shows, where it speaks TLS.
     fn certificates(&self) -> anyhow::Result<Option<Arc<Certificates>>> {
         let (chain, key) = (&self.config.http.tls_chain, &self.config.http.tls_key);
-        let none = |path: &PathBuf| path.as_os_str().is_empty();
+        let none = |path: &std::path::Path| path.as_os_str().is_empty();
         anyhow::ensure!(none(chain) == none(key), "http.tls_chain and http.tls_key need each other");
         if none(chain) {
             return Ok(None);

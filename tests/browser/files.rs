@@ -113,6 +113,9 @@ async fn files_of_all_kinds_leave() {
     assert_eq!((&seen["data"]["filehash"], &seen["data"]["size"]), (&json!(hash(&png)), &json!(png.len())));
     assert_eq!(seen["data"]["mentionedJidList"], json!([BOB]));
     assert_eq!(fetch(&house, &sent["media"]["url"], &[("x-api-key", KEY)]).await.bytes, png);
+    let edited = format!("/api/default/chats/{BOB}/messages/{}", sent["id"].as_str().unwrap());
+    house.ask("PUT", &edited, Some(json!({"text": "Look closer!"}))).await.ok();
+    assert_eq!(shown(&house).await["text"], "Look closer!");
 
     // A long one by URL, with what its host says of it; then with what the caller says.
     let long = noise(3_500_000);

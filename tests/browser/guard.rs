@@ -34,7 +34,8 @@ fn calls(house: &House, known: &Known) -> Vec<Call> {
             let (verb, name) = (verb.to_uppercase(), format!("{} {pattern}", verb.to_uppercase()));
             let mut rows = table().iter().chain(own()).filter(|row| row.is != Is::Absent);
             let row = rows.find(|row| row.call.trim_end_matches('/') == name.trim_end_matches('/'));
-            let row = row.unwrap_or_else(|| panic!("{name} stands in no table"));
+            assert!(row.is_some(), "{name} stands in no table");
+            let row = row.unwrap();
             let query = if row.query.is_empty() { String::new() } else { format!("?{}", known.fill(&row.query)) };
             let mut body: Option<Value> =
                 row.body.as_ref().map(|body| serde_json::from_str(&known.fill(body)).unwrap());

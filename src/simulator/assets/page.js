@@ -307,7 +307,7 @@
     edit(target, change) {
       const { text, at } = change;
       const latestEditMsgKey = MsgKey.fromString(keyOf(change));
-      target.set({ body: text, latestEditSenderTimestampMs: at * 1000, latestEditMsgKey });
+      target.set({ [FILES.includes(target.type) ? 'caption' : 'body']: text, latestEditSenderTimestampMs: at * 1000, latestEditMsgKey });
       return { body: text, edit: { key: latestEditMsgKey.toString(), at } };
     },
     revoke(target, change) {
@@ -518,9 +518,9 @@
     }),
   });
   define('WAWebMsgReply', { canReplyMsg: (message) => !['revoked', 'ciphertext'].includes(message.type) });
-  // Own texts, for a quarter of an hour and some.
-  const editable = (message) => message.id.fromMe && message.type === 'chat' && Date.now() / 1000 - message.t < 1200;
-  define('WAWebMsgActionCapability', { canEditText: editable, canEditCaption: () => false });
+  // Own texts, and what stands with own files, for a quarter of an hour and some.
+  const editable = (...types) => (message) => message.id.fromMe && types.includes(message.type) && Date.now() / 1000 - message.t < 1200;
+  define('WAWebMsgActionCapability', { canEditText: editable('chat'), canEditCaption: editable(...FILES) });
   // Something done here: to the network first, then to the message, as the network would tell another page.
   async function perform(kind, target, { id = MsgKey.newId(), text = '', data = {} } = {}) {
     const chat = target.id.remote.toString();
