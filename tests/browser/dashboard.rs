@@ -38,8 +38,14 @@ impl Person {
         Self { page, browser, _profile: profile }
     }
 
+    /// What a person can see: much stands in the page before it is shown.
     async fn find(&self, selector: &str) -> Element {
-        until(&format!("{selector} is there"), SOON, || async { self.page.find_element(selector).await.ok() }).await
+        until(&format!("{selector} is there"), SOON, || async {
+            let element = self.page.find_element(selector).await.ok()?;
+            let seen = element.call_js_fn("function () { return this.checkVisibility(); }", false).await.ok()?;
+            (seen.result.value == Some(true.into())).then_some(element)
+        })
+        .await
     }
 
     async fn fill(&self, selector: &str, text: &str) {
