@@ -35,20 +35,18 @@ pub struct WatchPolicy {
 const MINUTE_S: u32 = 60;
 
 /// Where a request comes from, as far as it is told apart: an IPv4 address, or the 64 bits of an IPv6 address that a customer of
-/// a provider has for themselves.
+/// a provider has for themselves. In one number, for there may be a million of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Origin {
-    /// The address.
-    V4(u32),
-    /// Its first half.
-    V6(u64),
-}
+pub struct Origin(u64);
+
+/// IPv4 stands where IPv6 has multicast, from which nothing comes.
+const V4: u64 = 0xff << 56;
 
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => Self::V6(u64::try_from(address.to_bits() >> 64).unwrap_or_default()),
+            IpAddr::V4(address) => Self(V4 | u64::from(address.to_bits())),
+            IpAddr::V6(address) => Self(u64::try_from(address.to_bits() >> 64).unwrap_or_default()),
         }
     }
 }
@@ -56,9 +54,9 @@ impl From<IpAddr> for Origin {
 impl fmt::Display for Origin {
     /// Its first address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::V4(bits) => Ipv4Addr::from_bits(*bits).fmt(f),
-            Self::V6(bits) => Ipv6Addr::from_bits(u128::from(*bits) << 64).fmt(f),
+        match u32::try_from(self.0 ^ V4) {
+            Ok(bits) => Ipv4Addr::from_bits(bits).fmt(f),
+            Err(_) => Ipv6Addr::from_bits(u128::from(self.0) << 64).fmt(f),
         }
     }
 }
@@ -70,7 +68,13 @@ struct Tally {
     count: u32,
     /// Something holds until then.
     until: u32,
-    /// Of a key that is slowed down: when it last called.
+}
+
+/// What is counted of a key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Calls {
+    refused: Tally,
+    /// While it is slowed down: when it last called.
     last: u32,
 }
 
@@ -109,7 +113,7 @@ pub struct Watch {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     failures: DashMap<Origin, Tally, RandomState>,
-    refusals: DashMap<Uuid, Tally, RandomState>,
+    refusals: DashMap<Uuid, Calls, RandomState>,
     /// Keys that were good at an address, and when: whoever shares it with somebody who guesses is not shut out with them.
     good: DashMap<(Origin, u64), u32, RandomState>,
 }
@@ -168,9 +172,9 @@ impl Watch {
     /// Whether a key may call now: one that is slowed down once a second.
     pub fn lets_call(&self, key: Uuid) -> bool {
         let now = self.now();
-        let Some(mut tally) = self.refusals.get_mut(&key) else { return true };
-        let lets = now >= tally.until || now > tally.last;
-        tally.last = now;
+        let Some(mut calls) = self.refusals.get_mut(&key) else { return true };
+        let lets = now >= calls.refused.until || now > calls.last;
+        calls.last = now;
         lets
     }
 
@@ -180,7 +184,7 @@ impl Watch {
         if refusals == 0 || !has_room(&self.refusals, &key) {
             return;
         }
-        if self.refusals.entry(key).or_default().add(self.now(), MINUTE_S, refusals, slow_s) {
+        if self.refusals.entry(key).or_default().refused.add(self.now(), MINUTE_S, refusals, slow_s) {
             self.metrics.security("calls_refused", "medium");
             tracing::warn!(%key, refusals, slow_s, "calls of this key are refused again and again: it may call once a second");
         }
@@ -207,7 +211,7 @@ impl Watch {
     pub fn tidy(&self) {
         let (now, within) = (self.now(), self.policy.failures_within_s);
         self.failures.retain(|_, tally| !tally.is_over(now, within));
-        self.refusals.retain(|_, tally| !tally.is_over(now, MINUTE_S));
+        self.refusals.retain(|_, calls| !calls.refused.is_over(now, MINUTE_S));
         self.good.retain(|_, at| now.saturating_sub(*at) < GOOD_S);
         self.failures.shrink_to_fit();
         self.good.shrink_to_fit();

@@ -115,6 +115,8 @@ pub struct Inner {
     outbox_seq: AtomicI64,
     /// Whose each session is, as far as that was needed.
     owners: DashMap<SessionKey, UserId>,
+    /// Whose keys are, by hash, and until when that is taken for granted.
+    known_keys: DashMap<Vec<u8>, (repo::identity::KeyHolder, u64)>,
     /// When keys were last used, as far as it was noted.
     key_uses: DashMap<uuid::Uuid, i64>,
     /// What chats have still to see, as far as it need not be read.
@@ -248,6 +250,7 @@ impl Store {
             journal_reserved: AtomicI64::new(0),
             outbox_seq: AtomicI64::new(0),
             owners: DashMap::new(),
+            known_keys: DashMap::new(),
             key_uses: DashMap::new(),
             unseen: repo::journal::Unseen::default(),
             recent: repo::recent::Recent::default(),

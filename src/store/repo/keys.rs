@@ -192,6 +192,7 @@ impl Store {
             row.actions = Set(wish.actions.bits());
             let row = row.update(&*tx).await?;
             tx.commit().await?;
+            store.forget_keys();
             Ok(Some(key(row)))
         })
         .await
@@ -223,6 +224,7 @@ impl Store {
             // Whoever signed in with the secret before has to do it again.
             Self::end_stays(&tx, tenant, id).await?;
             tx.commit().await?;
+            store.forget_keys();
             Ok(Some(key(row)))
         })
         .await
@@ -248,6 +250,7 @@ impl Store {
             Self::end_stays(&tx, tenant, id).await?;
             let gone = api_keys::Entity::delete_many().filter(is(tenant, id)).exec(&*tx).await?;
             tx.commit().await?;
+            store.forget_keys();
             Ok(gone.rows_affected > 0)
         })
         .await

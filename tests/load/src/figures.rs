@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use wardroom_load::bench::rates::{self, Rate};
 use wardroom_load::bench::routing::Layout;
-use wardroom_load::bench::{boot, idle, pipeline, restart, routing};
+use wardroom_load::bench::{boot, guard, idle, pipeline, restart, routing};
 use wardroom_load::report::{latency, progress, table};
 
 /// Bytes per idle chat.
@@ -164,6 +164,23 @@ pub fn run(runtime: &Runtime, only: Option<&str>) {
         progress("ten messages per second to a thousand sockets");
         let result = runtime.block_on(rates::sockets(1_000, 10));
         at_rate("message → each of 1,000 sockets, offered 10/s".into(), result, String::new(), "p99 ≤ 100 ms");
+    }
+    if wanted("guard") {
+        progress("requests with and without the guard, a million addresses");
+        let (open, guarded) = runtime.block_on(guard::requests());
+        row([
+            "the guard, µs of a request, SQLite, p50".into(),
+            format!("{:.0}", guarded - open),
+            format!("a route without it: {open:.0}, with it: {guarded:.0}"),
+            "goal ≤ 150".into(),
+        ]);
+        let watched = guard::watch();
+        row([
+            "a look at an address among a million, ns; what they take".into(),
+            format!("{:.0}; {:.0} MB", watched.check_ns, watched.bytes as f64 / f64::from(1 << 20)),
+            String::new(),
+            "goal ≤ 1,000; ≤ 64 MB".into(),
+        ]);
     }
     if wanted("file") {
         let (out, inwards) = runtime.block_on(rates::file(100 << 20));

@@ -2,10 +2,11 @@
 
 use crate::receiver::Receiver;
 use serde_json::{Value, json};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -23,11 +24,16 @@ pub fn binary() -> PathBuf {
 }
 
 /// A port that nobody listens at. Not one of those that the system gives to outgoing connections: until somebody listens at it,
-/// a connection of another test could take it.
+/// a connection of another test could take it. The same number among UDP's is held as long as this process lives, so that no
+/// other test takes the port meanwhile.
 pub fn free_port() -> u16 {
+    static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(vec![]);
     loop {
         let port = rand::random_range(10_000..32_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if let Ok(held) = UdpSocket::bind(("127.0.0.1", port))
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
+            HELD.lock().unwrap().push(held);
             return port;
         }
     }

@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod failures;
 pub mod flood;
+pub mod guard;
 pub mod idle;
 pub mod kernel;
 pub mod pipeline;
