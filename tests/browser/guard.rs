@@ -308,3 +308,45 @@ async fn a_key_that_is_refused_too_often_is_slowed_down() {
     assert_eq!(refused.refused(429), "too_many_refusals");
     house.ask_as(&other, "GET", "/api/sessions", None).await.ok();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_is_not_listed_shuts_nobody_out() {
+    let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__GUARD__FAILURES", "1")];
+    let house = House::with(&settings, &[]).await;
+    for guess in ["guess 1", "guess 2", "guess 3"] {
+        let url = format!("http://127.0.0.1:{}/api/sessions", house.http);
+        let request =
+            reqwest::Client::new().get(url).header("x-api-key", guess).header("x-forwarded-for", "203.0.113.9");
+        assert_eq!(Answer::of(request.send().await.unwrap()).await.refused(401), "unauthorized");
+    }
+    assert_eq!(house.log().matches("guard.trusted_proxies does not list").count(), 1, "it is told of once");
+    assert_eq!(house.ask_as("guess 4", "GET", "/api/sessions", None).await.refused(401), "unauthorized");
+    assert_eq!(house.ask_as("guess 5", "GET", "/api/sessions", None).await.refused(429), "too_many_failures");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_would_stand_open_does_not_start() {
+    let mut house = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
+    house.close().await;
+    let everywhere = format!("0.0.0.0:{}", house.ops);
+    for (settings, says) in [
+        (
+            [("WARDROOM__ENVIRONMENT", "production"), ("WARDROOM__OPS__LISTEN", everywhere.as_str())],
+            "set ops.token, or choose a loopback address",
+        ),
+        ([("WARDROOM__HTTP__TLS_CHAIN", "chain.pem"), ("WARDROOM__HTTP__TLS_KEY", "")], "need each other"),
+        ([("WARDROOM__HTTP__TLS_CHAIN", "/none"), ("WARDROOM__HTTP__TLS_KEY", "/none")], "/none"),
+        (
+            [("WARDROOM__HTTP__CORS_ORIGINS", "https://app.example.com/"), ("WARDROOM__LOG__FORMAT", "text")],
+            "is no origin",
+        ),
+        (
+            [("WARDROOM__GUARD__TRUSTED_PROXIES", "proxy"), ("WARDROOM__LOG__FORMAT", "text")],
+            "is no address or network",
+        ),
+    ] {
+        let out = house.command().arg("serve").envs(settings).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success() && said.contains(says), "{settings:?}: {said}");
+    }
+}
