@@ -1,9 +1,9 @@
 //! The composition root: the only file that knows every adapter.
 
+mod door;
+
 use crate::api::shape::sound_hook;
 use crate::api::{self, Api};
-use crate::auth::address::Proxies;
-use crate::auth::watch::{Watch, WatchPolicy};
 use crate::auth::{Door, guard};
 use crate::config::{self, Config, Docs, Environment};
 use crate::dashboard::files;
@@ -19,12 +19,13 @@ use crate::media::Files;
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
 use crate::pulse::Pulse;
+use crate::requests::Patience;
 use crate::store::repo::identity::OWNER;
 use crate::store::repo::journal::JournalWriter;
 use crate::store::repo::retention::Retention;
 use crate::store::{Role, Store};
 use crate::tls::Certificates;
-use crate::vault::{Kek, Vault};
+use crate::vault::Kek;
 use crate::webhook::post::Poster;
 use crate::webhook::{Bounds, Dispatcher};
 use crate::{ground, links, requests, simulator};
@@ -102,7 +103,7 @@ pub async fn start(
     clock: Arc<dyn Clock>,
     engine: Option<Arc<dyn Engine>>,
 ) -> anyhow::Result<Running> {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    ground::keep_to_ourselves();
     ops::sound(&config)?;
     let dir = ground::data_dir(&config)?;
     let lock = ground::lock(&dir)?;
@@ -119,7 +120,7 @@ pub async fn start(
     let metrics = Arc::new(Metrics::new()?);
     let pulse = Arc::new(Pulse::new(Arc::clone(&clock)));
     let sockets = Arc::new(Sockets::new(Arc::clone(&clock), Arc::clone(&metrics), config.limits.sockets_per_tenant));
-    let egress = Arc::new(Egress::new(&config.egress.allow, config.egress.allow_private));
+    let egress = Arc::new(Egress::new(&config.egress.allow, &config.egress.ports, config.egress.allow_private));
     let poster = Poster::new(Arc::clone(&egress), Duration::from_secs(config.webhooks.timeout_s.max(1)))?;
     let bounds = Bounds { away_ms: config.webhooks.away_s.saturating_mul(1000), bytes: config.webhooks.max_bytes };
     let webhooks = Dispatcher::new(store.clone(), poster, bounds, Arc::clone(&clock), Arc::clone(&metrics), io.clone());
@@ -130,7 +131,7 @@ pub async fn start(
     let parts = Parts {
         config: &config,
         store: &store,
-        vault,
+        snapshots: Snapshots::new(dir.join("snapshots"), vault),
         clock,
         launcher,
         metrics,
@@ -147,10 +148,11 @@ pub async fn start(
     let handle = health.handle.clone();
     parts.sockets.connect(handle.clone());
     parts.watch_sockets();
+    parts.follow_keys();
     parts.forget_old();
     parts.watch_arbiters(&handle);
     let ready = Arc::new(AtomicBool::new(false));
-    let door = http::Data::new(parts.door()?);
+    let door = parts.door().await?;
     let ops = Ops {
         health: Arc::clone(&health),
         metrics: Arc::clone(&parts.metrics),
@@ -162,6 +164,7 @@ pub async fn start(
         servers.push(server.handle());
         rt::spawn(server);
     }
+    parts.follow_tenants(&handle).await?;
     handle.boot().await?;
     parts.webhooks.connect(handle.clone());
     ready.store(true, Ordering::Release);
@@ -268,7 +271,7 @@ fn simulator(
 struct Parts<'a> {
     config: &'a Config,
     store: &'a Store,
-    vault: Arc<Vault>,
+    snapshots: Snapshots,
     clock: Arc<dyn Clock>,
     launcher: Arc<ChromiumLauncher>,
     metrics: Arc<Metrics>,
@@ -284,10 +287,8 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     async fn kernel(&self, dir: &std::path::Path) -> anyhow::Result<Health> {
-        use wardroom_actors::ports::store::SessionStore as _;
         let config = self.config;
-        let kept: Vec<_> = self.store.all().await?.iter().filter_map(|spec| spec.worker).collect();
-        self.launcher.reap_orphans(&kept).await;
+        self.launcher.reap_orphans(&self.store.workers().await?).await;
         let living = Arc::new(Living { hooks: Arc::new(global_hooks(&config.webhooks)?), ..Living::default() });
         let supervision = self.supervision();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -310,7 +311,7 @@ impl Parts<'_> {
                 living: Arc::clone(&living),
                 session: session::Deps {
                     clock: Arc::clone(&self.clock),
-                    engine: self.engine.clone().unwrap_or_else(|| Arc::new(self.browsers(dir))),
+                    engine: self.engine.clone().unwrap_or_else(|| Arc::new(self.browsers())),
                     journal,
                     sink,
                     sessions: Arc::new(self.store.clone()),
@@ -365,7 +366,7 @@ impl Parts<'_> {
         }
     }
 
-    fn browsers(&self, dir: &std::path::Path) -> WebEngine {
+    fn browsers(&self) -> WebEngine {
         let (browser, login, pacing) = (&self.config.browser, &self.config.login, &self.config.pacing);
         let options = web::Options {
             wa_js: browser.wa_js.clone().into(),
@@ -387,12 +388,11 @@ impl Parts<'_> {
             fetch: self.config.media.fetch,
             jitter: Duration::from_millis(pacing.jitter_ms),
         };
-        let snapshots = Snapshots::new(dir.join("snapshots"), Arc::clone(&self.vault));
         WebEngine::new(
             options,
             Arc::clone(&self.clock),
             Arc::clone(&self.launcher),
-            snapshots,
+            self.snapshots.clone(),
             Arc::new(self.files.clone()),
         )
     }
@@ -432,17 +432,6 @@ impl Parts<'_> {
         });
     }
 
-    fn watch_sockets(&self) {
-        let sockets = Arc::clone(&self.sockets);
-        self.io.spawn(async move {
-            let mut second = tokio::time::interval(Duration::from_secs(1));
-            loop {
-                second.tick().await;
-                sockets.watch();
-            }
-        });
-    }
-
     fn forget_old(&self) {
         const DAY_MS: i64 = 24 * 3600 * 1000;
         let days = |days: u64| i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY_MS);
@@ -458,6 +447,7 @@ impl Parts<'_> {
             let mut hour = tokio::time::interval(Duration::from_secs(3600));
             loop {
                 hour.tick().await;
+                ground::keep_program_at_hand();
                 let removed = files.forget_old(keep).await.and(files.sweep().await);
                 if let Err(error) = removed {
                     tracing::warn!(%error, "no old files were removed");
@@ -469,33 +459,6 @@ impl Parts<'_> {
                 }
             }
         });
-    }
-
-    /// What stands at the door; it forgets by and by.
-    fn door(&self) -> anyhow::Result<Door> {
-        let guard = &self.config.guard;
-        let policy = WatchPolicy {
-            failures: guard.failures,
-            failures_within_s: guard.failures_within_s,
-            block_s: guard.block_s,
-            refusals: guard.refusals,
-            slow_s: guard.slow_s,
-        };
-        let watch = Arc::new(Watch::new(policy, Arc::clone(&self.clock), Arc::clone(&self.metrics)));
-        let proxies = Proxies::new(&guard.trusted_proxies);
-        let proxies =
-            proxies.map_err(|bad| anyhow::anyhow!("guard.trusted_proxies: {bad} is no address or network"))?;
-        let tidies = Arc::clone(&watch);
-        self.io.spawn(async move {
-            let mut minute = tokio::time::interval(Duration::from_secs(60));
-            loop {
-                minute.tick().await;
-                tidies.tidy();
-            }
-        });
-        let http = &self.config.http;
-        let tls = !http.tls_chain.as_os_str().is_empty() || http.public_url.starts_with("https://");
-        Ok(Door { watch, proxies, tls })
     }
 
     fn http(&self, health: &Arc<Health>, door: http::Data<Door>) -> anyhow::Result<Server> {
@@ -522,6 +485,11 @@ impl Parts<'_> {
         let metrics = http::Data::from(Arc::clone(&self.metrics));
         let pulse = http::Data::from(Arc::clone(&self.pulse));
         let body_limit = self.config.http.body_limit;
+        let patience = Patience {
+            stall: Duration::from_secs(self.config.http.body_stall_s.max(1)),
+            // A file comes in base64.
+            most: self.config.media.max_bytes.saturating_mul(2).max(body_limit as u64),
+        };
         let listen = &self.config.http.listen;
         let explorer = match self.config.http.docs {
             Docs::Auto => self.config.environment == Environment::Development,
@@ -539,6 +507,7 @@ impl Parts<'_> {
                 .app_data(metrics.clone())
                 .app_data(pulse.clone())
                 .app_data(requests::bodies(body_limit))
+                .app_data(patience)
                 .app_data(http::PayloadConfig::new(body_limit))
                 .app_data(http::QueryConfig::default().error_handler(|error, _| requests::bad_input(&error).into()))
                 .app_data(

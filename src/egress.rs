@@ -22,6 +22,8 @@ pub struct Egress {
     pub hosts: Vec<String>,
     /// Networks.
     pub networks: Vec<IpNet>,
+    /// Ports of everybody else; none: any.
+    pub ports: Vec<u16>,
 }
 
 /// Why a connection was refused.
@@ -33,13 +35,16 @@ pub enum Refused {
     /// An address inside the operator's network.
     #[error("{0} is a private address: the operator has to list it in egress.allow")]
     Private(String),
+    /// A port that is not meant for this.
+    #[error("port {1} of {0} is none of egress.ports: the operator has to list it there, or the host in egress.allow")]
+    Port(String, u16),
 }
 
 impl Egress {
-    /// Hosts and networks as the config lists them.
+    /// Hosts, networks and ports as the config lists them.
     #[must_use]
-    pub fn new(allow: &[String], all: bool) -> Self {
-        let mut rules = Self { all, ..Self::default() };
+    pub fn new(allow: &[String], ports: &[u16], all: bool) -> Self {
+        let mut rules = Self { all, ports: ports.to_vec(), ..Self::default() };
         for one in allow {
             match one.parse::<IpNet>().or_else(|_| one.parse::<IpAddr>().map(IpNet::from)) {
                 Ok(network) => rules.networks.push(network),
@@ -61,14 +66,27 @@ impl Egress {
         }
         let host = url.host_str().ok_or_else(not_http)?;
         // An address in the place of a name is connected to without asking a resolver.
-        match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            Ok(address) if !self.allows(address) => Err(Refused::Private(host.to_owned())),
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        if address.is_some_and(|address| !self.allows(address)) {
+            return Err(Refused::Private(host.to_owned()));
+        }
+        // Which network a name leads to is not known yet.
+        let in_network = address.map_or(!self.networks.is_empty(), |address| self.lists(address));
+        let listed = self.all || in_network || self.allows_host(host);
+        match url.port_or_known_default() {
+            Some(port) if !listed && !self.ports.is_empty() && !self.ports.contains(&port) => {
+                Err(Refused::Port(host.to_owned(), port))
+            }
             _ => Ok(url),
         }
     }
 
+    fn lists(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
     fn allows(&self, address: IpAddr) -> bool {
-        self.all || !is_private(address) || self.networks.iter().any(|network| network.contains(&address))
+        self.all || !is_private(address) || self.lists(address)
     }
 
     fn allows_host(&self, host: &str) -> bool {
@@ -174,17 +192,31 @@ mod tests {
 
     #[test]
     fn an_operator_opens_what_is_needed() {
-        let rules = Egress::new(&["10.0.0.0/8".into(), "192.168.1.7".into(), "N8N".into()], false);
+        let rules = Egress::new(&["10.0.0.0/8".into(), "192.168.1.7".into(), "N8N".into()], &[80, 443], false);
         assert!(rules.url("http://10.9.9.9/").is_ok() && rules.url("http://192.168.1.7/").is_ok());
         assert!(rules.url("http://192.168.1.8/").is_err());
         assert!(rules.allows_host("n8n") && !rules.allows_host("db"));
-        assert!(Egress::new(&[], true).url("http://127.0.0.1/").is_ok());
+        // Ports: of those that are listed any, of others some.
+        for (url, refused) in [
+            ("http://10.9.9.9:6379/", false),
+            ("http://n8n:5678/", false),
+            ("https://example.com/", false),
+            ("http://example.com:443/", false),
+            ("http://[2606:4700::1111]:25/", true),
+        ] {
+            assert_eq!(matches!(rules.url(url), Err(Refused::Port(..))), refused, "{url}");
+        }
+        let hosts = Egress::new(&["n8n".into()], &[443], false);
+        assert!(hosts.url("https://example.com:22/").is_err() && hosts.url("http://n8n:22/").is_ok());
+        assert!(Egress::new(&[], &[80, 443], true).url("http://127.0.0.1/").is_ok());
     }
 
     #[tokio::test]
     async fn a_name_that_leads_inside_is_refused() {
         let ask = |rules: Egress| Resolver(Arc::new(rules)).resolve("localhost".parse().unwrap());
         assert!(ask(Egress::default()).await.is_err());
-        assert!(ask(Egress::new(&["localhost".into()], false)).await.is_ok_and(|mut found| found.next().is_some()));
+        assert!(
+            ask(Egress::new(&["localhost".into()], &[], false)).await.is_ok_and(|mut found| found.next().is_some())
+        );
     }
 }

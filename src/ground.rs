@@ -3,13 +3,15 @@
 use crate::config::{Config, Environment};
 use crate::engine::web::{LaunchOptions, find_browser};
 use crate::media::Objects;
-use crate::store::{Options, Role, Store};
-use crate::vault::{Kek, Vault};
+use crate::store::{OpenError, Options, Role, Store};
+use crate::vault::{Kek, KekCommand, KekError, KekFile, KekProvider, KekText, Vault};
 use anyhow::{Context as _, bail};
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
+use rustix::fs::Advice;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use secrecy::ExposeSecret;
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -19,6 +21,24 @@ use std::time::Duration;
 use uuid::Uuid;
 use wardroom_actors::domain::ids::NodeId;
 use wardroom_actors::ports::clock::Clock;
+
+/// From now on files that this process makes are nobody else's to read, and nothing of its memory, and of those that it starts, is
+/// written to a core file.
+pub fn keep_to_ourselves() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // Only a higher limit could be refused.
+    let _ = setrlimit(Resource::Core, none);
+}
+
+/// From now on no process of the same user may look into this one's memory or environment, and no handler of core dumps gets it:
+/// the limit above does not bind those.
+///
+/// # Errors
+/// Of the kernel.
+pub fn no_onlookers() -> anyhow::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
 
 /// Makes the data directory. Others may pass through it to the profiles of browsers, but not look around.
 ///
@@ -90,21 +110,60 @@ pub fn kek_file(config: &Config, dir: &Path) -> PathBuf {
     }
 }
 
+/// Who gives the master key.
+#[must_use]
+pub fn kek_provider(config: &Config, dir: &Path) -> Box<dyn KekProvider> {
+    let vault = &config.vault;
+    if !vault.kek_command.is_empty() {
+        return Box::new(KekCommand(vault.kek_command.clone()));
+    }
+    if !vault.kek.expose_secret().is_empty() {
+        return Box::new(KekText { text: vault.kek.clone(), origin: "WARDROOM__VAULT__KEK" });
+    }
+    Box::new(KekFile(kek_file(config, dir)))
+}
+
+/// Whether the master key lies in a file.
+#[must_use]
+pub fn is_kek_in_file(config: &Config) -> bool {
+    config.vault.kek_command.is_empty() && config.vault.kek.expose_secret().is_empty()
+}
+
+/// Where the master key lies that takes the place of the one in a file.
+#[must_use]
+pub fn next_kek_file(file: &Path) -> PathBuf {
+    file.with_added_extension("next")
+}
+
 /// The master key; a development start makes one and says so.
 ///
 /// # Errors
 /// A sentence that says what to do.
 pub fn kek(config: &Config, dir: &Path) -> anyhow::Result<Kek> {
-    let given = config.vault.kek.expose_secret();
-    if !given.is_empty() {
-        return Ok(Kek::parse(given, "WARDROOM__VAULT__KEK")?);
-    }
     let path = kek_file(config, dir);
-    if config.environment == Environment::Development && !path.exists() {
+    if config.environment == Environment::Development && is_kek_in_file(config) && !path.exists() {
         Kek::create(&path)?;
         tracing::warn!(path = %path.display(), "made a master key for development; whoever has it can read everything");
     }
-    Ok(Kek::read(&path)?)
+    Ok(kek_provider(config, dir).kek()?)
+}
+
+/// Puts the master key that took the place of the one in a file there; the old one stays beside it, under its id.
+///
+/// # Errors
+/// Of the file system.
+pub fn change_kek_file(file: &Path, old: &Kek) -> anyhow::Result<PathBuf> {
+    let kept = file.with_added_extension(old.id().simple().to_string());
+    // A link first: at no time is there no key.
+    match std::fs::hard_link(file, &kept) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot keep {}", file.display()));
+        }
+        _ => std::fs::rename(next_kek_file(file), file)?,
+    }
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(dir)?.sync_all()?;
+    Ok(kept)
 }
 
 /// Where the database is.
@@ -125,7 +184,34 @@ pub async fn store(
     clock: Arc<dyn Clock>,
     role: Role,
 ) -> anyhow::Result<(Store, Arc<Vault>)> {
-    let vault = Arc::new(Vault::new(kek(config, dir)?));
+    let kek = kek(config, dir)?;
+    let old = kek.id();
+    match open(config, dir, kek, Arc::clone(&clock), role).await {
+        // It was replaced, and whoever replaced it did not come to change the file.
+        Err(error) if is_kek_in_file(config) && is_replaced(&error) => {
+            let file = kek_file(config, dir);
+            let Ok(next) = Kek::read(&next_kek_file(&file)) else { return Err(error) };
+            let opened = open(config, dir, next, clock, role).await.map_err(|_| error)?;
+            let kept = change_kek_file(&file, &Kek::read(&file)?)?;
+            tracing::warn!(%old, kept = %kept.display(), "the master key had been replaced; its file has the new one now");
+            Ok(opened)
+        }
+        opened => opened,
+    }
+}
+
+fn is_replaced(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::Kek(KekError::Replaced { .. })))
+}
+
+async fn open(
+    config: &Config,
+    dir: &Path,
+    kek: Kek,
+    clock: Arc<dyn Clock>,
+    role: Role,
+) -> anyhow::Result<(Store, Arc<Vault>)> {
+    let vault = Arc::new(Vault::new(kek));
     let options = database(config, dir);
     // The migrations make a future of many kilobytes.
     let store = Box::pin(Store::open(&options, Arc::clone(&vault), clock, node(dir)?, role)).await?;
@@ -206,4 +292,24 @@ fn profiles(config: &Config, dir: &Path) -> anyhow::Result<PathBuf> {
     }
     std::fs::set_permissions(dir, Permissions::from_mode(0o711))?;
     Ok(dir.join("workers"))
+}
+
+/// Asks the kernel to have the program's own file in memory. A panic reads tables of it that nothing else reads; where they lie on
+/// a cold disk, everybody on that thread waits for it, a second long.
+pub fn keep_program_at_hand() {
+    let asked = File::open("/proc/self/exe").map(|file| rustix::fs::fadvise(file, 0, None, Advice::WillNeed));
+    if let Ok(Err(error)) | Err(error) = asked.map(|asked| asked.map_err(std::io::Error::from)) {
+        tracing::debug!(%error, "the program's file was not read ahead");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_looks_into_a_server() {
+        no_onlookers().unwrap();
+        assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
 }

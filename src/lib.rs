@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod ops;
 pub mod palette;
 pub mod pulse;
+pub mod renewal;
 pub mod requests;
 pub mod simulator;
 pub mod store;

@@ -6,14 +6,24 @@ use wardroom_actors::domain::message::Media;
 
 static BASE: OnceLock<String> = OnceLock::new();
 
-/// Says once, at the start, where clients reach the server: what the operator set, or else its own address.
-pub fn set_base(http: &Http) {
+/// Where clients reach the server: what the operator set, or else its own address.
+fn base(http: &Http) -> String {
     let scheme = if http.tls_chain.as_os_str().is_empty() { "http" } else { "https" };
-    let base = match http.public_url.trim_end_matches('/') {
+    match http.public_url.trim_end_matches('/') {
         "" => format!("{scheme}://{}", http.listen.replace("0.0.0.0", "localhost").replace("[::]", "localhost")),
         url => url.to_owned(),
-    };
-    let _ = BASE.set(base);
+    }
+}
+
+/// Says once, at the start, where clients reach the server.
+pub fn set_base(http: &Http) {
+    let _ = BASE.set(base(http));
+}
+
+/// Where somebody who is invited chooses a password. What stands behind `#` is sent to no server.
+#[must_use]
+pub fn to_invitation(http: &Http, token: &str) -> String {
+    format!("{}/#invitation={token}", base(http))
 }
 
 /// The file of a message.

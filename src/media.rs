@@ -93,13 +93,54 @@ impl Files {
         let (first, last) = (start / CHUNK as u64, (start + length - 1) / CHUNK as u64);
         // A chunk is sealed in as many bytes more as a whole one is.
         let end = place(last) + (start + length - last * CHUNK as u64) + (place(1) - place(0) - CHUNK as u64);
-        let parts = self.objects.get_ranges(&object(spec.key(), file), &[0..HEADER as u64, place(first)..end]).await;
-        let parts = parts.map_err(|error| failed(&error))?;
-        let source: Vec<u8> = parts.concat();
+        let ranges = [0..HEADER as u64, place(first)..end];
         let mut plain = vec![0; usize::try_from(length).map_err(|_| PortError::Corrupt)?];
-        let opener = self.vault.opener_at(&label(spec, file), source.as_slice(), first);
-        opener.and_then(|mut opener| opener.read_exact(&mut plain)).map_err(|_| PortError::Corrupt)?;
-        Ok(plain)
+        // A bucket answers the ranges one by one, and between them the file may have been sealed anew: then the next time tells.
+        for _ in 0..2 {
+            let parts = self.objects.get_ranges(&object(spec.key(), file), &ranges).await;
+            let source = parts.map_err(|error| failed(&error))?.concat();
+            let opener = self.vault.opener_at(&label(spec, file), source.as_slice(), first);
+            if opener.and_then(|mut opener| opener.read_exact(&mut plain)).is_ok() {
+                return Ok(plain);
+            }
+        }
+        Err(PortError::Corrupt)
+    }
+
+    /// Seals a file anew that is not sealed with its user's first data key. What does not open stays as it is.
+    ///
+    /// # Errors
+    /// The database's, or the object store's.
+    pub async fn reseal(&self, spec: &SessionSpec, file: FileId) -> Result<(), PortError> {
+        let (path, label) = (object(spec.key(), file), label(spec, file));
+        match self.objects.head(&path).await {
+            Ok(found) if found.size >= HEADER as u64 => {}
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(failed(&error)),
+        }
+        let header = self.objects.get_range(&path, 0..HEADER as u64).await.map_err(|error| failed(&error))?;
+        let corrupt = |_| PortError::Corrupt;
+        if self.vault.is_sealed_now(&label, &header).map_err(|_| PortError::Corrupt)? {
+            return Ok(());
+        }
+        // Whoever reads meanwhile reads the bytes of before: they are replaced when all are there.
+        let mut writer =
+            BufWriter::with_capacity(Arc::clone(&self.objects), path, self.part).with_max_concurrency(PARTS);
+        let mut sealer = self.vault.sealer(&label, vec![]).map_err(corrupt)?;
+        for index in 0.. {
+            match self.read(spec, file, index).await {
+                Ok(piece) if piece.is_empty() => break,
+                Ok(piece) => sealer.write_all(&piece).map_err(corrupt)?,
+                Err(error) => {
+                    let _ = writer.abort().await;
+                    tracing::warn!(session = %spec.id, %file, %error, "a file was not sealed anew");
+                    return if error == PortError::Unavailable { Err(error) } else { Ok(()) };
+                }
+            }
+            writer.put(std::mem::take(sealer.sink()).into()).await.map_err(|error| failed(&error))?;
+        }
+        writer.put(sealer.finish().map_err(corrupt)?.into()).await.map_err(|error| failed(&error))?;
+        writer.shutdown().await.map_err(|_| PortError::Unavailable)
     }
 
     async fn take(
@@ -110,6 +151,8 @@ impl Files {
     ) -> Result<FileId, TakeError> {
         self.store.ready_to_seal(&spec).await?;
         let file = FileId::generate();
+        // Until the file is noted: only then is it found and sealed anew when data keys are renewed.
+        let _held = self.vault.hold(&label(&spec, file)).map_err(|_| PortError::Corrupt)?;
         let path = object(spec.key(), file);
         let mut writer =
             BufWriter::with_capacity(Arc::clone(&self.objects), path.clone(), self.part).with_max_concurrency(PARTS);
@@ -202,6 +245,24 @@ impl Files {
                 self.remove(&object(key, file)).await;
             }
         }
+    }
+
+    /// Whether a file's bytes are there and are those that were stored.
+    ///
+    /// # Errors
+    /// The database's, or the object store's.
+    pub async fn opens(&self, spec: &SessionSpec, file: FileId) -> Result<bool, PortError> {
+        for index in 0.. {
+            match self.read(spec, file, index).await {
+                Ok(piece) if piece.is_empty() => break,
+                Ok(_) => {}
+                Err(PortError::Corrupt) => return Ok(false),
+                // It was removed meanwhile.
+                Err(PortError::Conflict) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// The broom: removes bytes that belong to no file of this database's tenants; what else lies there is not ours.

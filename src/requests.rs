@@ -3,25 +3,44 @@
 
 use crate::auth::Door;
 use crate::error::{ApiError, Code, REQUEST_ID};
+use crate::live::gate::Conn;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use actix_cors::Cors;
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::error::JsonPayloadError::{ContentType, Overflow, OverflowKnownLength};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::JsonPayloadError::{ContentType, Overflow, OverflowKnownLength, Payload as Broken};
+use actix_web::error::PayloadError;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
-use std::sync::OnceLock;
+use futures_util::{StreamExt as _, stream};
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 use wardroom_actors::domain::ids::TenantId;
 
 /// Bad input, in the words of whoever could not read it.
 #[must_use]
 pub fn bad_input(error: &dyn std::fmt::Display) -> ApiError {
     ApiError::invalid(error.to_string())
+}
+
+/// A body that did not come whole.
+#[must_use]
+pub fn broken(error: &PayloadError) -> ApiError {
+    match error {
+        PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+            ApiError::new("too_slow", "The body came too slowly")
+        }
+        error => bad_input(error),
+    }
 }
 
 /// Bodies in JSON of at most so many bytes.
@@ -33,10 +52,90 @@ pub fn bodies(limit: usize) -> web::JsonConfig {
                 ApiError::new("payload_too_large", format!("The body may have {limit} bytes"))
             }
             ContentType => ApiError::new("unsupported_media_type", "The body must be application/json"),
+            Broken(error) => broken(&error),
             other => bad_input(&other),
         }
         .into()
     })
+}
+
+/// Bytes a second that a body has to come at, on the whole.
+const SLOWEST: u64 = 16 << 10;
+/// How long any body may take.
+const SHORT: Duration = Duration::from_secs(30);
+
+/// How long a body may keep us waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the next part of it.
+    pub stall: Duration,
+    /// Bytes of one whose length is not told.
+    pub most: u64,
+}
+
+/// A body without a told length that is being read.
+struct Chunked {
+    /// All of it was read.
+    whole: Arc<AtomicBool>,
+    stall: Duration,
+    connection: Weak<TcpStream>,
+}
+
+impl Patience {
+    /// Gives up a body that comes too slowly: whoever sends many of those would keep connections for nothing.
+    fn bound(self, request: ServiceRequest) -> (ServiceRequest, Option<Chunked>) {
+        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+        // No handler reads a body of these, and a socket's frames look like one.
+        if matches!(*request.method(), Method::GET | Method::HEAD) && !is_chunked {
+            return (request, None);
+        }
+        let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let deadline = SHORT + Duration::from_secs(length.unwrap_or(self.most).min(self.most) / SLOWEST);
+        let connection = request.request().conn_data::<Conn>().map(|conn| Arc::downgrade(&conn.0));
+        let (request, body) = request.into_parts();
+        let whole = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&whole);
+        let state = Some((body, Box::pin(tokio::time::sleep(deadline))));
+        let parts = stream::unfold(state, move |state| {
+            let ended = Arc::clone(&ended);
+            async move {
+                let (mut body, mut deadline) = state?;
+                let part = tokio::select! {
+                    biased;
+                    () = &mut deadline => Err(()),
+                    part = tokio::time::timeout(self.stall, body.next()) => part.map_err(drop),
+                };
+                match part {
+                    Ok(Some(part)) => Some((part, Some((body, deadline)))),
+                    Ok(None) => {
+                        ended.store(true, Ordering::Release);
+                        None
+                    }
+                    Err(()) => Some((Err(PayloadError::Io(io::ErrorKind::TimedOut.into())), None)),
+                }
+            }
+        });
+        let chunked = Chunked { whole, stall: self.stall, connection: connection.unwrap_or_default() };
+        let request = ServiceRequest::from_parts(request, Payload::Stream { payload: Box::pin(parts) });
+        (request, is_chunked.then_some(chunked))
+    }
+}
+
+impl Chunked {
+    /// The answer is there. What is left of the body would be waited for without end: actix closes by itself only where a length
+    /// was told.
+    fn answered<B>(self, response: &mut ServiceResponse<B>) {
+        if self.whole.load(Ordering::Acquire) {
+            return;
+        }
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        actix_web::rt::spawn(async move {
+            tokio::time::sleep(self.stall).await;
+            if let Some(connection) = self.connection.upgrade() {
+                let _ = connection.shutdown(Shutdown::Both);
+            }
+        });
+    }
 }
 
 /// What every answer says that does not say it otherwise: it is no page, it may not stand in one, and nobody keeps it.
@@ -60,7 +159,16 @@ pub fn sound_origins(origins: &[String]) -> Result<(), String> {
 pub fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "POST", "PUT", "DELETE"])
-        .allowed_headers(["x-api-key", "content-type", "accept", "idempotency-key", "prefer", "last-event-id", "range"])
+        .allowed_headers([
+            "authorization",
+            "x-api-key",
+            "content-type",
+            "accept",
+            "idempotency-key",
+            "prefer",
+            "last-event-id",
+            "range",
+        ])
         .expose_headers(["x-request-id", "retry-after", "content-range"])
         .max_age(600);
     origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
@@ -81,6 +189,11 @@ pub async fn around<B: MessageBody + 'static>(
     let pulse = request.app_data::<web::Data<Pulse>>().cloned();
     let begun = pulse.as_ref().map(|pulse| pulse.now());
     let tls = request.app_data::<web::Data<Door>>().is_some_and(|door| door.tls);
+    let patience = request.app_data::<Patience>().copied();
+    let (request, chunked) = match patience {
+        Some(patience) => patience.bound(request),
+        None => (request, None),
+    };
     let path = request.path().to_owned();
     let method = request.method().clone();
     let answered = REQUEST_ID.scope(id.clone(), next.call(request)).await.map(ServiceResponse::map_into_boxed_body);
@@ -98,6 +211,9 @@ pub async fn around<B: MessageBody + 'static>(
         }
         let status = response.status().as_u16();
         let code = response.response().extensions().get::<Code>().copied();
+        if let Some(chunked) = chunked {
+            chunked.answered(&mut response);
+        }
         if let Some(metrics) = metrics {
             metrics.request(status);
             if let Some(code) = code.filter(|code| code.is_refusal()) {

@@ -1,6 +1,8 @@
 //! The only door to the kernel: async functions, no actix type. Everything is asked by tenant; what belongs to another
 //! tenant is not found.
 
+mod shut;
+
 use crate::actor::arbiters::Lateness;
 use crate::actor::browser_pool::{self, BrowserPoolActor, Reserve};
 use crate::actor::inbox::Inbox;
@@ -520,8 +522,13 @@ impl Handle {
     }
 
     async fn run(&self, entry: &SessionEntry) -> Result<(), Refusal> {
+        if self.living.shut.contains(&entry.spec().tenant) {
+            return Ok(());
+        }
         self.reserve(entry).await?;
-        self.wish(entry, Wish::Start).await
+        self.wish(entry, Wish::Start).await?;
+        // Shut meanwhile.
+        if self.living.shut.contains(&entry.spec().tenant) { self.wish(entry, Wish::Stop).await } else { Ok(()) }
     }
 
     async fn reserve(&self, entry: &SessionEntry) -> Result<(), Refusal> {

@@ -10,6 +10,7 @@ use sea_orm_migration::prelude::*;
 mod m20261101_000001_foundation;
 mod m20261121_000001_files;
 mod m20261122_000001_row_security;
+mod m20261123_000001_people;
 pub mod row_security;
 
 /// All migrations, oldest first.
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261101_000001_foundation::Migration),
             Box::new(m20261121_000001_files::Migration),
             Box::new(m20261122_000001_row_security::Migration),
+            Box::new(m20261123_000001_people::Migration),
         ]
     }
 }

@@ -113,3 +113,24 @@ pub(crate) async fn protect(manager: &SchemaManager<'_>, tables: &[(&str, Rows)]
     }
     Ok(())
 }
+
+/// Runs a statement that changes rows of tables that are protected already.
+pub(crate) async fn change_rows(manager: &SchemaManager<'_>, statement: &str) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    if manager.get_database_backend() != DbBackend::Postgres {
+        connection.execute_unprepared(statement).await?;
+        return Ok(());
+    }
+    let server = server_role();
+    let text = format!(
+        "DO $$
+         BEGIN
+             EXECUTE format('SET LOCAL ROLE %I', {server});
+             {statement};
+             RESET ROLE;
+         END
+         $$"
+    );
+    connection.execute_unprepared(&text).await?;
+    Ok(())
+}

@@ -5,14 +5,14 @@ use super::{
     groups, health, keys, labels,
 };
 use super::{
-    pictures, presence, profile, screenshot, sending, sending_files, server, sessions, statuses, supervision, waha,
-    webhooks,
+    pictures, presence, profile, screenshot, sending, sending_files, server, sessions, sign_ins, statuses, supervision,
+    users, waha, webhooks,
 };
 use serde_json::Value;
 use std::collections::HashSet;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Schema, SchemaType, Type};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, RefOr};
 use utoipa::{Modify, OpenApi};
 
@@ -53,9 +53,12 @@ use utoipa::{Modify, OpenApi};
         keys::list, keys::create, keys::update, keys::delete, keys::rotate, keys::media, keys::control,
         supervision::tree, supervision::pulse, health::detailed, health::health, dead_letters::list, dead_letters::replay,
         crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many, webhooks::test,
+        sign_ins::sign_in, sign_ins::refresh, sign_ins::sign_out, sign_ins::me, sign_ins::ticket, sign_ins::accept,
+        sign_ins::password, sign_ins::list, sign_ins::end_all, sign_ins::end_one, sign_ins::offer, sign_ins::begin,
+        sign_ins::remove, users::list, users::invite, users::update, users::invite_again, users::withdraw,
     ),
     modifiers(&Key, &Names, &Samples),
-    security(("api_key" = [])),
+    security(("api_key" = []), ("bearer" = [])),
 )]
 struct Document;
 
@@ -66,6 +69,7 @@ impl Modify for Key {
         let components = document.components.get_or_insert_with(Default::default);
         components
             .add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key"))));
+        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     }
 }
 

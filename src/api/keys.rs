@@ -1,6 +1,6 @@
 //! API keys: `/api/keys`, for admins. A secret is shown when it is made, and never again.
 
-use super::Api;
+use super::{Api, users};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::live::socket::Sockets;
@@ -157,9 +157,11 @@ pub async fn update(
 ) -> Result<HttpResponse, ApiError> {
     let known = find(&api, caller, &id).await?;
     changeable(caller, &known)?;
+    of_equal(&api, caller, &known).await?;
     let (wish, user) = wish(&api, caller, body.into_inner())?;
-    // A key that stays unbound stays its user's.
-    let user = if wish.session.is_some() { user } else { known.user };
+    // A key that stays unbound stays its user's; one that becomes an admin's is whose who makes it one.
+    let stays = wish.session.is_none() && (known.wish.is_admin || !wish.is_admin);
+    let user = if stays { known.user } else { user };
     let key = api.store.change_key(caller.0.tenant, known.id, user, wish).await?.ok_or_else(missing)?;
     sockets.forget(known.id);
     Ok(HttpResponse::Ok().json(self::body(&api, caller, &key, None)))
@@ -173,6 +175,15 @@ fn changeable(caller: Caller, key: &Key) -> Result<(), ApiError> {
         return Err(ApiError::new("own_key", "A session's media or control key can only be removed and made again"));
     }
     Ok(())
+}
+
+/// An owner's admin key is as good as the owner: only owners have to do with it.
+async fn of_equal(api: &Api, caller: Caller, key: &Key) -> Result<(), ApiError> {
+    let person = api.store.person_of(caller.0.tenant, key.user).await?;
+    match person.filter(|_| key.wish.is_admin) {
+        Some(person) => users::above(api, caller, person.role).await,
+        None => Ok(()),
+    }
 }
 
 /// Removes a key; whoever signed in with it is signed out.
@@ -193,6 +204,7 @@ pub async fn delete(
     if known.kind == KeyKind::Plain {
         changeable(caller, &known)?;
     }
+    of_equal(&api, caller, &known).await?;
     if api.store.delete_key(caller.0.tenant, known.id).await? {
         sockets.forget(known.id);
         Ok(HttpResponse::Ok().finish())
@@ -224,6 +236,7 @@ pub async fn rotate(
     if known.kind != KeyKind::Plain {
         changeable(caller, &known)?;
     }
+    of_equal(&api, caller, &known).await?;
     let (secret, overlap) = (secret(), i64::from(body.overlap_seconds) * 1000);
     let key = api.store.rotate_key(caller.0.tenant, known.id, &secret, overlap).await?.ok_or_else(missing)?;
     sockets.forget(known.id);

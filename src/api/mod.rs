@@ -31,8 +31,10 @@ pub mod sending_files;
 pub mod server;
 pub mod sessions;
 pub mod shape;
+pub mod sign_ins;
 pub mod statuses;
 pub mod supervision;
+pub mod users;
 pub mod waha;
 pub mod webhooks;
 
@@ -40,7 +42,7 @@ use crate::auth::{Caller, guard};
 use crate::error::ApiError;
 use crate::fetch::Fetcher;
 use crate::store::Store;
-use crate::store::repo::identity::KeyHolder;
+use crate::store::repo::identity::Holder;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
@@ -90,7 +92,7 @@ impl Api {
     ///
     /// # Errors
     /// 404.
-    pub fn session(&self, holder: KeyHolder, name: &str) -> Result<(SessionName, Seen), ApiError> {
+    pub fn session(&self, holder: Holder, name: &str) -> Result<(SessionName, Seen), ApiError> {
         let name = SessionName::parse(name).map_err(|_| ApiError::no_session())?;
         let seen = self.handle.session(holder.tenant, &name)?;
         if holder.reaches(seen.spec.user, seen.spec.id) { Ok((name, seen)) } else { Err(ApiError::no_session()) }
@@ -112,7 +114,7 @@ impl Api {
 /// The session of the path, proven to belong to the caller.
 pub struct Named {
     /// Who asks.
-    pub holder: KeyHolder,
+    pub holder: Holder,
     /// The session's name.
     pub name: SessionName,
     /// What it looks like.
@@ -133,7 +135,7 @@ impl FromRequest for Named {
 ///
 /// # Errors
 /// 404.
-pub fn named(request: &HttpRequest, holder: KeyHolder) -> Result<Named, ApiError> {
+pub fn named(request: &HttpRequest, holder: Holder) -> Result<Named, ApiError> {
     let api = request.app_data::<web::Data<Api>>().ok_or_else(ApiError::no_session)?;
     let text = request.match_info().get("session").unwrap_or_default();
     let (name, seen) = api.session(holder, text)?;
@@ -198,6 +200,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/reaction", [("PUT", put().to(acting::react))]))
         .service(resource("/api/star", [("PUT", put().to(acting::star))]))
         .service(resource("/api/events", [("GET", get().to(crate::live::stream::open))]))
+        .configure(of_people)
         .service(resource("/api/keys", [("GET", get().to(keys::list)), ("POST", post().to(keys::create))]))
         .service(resource("/api/keys/media", [("POST", post().to(keys::media))]))
         .service(resource("/api/keys/control", [("POST", post().to(keys::control))]))
@@ -263,6 +266,33 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/api/{session}/chats/{chat}/messages/{message}/pin", [("POST", post().to(acting::pin))]))
         .service(resource("/api/{session}/chats/{chat}/messages/{message}/unpin", [("POST", post().to(acting::unpin))]))
         .configure(people);
+}
+
+/// Routes of people who sign in, and of those who invite them.
+fn of_people(config: &mut web::ServiceConfig) {
+    use web::{delete, get, post, put};
+    config
+        .service(resource("/api/auth/token", [("POST", post().to(sign_ins::sign_in))]))
+        .service(resource("/api/auth/refresh", [("POST", post().to(sign_ins::refresh))]))
+        .service(resource("/api/auth/logout", [("POST", post().to(sign_ins::sign_out))]))
+        .service(resource("/api/auth/me", [("GET", get().to(sign_ins::me))]))
+        .service(resource("/api/auth/ticket", [("POST", post().to(sign_ins::ticket))]))
+        .service(resource("/api/auth/invitation", [("POST", post().to(sign_ins::accept))]))
+        .service(resource("/api/auth/password", [("POST", post().to(sign_ins::password))]))
+        .service(resource(
+            "/api/auth/sign-ins",
+            [("GET", get().to(sign_ins::list)), ("DELETE", delete().to(sign_ins::end_all))],
+        ))
+        .service(resource("/api/auth/sign-ins/{id}", [("DELETE", delete().to(sign_ins::end_one))]))
+        .service(resource("/api/auth/second-factor", [("GET", get().to(sign_ins::offer))]))
+        .service(resource("/api/auth/second-factor/begin", [("POST", post().to(sign_ins::begin))]))
+        .service(resource("/api/auth/second-factor/remove", [("POST", post().to(sign_ins::remove))]))
+        .service(resource("/api/users", [("GET", get().to(users::list)), ("POST", post().to(users::invite))]))
+        .service(resource("/api/users/{id}", [("PUT", put().to(users::update))]))
+        .service(resource(
+            "/api/users/{id}/invitation",
+            [("POST", post().to(users::invite_again)), ("DELETE", delete().to(users::withdraw))],
+        ));
 }
 
 /// Routes of WAHA's early days.

@@ -9,6 +9,7 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::fetch::{FetchError, Opened};
 use crate::ffmpeg::{ConvertError, Held, Target};
+use actix_web::error::PayloadError;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -209,7 +210,11 @@ pub(super) async fn body_of(
     let limit = usize::try_from(most).unwrap_or(usize::MAX).saturating_mul(4) / 3 + REST;
     let body = tokio::time::timeout(BODY, body.to_bytes_limited(limit)).await;
     let body = body.map_err(|_| ApiError::invalid("the body takes too long"))?;
-    let body = body.map_err(|_| too_large(most))?.map_err(|error| ApiError::invalid(error.to_string()))?;
+    let broken = |error: actix_web::Error| match error.as_error::<PayloadError>() {
+        Some(error) => crate::requests::broken(error),
+        None => ApiError::invalid(error.to_string()),
+    };
+    let body = body.map_err(|_| too_large(most))?.map_err(broken)?;
     Ok((turn, body))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::ApiError;
 use crate::links;
-use crate::store::repo::identity::{Action, KeyHolder};
+use crate::store::repo::identity::{Action, Holder};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use wardroom_actors::domain::fetching::Fetching;
@@ -22,7 +22,7 @@ pub fn time_ms(ms: i64) -> Value {
 /// WAHA's session object; `network` in the config and `user`-facing fields are Wardroom's. A config has secrets: whoever may
 /// not set it sees its metadata alone.
 #[must_use]
-pub fn session_body(seen: &Seen, holder: &KeyHolder) -> Value {
+pub fn session_body(seen: &Seen, holder: &Holder) -> Value {
     let config: Value = if holder.may(Action::Setting) {
         serde_json::from_str(&seen.spec.config).unwrap_or_default()
     } else {

@@ -3,10 +3,10 @@
 
 use super::shape::sound_hook;
 use super::{Api, default_session};
-use crate::auth::Caller;
+use crate::auth::{Caller, Door};
 use crate::error::ApiError;
 use crate::store::repo::deliveries::{Dead, DeadDelivery};
-use crate::store::repo::identity::KeyHolder;
+use crate::store::repo::identity::Holder;
 use crate::webhook::post::Answer;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
@@ -69,12 +69,12 @@ pub struct Trial {
     webhook: Value,
 }
 
-fn which(holder: KeyHolder) -> Dead {
-    let session = holder.session.filter(|_| !holder.is_admin);
-    Dead { user: (!holder.is_admin).then_some(holder.user), session, ..Dead::default() }
+fn which(holder: Holder) -> Dead {
+    let session = holder.session.filter(|_| !holder.reaches_all());
+    Dead { user: (!holder.reaches_all()).then_some(holder.user), session, ..Dead::default() }
 }
 
-fn session_of(api: &Api, holder: KeyHolder, name: Option<&String>) -> Result<Option<SessionId>, ApiError> {
+fn session_of(api: &Api, holder: Holder, name: Option<&String>) -> Result<Option<SessionId>, ApiError> {
     let named = name.map(|name| Ok::<_, ApiError>(api.session(holder, name)?.1.spec.id)).transpose()?;
     Ok(named.or(which(holder).session))
 }
@@ -157,17 +157,24 @@ pub async fn replay_many(
 /// Posts a `session.status` of the session as it is now to a webhook, once, signed as always. Nothing is stored.
 ///
 /// # Errors
-/// 400 when it is no webhook, 404 for an unknown session, 429 when too many are tried at once.
+/// 400 when it is no webhook, 404 for an unknown session, 429 when too many are tried, at once or in a minute.
 #[utoipa::path(post, path = "/api/webhooks/test", tag = "webhooks", request_body = Trial, responses(
     (status = 200, description = "`taken`, or the `code` of why not, and how long it took in milliseconds"),
     (status = 400, description = "Not a webhook"), (status = 404, description = "No such session"),
-    (status = 429, description = "Too many are tried at once")))]
-pub async fn test(caller: Caller, api: web::Data<Api>, body: web::Json<Trial>) -> Result<HttpResponse, ApiError> {
+    (status = 429, description = "Too many are tried, at once or in a minute")))]
+pub async fn test(
+    caller: Caller,
+    api: web::Data<Api>,
+    door: web::Data<Door>,
+    body: web::Json<Trial>,
+) -> Result<HttpResponse, ApiError> {
     let Trial { session, webhook } = body.into_inner();
     let (_, seen) = api.session(caller.0, &session)?;
     let hooks = Hooks::of_config(&json!({"webhooks": [webhook]})).map_err(ApiError::invalid)?;
     let hook = hooks.iter().next().map(|(_, hook)| hook).ok_or_else(|| ApiError::invalid("webhook is missing"))?;
     sound_hook(hook).map_err(|what| ApiError::invalid(format!("webhook: {what}")))?;
+    let often = |seconds| ApiError::new("too_many_requests", "Too many receivers are tried out").retry(seconds);
+    door.access.limits.tests(caller.0.tenant, caller.0.user).map_err(often)?;
     let (answer, ms) = api.webhooks.try_out(seen, hook.clone()).await.ok_or(Refusal::Busy)?;
     let code = match answer {
         Answer::Taken => None,

@@ -1,14 +1,20 @@
 //! The guard: who calls, for which tenant, and whether they may. It stands before every route ([`guard`]); a handler gets a
 //! [`Caller`], whose key has what the route needs; there is no other way to a tenant.
 
+pub mod access;
 pub mod address;
+pub mod limits;
 mod need;
+pub mod password;
+pub mod second_factor;
+pub mod token;
 pub mod watch;
 
 use crate::egress::is_private;
 use crate::error::ApiError;
 use crate::store::Store;
-use crate::store::repo::identity::KeyHolder;
+use crate::store::repo::identity::Holder;
+use access::Access;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::HeaderValue;
@@ -17,8 +23,10 @@ use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use address::Proxies;
 use need::Need;
+use std::borrow::Cow;
 use std::future::{Ready, ready};
 use std::sync::{Arc, Once};
+use token::Bad;
 use watch::{Origin, Watch};
 
 /// Name of the cookie that carries a stay on the dashboard, over TLS and without. A browser takes the first only from this very
@@ -27,14 +35,14 @@ const COOKIES: [&str; 2] = ["__Host-wardroom_sign_in", "wardroom_sign_in"];
 
 /// Somebody whose key is known, and may do what the route does. Where no guard stood, there is nobody.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller(pub KeyHolder);
+pub struct Caller(pub Holder);
 
 impl FromRequest for Caller {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(request.extensions().get::<KeyHolder>().copied().map(Self).ok_or_else(unauthorized))
+        ready(request.extensions().get::<Holder>().copied().map(Self).ok_or_else(unauthorized))
     }
 }
 
@@ -68,12 +76,20 @@ pub async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
 /// Answers that tell a caller that it does something wrong.
 const REFUSED: [u16; 3] = [400, 403, 404];
 
+fn shut_out(left_s: u32) -> ApiError {
+    ApiError::new("too_many_failures", "Too many wrong keys came from this address").retry(left_s.into())
+}
+
 /// What stands at the door.
 pub struct Door {
     /// Who fails too often.
     pub watch: Arc<Watch>,
+    /// Who lets people in.
+    pub access: Access,
     /// Whose word of where a request comes from is believed.
     pub proxies: Proxies,
+    /// Origins of other pages that may use the API.
+    pub origins: Vec<String>,
     /// Browsers come over TLS, to this server or to a proxy in front of it.
     pub tls: bool,
 }
@@ -86,11 +102,17 @@ impl Door {
         if self.tls { over_tls } else { plain }
     }
 
+    /// From which address a request comes.
+    fn address(&self, request: &HttpRequest) -> String {
+        let Some(peer) = request.peer_addr() else { return String::new() };
+        let forwarded = forwarded(request);
+        self.proxies.client(peer.ip(), forwarded.iter().map(AsRef::as_ref)).to_string()
+    }
+
     /// Where a request comes from; `None` when nobody knows: a proxy of the operator's own network that is not listed.
     fn origin(&self, request: &HttpRequest) -> Option<Origin> {
         let peer = request.peer_addr()?.ip();
-        let forwarded: Vec<_> = request.headers().get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect();
-        let forwarded: Vec<_> = forwarded.into_iter().map(String::from_utf8_lossy).collect();
+        let forwarded = forwarded(request);
         let client = self.proxies.client(peer, forwarded.iter().map(AsRef::as_ref));
         if !forwarded.is_empty() && client == peer.to_canonical() && is_private(client) {
             static TOLD: Once = Once::new();
@@ -102,17 +124,62 @@ impl Door {
         Some(client.into())
     }
 
+    /// Whether anybody is heard from there.
+    ///
+    /// # Errors
+    /// 429.
+    pub fn admits(&self, request: &HttpRequest) -> Result<(), ApiError> {
+        self.origin(request).map_or(Ok(()), |origin| self.watch.admits(origin, "").map_err(shut_out))
+    }
+
+    /// Whether somebody whom nobody knows yet may try something.
+    ///
+    /// # Errors
+    /// 429.
+    pub fn may_try(&self, request: &HttpRequest) -> Result<(), ApiError> {
+        self.admits(request)?;
+        self.seldom(request).map_err(|seconds| ApiError::new("too_many_requests", "Too many tries").retry(seconds))
+    }
+
+    /// Counts a try; seconds until the next where it is one too many. Behind a proxy that is not listed are many.
+    fn seldom(&self, request: &HttpRequest) -> Result<(), u64> {
+        let Some(peer) = request.peer_addr() else { return Ok(()) };
+        match self.origin(request) {
+            Some(origin) => self.access.limits.from(origin),
+            None => self.access.limits.from_many(peer.ip()),
+        }
+    }
+
+    /// They were wrong.
+    pub fn failed(&self, request: &HttpRequest) {
+        if let Some(origin) = self.origin(request) {
+            self.watch.failed(origin);
+        }
+    }
+
+    fn bad_token(&self, bad: Bad) -> ApiError {
+        match bad {
+            // Clients renew what has expired, so they are told.
+            Bad::Expired => {
+                self.watch.count("token_expired", "low");
+                ApiError::new("token_expired", "The token has expired: renew it with POST /api/auth/refresh")
+            }
+            Bad::Invalid => {
+                self.watch.count("token_invalid", "medium");
+                unauthorized()
+            }
+        }
+    }
+
     /// Finds out whose a key is. An address from which keys are guessed is not answered any more.
     ///
     /// # Errors
     /// 401, 429; or the database's.
-    pub async fn holder(&self, store: &Store, request: &HttpRequest, key: &str) -> Result<KeyHolder, ApiError> {
+    pub async fn holder(&self, store: &Store, request: &HttpRequest, key: &str) -> Result<Holder, ApiError> {
         let Some(origin) = self.origin(request) else {
             return store.key_holder(key).await?.ok_or_else(unauthorized);
         };
-        self.watch.admits(origin, key).map_err(|left_s| {
-            ApiError::new("too_many_failures", "Too many wrong keys came from this address").retry(left_s.into())
-        })?;
+        self.watch.admits(origin, key).map_err(shut_out)?;
         let holder = store.key_holder(key).await?;
         match holder {
             Some(_) => self.watch.succeeded(origin, key),
@@ -122,24 +189,47 @@ impl Door {
     }
 }
 
+/// The token of an `Authorization` header; other schemes are a proxy's.
+fn bearer(shown: &str) -> Option<&str> {
+    let (scheme, token) = shown.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_start())
+}
+
+fn forwarded(request: &HttpRequest) -> Vec<Cow<'_, str>> {
+    request.headers().get_all("x-forwarded-for").map(HeaderValue::as_bytes).map(String::from_utf8_lossy).collect()
+}
+
 /// Leaves in the request who asks.
-async fn authenticate(request: &HttpRequest, need: Need) -> Result<KeyHolder, ApiError> {
+async fn authenticate(request: &HttpRequest, need: Need) -> Result<Holder, ApiError> {
     let store = request.app_data::<web::Data<Store>>().ok_or_else(unauthorized)?;
     let door = request.app_data::<web::Data<Door>>().ok_or_else(unauthorized)?;
-    let from_header = request.headers().get("x-api-key").map(|key| key.to_str().unwrap_or_default().to_owned());
-    let from_query = || {
+    let header =
+        |name| request.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default().to_owned());
+    let from_query = |name: &str| {
         let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
-        pairs.into_inner().into_iter().find(|(name, _)| name == "x-api-key").map(|(_, key)| key)
+        pairs.into_inner().into_iter().find(|(known, _)| known == name).map(|(_, key)| key)
     };
-    let query = need::takes_key_from_query(request.match_pattern().as_deref().unwrap_or_default());
-    let key = from_header.or_else(|| if query { from_query() } else { None });
-    let holder = match (key, request.cookie(door.cookie())) {
-        (Some(key), _) => door.holder(store, request, &key).await?,
-        (None, Some(cookie)) => {
+    let pattern = request.match_pattern().unwrap_or_default();
+    let query = need::takes_key_from_query(&pattern);
+    let key = header("x-api-key").or_else(|| if query { from_query("x-api-key") } else { None });
+    let ticket = if pattern == "/ws" { from_query("ticket") } else { None };
+    let holder = if let Some(key) = key {
+        door.holder(store, request, &key).await?
+    } else if let Some(token) = header(header::AUTHORIZATION.as_str()).as_deref().and_then(bearer) {
+        let said = door.access.tokens.read(token).map_err(|bad| door.bad_token(bad))?;
+        store.stays_on(said.tenant, said.stay).await?.ok_or_else(unauthorized)?
+    } else if let Some(ticket) = ticket {
+        let origin = header(header::ORIGIN.as_str());
+        if origin.is_some_and(|origin| !door.origins.contains(&origin)) {
             own_page(request)?;
-            store.signed_in(cookie.value()).await?.ok_or_else(unauthorized)?
         }
-        (None, None) => return Err(unauthorized()),
+        let holder = door.access.take(&ticket).ok_or_else(unauthorized)?;
+        store.lasting(vec![holder]).await?.pop().ok_or_else(unauthorized)?
+    } else if let Some(cookie) = request.cookie(door.cookie()) {
+        own_page(request)?;
+        store.signed_in(cookie.value()).await?.ok_or_else(unauthorized)?
+    } else {
+        return Err(unauthorized());
     };
     request.extensions_mut().insert(holder.tenant);
     if !door.watch.lets_call(holder.key) {

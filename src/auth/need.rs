@@ -1,6 +1,6 @@
 //! What each route needs of the key that calls it.
 
-use crate::store::repo::identity::{Action, KeyHolder};
+use crate::store::repo::identity::{Action, Holder};
 use actix_web::http::Method;
 
 /// What a route needs.
@@ -16,6 +16,8 @@ pub(super) enum Need {
     Files,
     /// One that is not bound to a session and may change settings.
     Create,
+    /// A person's stay, of whatever role; a key is no person.
+    Person,
     /// An admin's.
     Admin,
 }
@@ -46,7 +48,16 @@ impl Need {
         use Action::{Control, Delete, Read, Send, Setting};
         let get = *method == Method::GET || *method == Method::HEAD;
         match pattern {
-            "/ping" => Self::Nobody,
+            "/ping" | "/api/auth/token" | "/api/auth/refresh" | "/api/auth/invitation" => Self::Nobody,
+            "/api/auth/logout"
+            | "/api/auth/password"
+            | "/api/auth/sign-ins"
+            | "/api/auth/sign-ins/{id}"
+            | "/api/auth/second-factor"
+            | "/api/auth/second-factor/begin"
+            | "/api/auth/second-factor/remove" => Self::Person,
+            "/api/auth/me" => Self::Any,
+            "/api/auth/ticket" => Self::May(Read),
             "/api/version"
             | "/api/server/version"
             | "/api/server/status"
@@ -112,12 +123,13 @@ impl Need {
     }
 
     /// Whether a key has it.
-    pub fn is_met_by(self, holder: &KeyHolder) -> bool {
+    pub fn is_met_by(self, holder: &Holder) -> bool {
         match self {
             Self::Nobody | Self::Any => true,
             Self::May(action) => holder.may(action),
             Self::Files => holder.files || holder.may(Action::Read),
             Self::Create => holder.is_admin || (holder.session.is_none() && holder.may(Action::Setting)),
+            Self::Person => holder.role.is_some(),
             Self::Admin => holder.is_admin,
         }
     }
@@ -135,6 +147,9 @@ mod tests {
         "/api/keys/media",
         "/api/keys/control",
         "/api/supervision/pulse",
+        "/api/users",
+        "/api/users/{id}",
+        "/api/users/{id}/invitation",
     ];
 
     #[test]

@@ -121,7 +121,7 @@ pub struct Watch {
 /// For how long a key that was good at an address is remembered, in seconds.
 const GOOD_S: u32 = 24 * 3600;
 
-fn short(key: &str) -> u64 {
+pub(super) fn short(key: &str) -> u64 {
     let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
     digest.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
@@ -146,6 +146,12 @@ impl Watch {
         let now = self.now();
         let until = self.failures.get(&origin).map_or(0, |tally| tally.until);
         if now >= until || self.good.contains_key(&(origin, short(key))) { Ok(()) } else { Err(until - now) }
+    }
+
+    /// Whether it was good there.
+    #[must_use]
+    pub fn knows(&self, origin: Origin, key: &str) -> bool {
+        self.good.contains_key(&(origin, short(key)))
     }
 
     /// A key from there was none.
@@ -188,6 +194,11 @@ impl Watch {
             self.metrics.security("calls_refused", "medium");
             tracing::warn!(%key, refusals, slow_s, "calls of this key are refused again and again: it may call once a second");
         }
+    }
+
+    /// Something happened that is counted.
+    pub fn count(&self, event: &'static str, severity: &'static str) {
+        self.metrics.security(event, severity);
     }
 
     /// Who is shut out.

@@ -1,13 +1,18 @@
-//! The command line. Commands that ask a running server go through its API; `migrate`, `tenants` and `keys` use the database.
+//! The command line. Commands that ask a running server go through its API; `migrate`, `tenants`, `users` and
+//! `keys` use the database.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command line does")]
 
 mod client;
 mod doctor;
 mod import;
+mod key;
 mod operate;
+mod people;
 mod reading;
 mod serve;
 
+use crate::config::Environment;
+use crate::store::repo::people::Standing;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +40,9 @@ enum Command {
     /// Organisations.
     #[command(subcommand)]
     Tenants(TenantsCommand),
+    /// People who sign in.
+    #[command(subcommand)]
+    Users(UsersCommand),
     /// API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -79,6 +87,20 @@ enum KeyCommand {
     },
     /// Look whether the configured master key is the one that the database was sealed with.
     Check,
+    /// Replace the master key by a new one, also of a running server, which goes on meanwhile. Begun once, it goes on after whatever
+    /// comes in between; this command again shows how far it is.
+    Rotate {
+        /// The users' data keys instead: everything that is sealed is sealed anew, which takes as long as there is much of it, and
+        /// a minute at least.
+        #[arg(long, conflicts_with = "to")]
+        data_keys: bool,
+        /// The file of the new key, made when it is not there [default: the new key takes the place of the one in
+        /// vault.kek_file].
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
+    /// Open everything that is sealed, in the database and in files, and tell what does not open.
+    Verify,
 }
 
 #[derive(Subcommand)]
@@ -86,6 +108,73 @@ enum TenantsCommand {
     /// Create a tenant with its user `owner`.
     Create {
         /// Its name.
+        name: String,
+    },
+    /// Show them.
+    List,
+    /// Shut one out: none of its keys and people is let in, within a second.
+    Suspend {
+        /// Its name.
+        name: String,
+    },
+    /// Let one in again.
+    Resume {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum UsersCommand {
+    /// Show them.
+    List {
+        /// The tenant's name.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+    },
+    /// Invite somebody: a link, with which they choose a password on the dashboard, is printed alone on the last line. For somebody
+    /// who is known, the one before is replaced.
+    Invite {
+        /// The tenant's name.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Their name in it.
+        name: String,
+        /// The address with which they sign in; may be left out for somebody who has one.
+        #[arg(long)]
+        email: Option<String>,
+        /// `owner`, `admin`, `operator` or `viewer` [default: operator].
+        #[arg(long)]
+        role: Option<String>,
+        /// Take over a password that another system kept as a bcrypt hash: the hash is read from standard input, and nobody is
+        /// invited.
+        #[arg(long)]
+        bcrypt: bool,
+    },
+    /// Give somebody another role.
+    Role {
+        /// The tenant's name.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Their name in it.
+        name: String,
+        /// `owner`, `admin`, `operator` or `viewer`.
+        role: String,
+    },
+    /// Shut somebody out: their stays end, their keys are not good.
+    Suspend {
+        /// The tenant's name.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Their name in it.
+        name: String,
+    },
+    /// Let somebody in again.
+    Resume {
+        /// The tenant's name.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Their name in it.
         name: String,
     },
 }
@@ -373,16 +462,34 @@ struct SimulatorCommand {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    crate::ground::keep_to_ourselves();
     crate::egress::provide_tls();
-    let config = || crate::config::load(cli.config.as_deref()).map_err(anyhow::Error::from);
+    let config = || {
+        let config = crate::config::load(cli.config.as_deref())?;
+        if config.environment == Environment::Production {
+            crate::ground::no_onlookers()?;
+        }
+        anyhow::Ok(config)
+    };
     let done = match cli.command {
         Command::Serve => config().and_then(serve::run),
         Command::Migrate => config().and_then(operate::migrate),
-        Command::Key(KeyCommand::Generate { path }) => config().and_then(|config| operate::generate_key(&config, path)),
-        Command::Key(KeyCommand::Check) => config().and_then(operate::check_key),
+        Command::Key(KeyCommand::Generate { path }) => config().and_then(|config| key::generate(&config, path)),
+        Command::Key(KeyCommand::Check) => config().and_then(key::check),
+        Command::Key(KeyCommand::Rotate { data_keys: true, .. }) => config().and_then(key::renew),
+        Command::Key(KeyCommand::Rotate { to, .. }) => config().and_then(|config| key::rotate(config, to)),
+        Command::Key(KeyCommand::Verify) => config().and_then(key::verify),
         Command::Tenants(TenantsCommand::Create { name }) => {
             config().and_then(|config| operate::create_tenant(config, name))
         }
+        Command::Tenants(TenantsCommand::List) => config().and_then(people::tenants),
+        Command::Tenants(TenantsCommand::Suspend { name }) => {
+            config().and_then(|config| people::shut(config, name, Standing::Suspended))
+        }
+        Command::Tenants(TenantsCommand::Resume { name }) => {
+            config().and_then(|config| people::shut(config, name, Standing::Active))
+        }
+        Command::Users(verb) => config().and_then(|config| people::users(config, verb)),
         Command::Keys(KeysCommand::Create { tenant, user, admin }) => {
             config().and_then(|config| operate::create_key(config, tenant, user, admin))
         }

@@ -6,14 +6,13 @@ use crate::ground;
 use crate::store::{Role, Store};
 use crate::vault::{Kek, Vault};
 use anyhow::{Context as _, bail};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(work)
 }
 
-async fn store(config: &Config) -> anyhow::Result<Store> {
+pub(super) async fn store(config: &Config) -> anyhow::Result<Store> {
     Ok(store_with_vault(config).await?.0)
 }
 
@@ -30,24 +29,6 @@ pub(super) fn migrate(config: Config) -> anyhow::Result<()> {
             0 => println!("The database is up to date."),
             count => println!("Ran {count} migrations."),
         }
-        Ok(())
-    })
-}
-
-pub(super) fn generate_key(config: &Config, path: Option<PathBuf>) -> anyhow::Result<()> {
-    let path = match path {
-        Some(path) => path,
-        None => ground::kek_file(config, &ground::data_dir(config)?),
-    };
-    Kek::create(&path)?;
-    println!("Wrote a new master key to {}. Keep a copy of it somewhere safe.", path.display());
-    Ok(())
-}
-
-pub(super) fn check_key(config: Config) -> anyhow::Result<()> {
-    blocking(async {
-        store(&config).await?;
-        println!("The master key is the right one for this database.");
         Ok(())
     })
 }

@@ -112,9 +112,15 @@ fn set(table: &mut Table, variable: &str, path: &str, text: String) -> Result<()
     *slot = match slot {
         Value::String(_) => Value::String(text),
         Value::Integer(_) => Value::Integer(text.trim().parse().map_err(|_| bad("a whole number"))?),
-        Value::Array(_) => {
+        Value::Array(known) => {
             let listed = text.split(',').map(str::trim).filter(|one| !one.is_empty());
-            Value::Array(listed.map(|one| Value::String(one.to_owned())).collect())
+            let numbers = matches!(known.first(), Some(Value::Integer(_)));
+            let one = |text: &str| match text.parse() {
+                Ok(number) if numbers => Ok(Value::Integer(number)),
+                Err(_) if numbers => Err(bad("whole numbers")),
+                _ => Ok(Value::String(text.to_owned())),
+            };
+            Value::Array(listed.map(one).collect::<Result<_, _>>()?)
         }
         Value::Boolean(_) => Value::Boolean(text.trim().to_lowercase().parse().map_err(|_| bad("true or false"))?),
         _ => return Err(unknown()),
@@ -143,6 +149,10 @@ mod tests {
     fn unknown_keys_and_wrong_types_are_refused_with_their_name() {
         let unknown = with(&[("WARDROOM__HTTP__LISTNE", "x")]).unwrap_err().to_string();
         assert!(unknown.contains("WARDROOM__HTTP__LISTNE"), "{unknown}");
+        let ports = [("WARDROOM__EGRESS__PORTS", "443, 5678"), ("WARDROOM__EGRESS__ALLOW", "5678")];
+        let lists = with(&ports).unwrap().egress;
+        assert_eq!((lists.ports, lists.allow), (vec![443, 5678], vec!["5678".to_owned()]));
+        assert!(with(&[("WARDROOM__EGRESS__PORTS", "https")]).is_err());
         let typed = with(&[("WARDROOM__POOL__WARM_SPARES", "many")]).unwrap_err().to_string();
         assert!(typed.contains("whole number"), "{typed}");
         let file = layered(Some(("f.toml".into(), "[http]\nport = 1".into())), std::iter::empty()).unwrap_err();

@@ -72,6 +72,8 @@ pub struct Http {
     pub docs: Docs,
     /// Largest request body in bytes.
     pub body_limit: usize,
+    /// How long the next part of a body is waited for.
+    pub body_stall_s: u64,
     /// How long a request waits for a session to get into the status it needs, in seconds (WAHA's rule).
     pub status_wait_s: u64,
 }
@@ -114,6 +116,12 @@ pub struct Guard {
     pub refusals: u32,
     /// For so many seconds.
     pub slow_s: u32,
+    /// Tries to sign in per minute, of an address and of an account; 0: any number.
+    pub sign_ins: u32,
+    /// Receivers that a user may try out in a minute; 0: any number.
+    pub connection_tests: u32,
+    /// Life of an access token, in seconds.
+    pub token_s: u32,
 }
 
 /// `[database]`
@@ -134,6 +142,8 @@ pub struct Vault {
     pub kek_file: String,
     /// The key itself, for orchestrators that pass secrets by environment.
     pub kek: SecretString,
+    /// A program with its arguments that prints the key.
+    pub kek_command: Vec<String>,
 }
 
 /// `[bootstrap]`
@@ -336,6 +346,8 @@ pub struct Media {
 pub struct Egress {
     /// Hosts, addresses and networks inside the operator's network that users' URLs may lead to.
     pub allow: Vec<String>,
+    /// Ports of all other hosts; none: any.
+    pub ports: Vec<u16>,
     /// All of them, for development and tests.
     pub allow_private: bool,
 }

@@ -1,13 +1,17 @@
 //! The dashboard's files and its sign-in.
 
+use crate::auth::access::{Credentials, about, secret};
 use crate::auth::{Caller, Door};
 use crate::error::ApiError;
+use crate::live::socket::Sockets;
 use crate::store::Store;
+use crate::store::repo::stays::Staying;
 use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use rust_embed::RustEmbed;
 use serde::Deserialize;
+use wardroom_actors::ports::PortError;
 
 #[derive(RustEmbed)]
 #[folder = "src/dashboard/static"]
@@ -44,29 +48,45 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         .body(file))
 }
 
-/// The body of a sign-in.
+/// The body of a sign-in: what a person shows, or a key.
 #[derive(Deserialize)]
-pub struct SignIn {
-    key: String,
+#[serde(untagged)]
+pub enum SignIn {
+    /// A key.
+    Key {
+        /// Its secret.
+        key: String,
+    },
+    /// A person.
+    Person(Credentials),
 }
 
-/// `POST /dashboard/sign-in`: exchanges an API key for a cookie that scripts cannot read.
+/// `POST /dashboard/sign-in`: exchanges an API key, or an address and a password, for a cookie that scripts cannot read.
 ///
 /// # Errors
-/// 401 for an unknown key, 429 where too many of them came from.
+/// 401 for who is not let in, 429 where too many of them came from.
 pub async fn sign_in(
     request: HttpRequest,
     door: web::Data<Door>,
     store: web::Data<Store>,
     body: web::Json<SignIn>,
 ) -> Result<HttpResponse, ApiError> {
-    let unknown = |error: ApiError| match error.code() {
-        "unauthorized" => ApiError::new("unauthorized", "This key is not known here"),
-        _ => error,
+    let who = match &*body {
+        SignIn::Key { key } => {
+            let unknown = |error: ApiError| match error.code() {
+                "unauthorized" => ApiError::new("unauthorized", "This key is not known here"),
+                _ => error,
+            };
+            Staying::Key(door.holder(&store, &request, key).await.map_err(unknown)?)
+        }
+        SignIn::Person(shown) => Staying::Person(Box::new(door.access.admit(&door, &store, &request, shown).await?)),
     };
-    let holder = door.holder(&store, &request, &body.key).await.map_err(unknown)?;
-    let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    store.sign_in(holder, &token, STAY_MS).await?;
+    let token = secret("");
+    let begun = store.stay(who, &token, about(&door, &request), STAY_MS).await;
+    begun.map_err(|error| match error {
+        PortError::Conflict => ApiError::new("unauthorized", "E-mail address, password or code is wrong"),
+        other => other.into(),
+    })?;
     Ok(HttpResponse::NoContent().cookie(cookie(&door, token, STAY_MS)).finish())
 }
 
@@ -75,13 +95,14 @@ pub async fn sign_in(
 /// # Errors
 /// 401 when nobody is signed in.
 pub async fn sign_out(
-    request: HttpRequest,
     caller: Caller,
     door: web::Data<Door>,
     store: web::Data<Store>,
+    sockets: web::Data<Sockets>,
 ) -> Result<HttpResponse, ApiError> {
-    if let Some(token) = request.cookie(door.cookie()) {
-        store.sign_out(caller.0, token.value()).await?;
+    if let Some(stay) = caller.0.stay {
+        store.end_stay(caller.0, stay).await?;
+        sockets.forget_stay(stay);
     }
     Ok(HttpResponse::NoContent().cookie(cookie(&door, String::new(), 0)).finish())
 }

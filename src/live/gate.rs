@@ -1,7 +1,7 @@
 //! The way to a socket, with a count of what waits there. actix-web-actors has no back-pressure, and an actor whose client
 //! does not read is never polled again: so the count stands outside the actor, and a watchdog cuts the TCP connection.
 
-use crate::store::repo::identity::KeyHolder;
+use crate::store::repo::identity::Holder;
 use bytestring::ByteString;
 use std::collections::{HashSet, VecDeque};
 use std::net::{Shutdown, TcpStream};
@@ -28,7 +28,7 @@ pub struct Conn(pub Arc<TcpStream>);
 #[derive(Clone, Debug)]
 pub struct Filter {
     /// Whose key it is: only what it reaches.
-    pub holder: KeyHolder,
+    pub holder: Holder,
     /// One session, or all.
     pub session: Option<SessionName>,
     /// Event names; none = everything but secrets.

@@ -7,7 +7,7 @@ use crate::error::ApiError;
 use crate::frames::{self, Face};
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::store::repo::identity::{Action, KeyHolder};
+use crate::store::repo::identity::{Action, Holder};
 use actix::prelude::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use wardroom_actors::domain::event::Event;
-use wardroom_actors::domain::ids::{SessionName, TenantId};
+use wardroom_actors::domain::ids::{SessionName, TenantId, UserId};
 use wardroom_actors::handle::Handle;
+use wardroom_actors::ports::PortError;
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::journal::EventSink;
 
@@ -94,6 +95,36 @@ impl Sockets {
         self.gates.iter().filter(|gate| gate.filter.holder.key == key).for_each(|gate| gate.evict());
     }
 
+    /// Closes what was opened in a stay.
+    pub fn forget_stay(&self, stay: uuid::Uuid) {
+        self.gates.iter().filter(|gate| gate.filter.holder.stay == Some(stay)).for_each(|gate| gate.evict());
+    }
+
+    /// Closes what a person has opened.
+    pub fn forget_person(&self, tenant: TenantId, user: UserId) {
+        let theirs = |holder: &Holder| holder.role.is_some() && (holder.tenant, holder.user) == (tenant, user);
+        self.gates.iter().filter(|gate| theirs(&gate.filter.holder)).for_each(|gate| gate.evict());
+    }
+
+    /// Closes what was opened by those who may not do any more what they might then; to be called twice a second. Another process
+    /// may have changed that.
+    ///
+    /// # Errors
+    /// The database's; then nothing is closed.
+    pub async fn look_again(&self, store: &Store) -> Result<(), PortError> {
+        let held: HashSet<Holder> = self.gates.iter().map(|gate| gate.filter.holder).collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let lasting: HashSet<Holder> = store.lasting(held.iter().copied().collect()).await?.into_iter().collect();
+        let gone: HashSet<Holder> = held.difference(&lasting).copied().collect();
+        if !gone.is_empty() {
+            store.forget_keys();
+        }
+        self.gates.iter().filter(|gate| gone.contains(&gate.filter.holder)).for_each(|gate| gate.evict());
+        Ok(())
+    }
+
     /// The clock that gates count by.
     pub(super) fn now(&self) -> u64 {
         self.clock.now()
@@ -103,7 +134,7 @@ impl Sockets {
     ///
     /// # Errors
     /// 400, 429.
-    pub(super) fn admit(&self, request: &HttpRequest, holder: KeyHolder) -> Result<Asked, ApiError> {
+    pub(super) fn admit(&self, request: &HttpRequest, holder: Holder) -> Result<Asked, ApiError> {
         let (filter, since) = parameters(request, holder)?;
         if self.of_tenant(holder.tenant) >= self.per_tenant {
             return Err(ApiError::new("too_many_requests", "This tenant has too many open sockets"));
@@ -123,7 +154,7 @@ impl Sockets {
         let seen = seen.filter(|seen| seen.spec.id == event.key.session);
         let holder = gate.filter.holder;
         let reached = seen.as_ref().is_some_and(|seen| holder.reaches(seen.spec.user, seen.spec.id));
-        if !reached && !holder.is_admin {
+        if !reached && !holder.reaches_all() {
             return;
         }
         let face = seen.as_ref().map(Face::of).unwrap_or_default();
@@ -278,7 +309,7 @@ fn cursor(text: &str) -> Result<i64, ApiError> {
     frames::read_cursor(text).ok_or_else(|| ApiError::invalid("since must be a cursor that an event carried"))
 }
 
-fn parameters(request: &HttpRequest, holder: KeyHolder) -> Result<(Filter, Option<i64>), ApiError> {
+fn parameters(request: &HttpRequest, holder: Holder) -> Result<(Filter, Option<i64>), ApiError> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_err(|error| ApiError::invalid(error.to_string()))?
         .into_inner();

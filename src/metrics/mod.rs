@@ -3,8 +3,8 @@
 
 use crate::health::Health;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use std::time::Duration;
 use tikv_jemalloc_ctl::stats;
@@ -39,8 +39,12 @@ pub struct Metrics {
     webhooks: IntCounterVec,
     webhook_breakers: IntGauge,
     security: IntCounterVec,
+    failed_logins: IntCounterVec,
+    auth_duration: Histogram,
 }
 
+/// Buckets of the time that signing in takes, in seconds: one password, and a queue of them.
+const AUTH: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 /// Buckets of the recovery time, in seconds: from one quick restart to the longest open breaker.
 const RECOVERY: &[f64] = &[0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
 
@@ -71,6 +75,11 @@ impl Metrics {
             "Addresses and keys that were stopped.",
             &["event_type", "severity"],
         )?;
+        let failed_logins = counters("wardroom_failed_logins_total", "People who were not let in.", &["reason"])?;
+        let auth_duration = Histogram::with_opts(
+            HistogramOpts::new("wardroom_auth_duration_seconds", "How long signing in takes.").buckets(AUTH.to_vec()),
+        )?;
+        registry.register(Box::new(auth_duration.clone()))?;
         let recovery = HistogramVec::new(
             HistogramOpts::new("wardroom_recovery_seconds", "From a lost connection to WORKING.")
                 .buckets(RECOVERY.to_vec()),
@@ -126,6 +135,8 @@ impl Metrics {
             webhooks,
             webhook_breakers,
             security,
+            failed_logins,
+            auth_duration,
         })
     }
 
@@ -177,6 +188,16 @@ impl Metrics {
     /// Somebody was stopped.
     pub fn security(&self, event: &'static str, severity: &'static str) {
         self.security.with_label_values(&[event, severity]).inc();
+    }
+
+    /// Somebody was not let in.
+    pub fn login_failed(&self, reason: &'static str) {
+        self.failed_logins.with_label_values(&[reason]).inc();
+    }
+
+    /// Somebody showed who they are, and was answered after so many milliseconds.
+    pub fn signed_in_after(&self, ms: u64) {
+        self.auth_duration.observe(Duration::from_millis(ms).as_secs_f64());
     }
 
     /// A request was refused for lack of room; the code is one of the error table.

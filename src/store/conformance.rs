@@ -1,5 +1,7 @@
 //! One suite for every store: SQLite in memory, SQLite in a file, PostgreSQL, and the fakes that the kernel is tested with.
 
+mod keys;
+mod people;
 mod reading;
 mod rows;
 

@@ -18,7 +18,7 @@ use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::{ActiveValue::Set, ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, EntityTrait};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use wardroom_actors::domain::ids::{NodeId, SessionKey, TenantId, UserId};
 use wardroom_actors::ports::clock::Clock;
@@ -88,6 +88,9 @@ const LOG: &str = "8000";
 const WRITER_CACHE: &str = "-2000";
 const READER_CACHE: &str = "-256";
 
+/// By which the master key is known again.
+const KEK_CHECK: &str = "kek_check";
+
 /// Who opens a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -116,9 +119,15 @@ pub struct Inner {
     /// Whose each session is, as far as that was needed.
     owners: DashMap<SessionKey, UserId>,
     /// Whose keys are, by hash, and until when that is taken for granted.
-    known_keys: DashMap<Vec<u8>, (repo::identity::KeyHolder, u64)>,
+    known_keys: DashMap<Vec<u8>, (repo::identity::Holder, u64)>,
+    /// Who the people are that stay, by stay, and until when that is taken for granted.
+    known_stays: DashMap<uuid::Uuid, (repo::identity::Holder, u64)>,
     /// When keys were last used, as far as it was noted.
     key_uses: DashMap<uuid::Uuid, i64>,
+    /// By which addresses are found without being readable.
+    login_key: OnceLock<zeroize::Zeroizing<Vec<u8>>>,
+    /// Which master key was seen to take the place of the one before.
+    coming_kek: Mutex<Option<uuid::Uuid>>,
     /// What chats have still to see, as far as it need not be read.
     unseen: repo::journal::Unseen,
     /// What webhooks have still to be told, as far as it need not be read.
@@ -251,7 +260,10 @@ impl Store {
             outbox_seq: AtomicI64::new(0),
             owners: DashMap::new(),
             known_keys: DashMap::new(),
+            known_stays: DashMap::new(),
+            login_key: OnceLock::new(),
             key_uses: DashMap::new(),
+            coming_kek: Mutex::new(None),
             unseen: repo::journal::Unseen::default(),
             recent: repo::recent::Recent::default(),
             readers: Gather::new(),
@@ -266,6 +278,7 @@ impl Store {
         };
         let mut store = Self(Arc::new(inner));
         store.check_kek().await?;
+        repo::people::load_login_key(&store).await?;
         if role == Role::Operator {
             return Ok(store);
         }
@@ -314,7 +327,7 @@ impl Store {
         let store = self.clone();
         self.on_io(async move {
             let tx = Tx::system(&store, Reason::Health, Mode::Read).await?;
-            entity::meta::Entity::find_by_id("kek_check".to_owned()).one(&*tx).await?;
+            entity::meta::Entity::find_by_id(KEK_CHECK.to_owned()).one(&*tx).await?;
             Ok(())
         })
         .await
@@ -352,13 +365,18 @@ impl Store {
     }
 
     async fn check_kek(&self) -> Result<(), OpenError> {
-        const KEY: &str = "kek_check";
         let tx = Tx::system(self, Reason::Boot, Mode::Write).await?;
-        match entity::meta::Entity::find_by_id(KEY.to_owned()).one(&*tx).await? {
+        match self.learn_handover(&tx).await {
+            Ok(()) => {}
+            Err(Failure::Db(error)) => return Err(error.into()),
+            Err(_) => return Err(crate::vault::KekError::Wrong.into()),
+        }
+        match entity::meta::Entity::find_by_id(KEK_CHECK.to_owned()).one(&*tx).await? {
             Some(row) if self.vault.check(&row.value) => Ok(()),
-            Some(_) => Err(crate::vault::KekError::Wrong.into()),
+            Some(_) => Err(self.wrong_kek(&tx).await?.into()),
             None => {
-                let row = entity::meta::ActiveModel { key: Set(KEY.into()), value: Set(self.vault.check_value()) };
+                let value = self.vault.check_value();
+                let row = entity::meta::ActiveModel { key: Set(KEK_CHECK.into()), value: Set(value) };
                 entity::meta::Entity::insert(row).exec_without_returning(&*tx).await?;
                 Ok(tx.commit().await?)
             }

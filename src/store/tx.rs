@@ -24,6 +24,8 @@ pub enum Mode {
 pub enum Reason {
     /// Finding out whose a key is.
     KeyLookup,
+    /// Finding out who signs in, who is invited, whose an address is.
+    SignIn,
     /// Reading all sessions at start-up, checking keys.
     Boot,
     /// Removing what is too old.

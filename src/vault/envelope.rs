@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 pub(super) const VERSION: u8 = 1;
 const NONCE: usize = 24;
 const HEADER: usize = 1 + 16 + NONCE;
+/// Bytes of a key with its id.
+pub(super) const PARTS: usize = 16 + 32;
 
 /// A key and its id.
 pub(super) struct Key {
@@ -37,14 +39,9 @@ impl Key {
         Some(Self::new(Uuid::from_slice(id).ok()?, bytes.try_into().ok()?))
     }
 
-    /// HMAC-SHA512 under a key of its own, which follows from this one.
-    pub(super) fn mac(&self, data: &[u8]) -> Vec<u8> {
-        let keyed = |key: &[u8], data: &[u8]| {
-            let mac =
-                <Hmac<Sha512> as Mac>::new_from_slice(key).map(|mac| mac.chain_update(data).finalize().into_bytes());
-            Zeroizing::new(mac.map(|bytes| bytes.to_vec()).unwrap_or_default())
-        };
-        keyed(&keyed(self.bytes.as_ref(), b"wardroom/1|fingerprint"), data).to_vec()
+    /// A key for [`mac`], which follows from this one, and from which this one does not.
+    pub(super) fn mac_key(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(mac(self.bytes.as_ref(), b"wardroom/1|fingerprint"))
     }
 
     pub(super) fn cipher(&self) -> XChaCha20Poly1305 {
@@ -52,11 +49,23 @@ impl Key {
     }
 }
 
+/// HMAC-SHA512.
+pub(super) fn mac(key: &[u8], data: &[u8]) -> Vec<u8> {
+    let mac = <Hmac<Sha512> as Mac>::new_from_slice(key);
+    mac.map(|mac| mac.chain_update(data).finalize().into_bytes().to_vec()).unwrap_or_default()
+}
+
+/// With which key something was sealed.
+pub(super) fn key_id(sealed: &[u8]) -> Option<Uuid> {
+    sealed.get(1..17).and_then(|id| Uuid::from_slice(id).ok())
+}
+
 /// Random bytes of the operating system.
 ///
 /// A machine without randomness cannot keep a secret; there is nothing sensible to go on with.
 #[expect(clippy::expect_used, reason = "without randomness nothing can be sealed")]
-pub(super) fn random<const N: usize>() -> [u8; N] {
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
     bytes

@@ -1,10 +1,14 @@
-//! The master key: where it comes from, and what is wrong with it.
+//! The master key: where it comes from ([`KekProvider`] is the port), and what is wrong with it.
 
 use super::envelope::{Key, random};
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -41,6 +45,20 @@ pub enum KekError {
          to the right one; nothing was changed"
     )]
     Wrong,
+    /// It was the right one once.
+    #[error(
+        "this master key ({old}) was replaced by another ({new}): set WARDROOM__VAULT__KEK_FILE (or whatever gives the key) to \
+         that one; nothing was changed"
+    )]
+    Replaced {
+        /// The one that was given.
+        old: Uuid,
+        /// The one that is needed.
+        new: Uuid,
+    },
+    /// A command gave none.
+    #[error("vault.kek_command gave no master key: {0}")]
+    Command(String),
     /// The file system refused.
     #[error("cannot use the master key file {path}: {source}")]
     Io {
@@ -100,7 +118,9 @@ impl Kek {
         let io = |source| KekError::Io { path: path.to_owned(), source };
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
         file.write_all(Self::generate().as_bytes()).and_then(|()| file.write_all(b"\n")).map_err(io)?;
-        file.sync_all().map_err(io)
+        file.sync_all().map_err(io)?;
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
     }
 
     /// A fingerprint that gives nothing away.
@@ -111,5 +131,78 @@ impl Kek {
 
     pub(super) fn key(&self) -> &Key {
         &self.0
+    }
+
+    pub(super) fn from_parts(parts: &[u8]) -> Option<Self> {
+        Key::from_parts(parts).map(Self)
+    }
+}
+
+/// Whoever gives the master key. A key service is one more of these.
+pub trait KekProvider {
+    /// The key.
+    ///
+    /// # Errors
+    /// [`KekError`].
+    fn kek(&self) -> Result<Kek, KekError>;
+}
+
+/// A file of 64 hex digits that nobody else may read.
+pub struct KekFile(pub PathBuf);
+
+impl KekProvider for KekFile {
+    fn kek(&self) -> Result<Kek, KekError> {
+        Kek::read(&self.0)
+    }
+}
+
+/// The digits themselves, as an environment variable has them.
+pub struct KekText {
+    /// The digits.
+    pub text: SecretString,
+    /// Where they come from.
+    pub origin: &'static str,
+}
+
+impl KekProvider for KekText {
+    fn kek(&self) -> Result<Kek, KekError> {
+        Kek::parse(self.text.expose_secret(), self.origin)
+    }
+}
+
+/// A program with its arguments that prints the digits, as clients of key services do. It has half a minute.
+pub struct KekCommand(pub Vec<String>);
+
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl KekProvider for KekCommand {
+    fn kek(&self) -> Result<Kek, KekError> {
+        let failed = |why: String| KekError::Command(why);
+        let (program, arguments) = self.0.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        // It has a group of its own, so that all of it can be ended, and none of the server's secrets.
+        command.process_group(0);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"WARDROOM")) {
+            command.env_remove(name);
+        }
+        let mut child = command.spawn().map_err(|error| failed(format!("{program}: {error}")))?;
+        let pid = rustix::process::Pid::from_child(&child);
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut text = Zeroizing::new(String::new());
+            let read = child.stdout.take().map_or(Ok(0), |out| out.take(4096).read_to_string(&mut text));
+            let _ = tell.send(read.and_then(|_| child.wait()).map(|status| (status, text)));
+        });
+        let Ok(ended) = told.recv_timeout(PATIENCE) else {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+            return Err(failed(format!("{program} took longer than {PATIENCE:?}")));
+        };
+        let (status, text) = ended.map_err(|error| failed(format!("{program}: {error}")))?;
+        if !status.success() {
+            return Err(failed(format!("{program} ended with {status}")));
+        }
+        Kek::parse(&text, "what vault.kek_command prints")
     }
 }

@@ -5,16 +5,20 @@
 
 mod envelope;
 mod kek;
+mod ring;
 mod stream;
 
-pub use kek::{Kek, KekError};
+pub use envelope::random;
+pub use kek::{Kek, KekCommand, KekError, KekFile, KekProvider, KekText};
 pub use stream::{CHUNK, HEADER, Opener, Sealer, place};
 
 use dashmap::DashMap;
 use envelope::Key;
-use std::sync::Arc;
+use ring::Ring;
+use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 use wardroom_actors::domain::ids::{TenantId, UserId};
+use zeroize::Zeroizing;
 
 /// Sealed data does not open: it was changed, moved, or sealed with another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +46,10 @@ pub enum Kind {
     File,
     /// A key that follows from the user's.
     ApiKey,
+    /// What a person signs in with.
+    Person,
+    /// A person's stay.
+    SignIn,
 }
 
 impl Kind {
@@ -56,6 +64,8 @@ impl Kind {
             Self::Storage => "storage",
             Self::File => "file",
             Self::ApiKey => "api_key",
+            Self::Person => "person",
+            Self::SignIn => "sign_in",
         }
     }
 }
@@ -81,8 +91,15 @@ impl Label {
 
 /// The keyring: the master key and the data keys that were opened with it.
 pub struct Vault {
-    kek: Kek,
-    deks: DashMap<(TenantId, UserId), Arc<Key>>,
+    master: RwLock<Masters>,
+    rings: DashMap<(TenantId, UserId), Arc<Ring>>,
+}
+
+/// The master key that wraps, and the one whose place it takes, as long as that lasts.
+#[derive(Clone)]
+struct Masters {
+    current: Arc<Kek>,
+    before: Option<Arc<Kek>>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -91,50 +108,241 @@ impl std::fmt::Debug for Vault {
     }
 }
 
+/// Data keys that are not stored yet.
+pub struct FreshDek {
+    whose: (TenantId, UserId),
+    ring: Arc<Ring>,
+    /// What is to be stored.
+    pub wrapped: Vec<u8>,
+}
+
+/// A data key that is in use.
+pub struct HeldDek(#[expect(dead_code, reason = "it is only held")] Arc<Key>);
+
+/// What becomes of data keys that were followed by another.
+pub enum Retired {
+    /// They may go.
+    Fresh(FreshDek),
+    /// Something is being sealed with one of them.
+    Busy,
+    /// There are none.
+    Already,
+}
+
 const CHECK: &[u8] = b"wardroom key check value";
+const CHECK_AAD: &[u8] = b"wardroom/1|kcv";
+/// The new master key under the old one, and the other way round.
+const HANDOVER: [&str; 2] = ["handover to", "handover from"];
 
 impl Vault {
     /// A keyring around a master key.
     #[must_use]
     pub fn new(kek: Kek) -> Self {
-        Self { kek, deks: DashMap::new() }
+        let master = RwLock::new(Masters { current: Arc::new(kek), before: None });
+        Self { master, rings: DashMap::new() }
+    }
+
+    fn masters(&self) -> Masters {
+        self.master.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_masters(&self, current: Kek, before: Option<Kek>) {
+        *self.master.write().unwrap_or_else(PoisonError::into_inner) =
+            Masters { current: Arc::new(current), before: before.map(Arc::new) };
+    }
+
+    fn wrap(&self, aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        envelope::seal(self.masters().current.key(), aad, plain)
+    }
+
+    fn unwrap(&self, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Sealed> {
+        let Masters { current, before } = self.masters();
+        let id = envelope::key_id(sealed).ok_or(Sealed)?;
+        let kek = [Some(current), before].into_iter().flatten().find(|kek| kek.id() == id).ok_or(Sealed)?;
+        envelope::open(kek.key(), aad, sealed).map(Zeroizing::new)
+    }
+
+    /// Which master key wraps.
+    #[must_use]
+    pub fn kek_id(&self) -> Uuid {
+        self.masters().current.id()
+    }
+
+    /// Which one's place is being taken.
+    #[must_use]
+    pub fn kek_before(&self) -> Option<Uuid> {
+        self.masters().before.map(|kek| kek.id())
     }
 
     /// A value to store, by which [`Self::check`] knows the master key again.
     #[must_use]
     pub fn check_value(&self) -> Vec<u8> {
-        envelope::seal(self.kek.key(), b"wardroom/1|kcv", CHECK)
+        self.wrap(CHECK_AAD, CHECK)
     }
 
     /// Whether `value` was made with this master key.
     #[must_use]
     pub fn check(&self, value: &[u8]) -> bool {
-        envelope::open(self.kek.key(), b"wardroom/1|kcv", value).is_ok_and(|text| text == CHECK)
+        self.unwrap(CHECK_AAD, value).is_ok_and(|text| text.as_slice() == CHECK)
+    }
+
+    /// What has to be stored for `new` to take the master key's place: whoever has one of them has both.
+    #[must_use]
+    pub fn hand_over(&self, new: &Kek) -> Vec<u8> {
+        let [to, from] = HANDOVER;
+        let old = self.masters().current;
+        let to = envelope::seal(old.key(), &own_aad(to), &new.key().parts());
+        let from = envelope::seal(new.key(), &own_aad(from), &old.key().parts());
+        [to, from].concat()
+    }
+
+    /// Learns from what [`Self::hand_over`] made: from now on the new key wraps, and both open. Says whether that is new.
+    ///
+    /// # Errors
+    /// [`Sealed`] when it is about other keys.
+    pub fn take_over(&self, handover: &[u8]) -> Result<bool, Sealed> {
+        let masters = self.masters();
+        let (to, from) = handover.split_at_checked(handover.len() / 2).ok_or(Sealed)?;
+        let known = masters.before.as_ref().map(|before| (Some(before.id()), Some(masters.current.id())));
+        if known == Some((envelope::key_id(to), envelope::key_id(from))) {
+            return Ok(false);
+        }
+        let [to_name, from_name] = HANDOVER;
+        let mine = masters.current.key();
+        let again = Kek::from_parts(&mine.parts()).ok_or(Sealed)?;
+        if let Ok(new) = envelope::open(mine, &own_aad(to_name), to).map(Zeroizing::new) {
+            self.set_masters(Kek::from_parts(&new).ok_or(Sealed)?, Some(again));
+        } else {
+            let old = envelope::open(mine, &own_aad(from_name), from).map(Zeroizing::new)?;
+            self.set_masters(again, Some(Kek::from_parts(&old).ok_or(Sealed)?));
+        }
+        Ok(true)
+    }
+
+    /// Forgets the master key whose place was taken.
+    pub fn let_go(&self) {
+        self.master.write().unwrap_or_else(PoisonError::into_inner).before = None;
+    }
+
+    /// Seals what belongs to the server itself.
+    #[must_use]
+    pub fn seal_own(&self, item: &str, plain: &[u8]) -> Vec<u8> {
+        self.wrap(&own_aad(item), plain)
+    }
+
+    /// Opens what belongs to the server itself.
+    ///
+    /// # Errors
+    /// [`Sealed`].
+    pub fn open_own(&self, item: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Sealed> {
+        self.unwrap(&own_aad(item), sealed)
+    }
+
+    /// The same, under the master key that wraps.
+    ///
+    /// # Errors
+    /// [`Sealed`].
+    pub fn rewrap_own(&self, item: &str, sealed: &[u8]) -> Result<Vec<u8>, Sealed> {
+        Ok(self.seal_own(item, &self.open_own(item, sealed)?))
     }
 
     /// A new data key for a user, wrapped for storing. It is in the ring from now on.
     #[must_use]
     pub fn new_dek(&self, tenant: TenantId, user: UserId) -> Vec<u8> {
-        let key = Key::generate();
-        let wrapped = envelope::seal(self.kek.key(), &dek_aad(tenant, user), key.parts().as_slice());
-        self.deks.insert((tenant, user), Arc::new(key));
+        let ring = Ring::generate();
+        let wrapped = self.wrap(&dek_aad(tenant, user), &ring.parts());
+        self.rings.insert((tenant, user), Arc::new(ring));
         wrapped
     }
 
-    /// Puts a stored data key into the ring.
+    /// Puts stored data keys into the ring. Those that are there already stay the same, because something may hold them.
     ///
     /// # Errors
-    /// [`Sealed`] when it was wrapped for somebody else or with another master key.
+    /// [`Sealed`] when they were wrapped for somebody else or with another master key.
     pub fn admit(&self, tenant: TenantId, user: UserId, wrapped: &[u8]) -> Result<(), Sealed> {
-        let parts = zeroize::Zeroizing::new(envelope::open(self.kek.key(), &dek_aad(tenant, user), wrapped)?);
-        self.deks.insert((tenant, user), Arc::new(Key::from_parts(&parts).ok_or(Sealed)?));
+        let parts = self.unwrap(&dek_aad(tenant, user), wrapped)?;
+        let ring = Ring::from_parts(&parts).ok_or(Sealed)?;
+        let ring = match self.ring_of(tenant, user) {
+            Ok(known) => ring.keeping(&known),
+            Err(_) => ring,
+        };
+        self.rings.insert((tenant, user), Arc::new(ring));
         Ok(())
+    }
+
+    /// Stored data keys, wrapped by the master key that wraps.
+    ///
+    /// # Errors
+    /// As for [`Self::admit`].
+    pub fn rewrap_dek(&self, tenant: TenantId, user: UserId, wrapped: &[u8]) -> Result<Vec<u8>, Sealed> {
+        let aad = dek_aad(tenant, user);
+        Ok(self.wrap(&aad, &self.unwrap(&aad, wrapped)?))
+    }
+
+    /// Whether this was wrapped by the master key that wraps.
+    #[must_use]
+    pub fn is_wrapped_now(&self, wrapped: &[u8]) -> bool {
+        envelope::key_id(wrapped) == Some(self.kek_id())
+    }
+
+    /// A user's data key with a new one in front, wrapped for storing: [`Self::install`] is for when they are stored. `None` when
+    /// there are several already.
+    ///
+    /// # Errors
+    /// [`Sealed`] when the user's data keys are not in the ring.
+    pub fn follow_dek(&self, tenant: TenantId, user: UserId) -> Result<Option<FreshDek>, Sealed> {
+        let followed = self.ring_of(tenant, user)?.followed();
+        followed.map(|ring| self.fresh(tenant, user, ring)).transpose()
+    }
+
+    /// A user's first data key without those before it, wrapped for storing, if none of those is in use.
+    ///
+    /// # Errors
+    /// [`Sealed`] when the user's data keys are not in the ring.
+    pub fn retire_deks(&self, tenant: TenantId, user: UserId) -> Result<Retired, Sealed> {
+        let ring = self.ring_of(tenant, user)?;
+        match ring.alone() {
+            None => Ok(Retired::Already),
+            Some(_) if ring.is_busy() => Ok(Retired::Busy),
+            Some(alone) => Ok(Retired::Fresh(self.fresh(tenant, user, alone)?)),
+        }
+    }
+
+    fn fresh(&self, tenant: TenantId, user: UserId, ring: Ring) -> Result<FreshDek, Sealed> {
+        let wrapped = self.wrap(&dek_aad(tenant, user), &ring.parts());
+        Ok(FreshDek { whose: (tenant, user), ring: Arc::new(ring), wrapped })
+    }
+
+    /// Uses data keys that are stored by now.
+    pub fn install(&self, fresh: FreshDek) {
+        self.rings.insert(fresh.whose, fresh.ring);
+    }
+
+    /// Forgets a user's data keys.
+    pub fn forget(&self, tenant: TenantId, user: UserId) {
+        self.rings.remove(&(tenant, user));
+    }
+
+    /// Whether this is sealed with the key that its user's things are sealed with now.
+    ///
+    /// # Errors
+    /// [`Sealed`] when the user's data keys are not in the ring.
+    pub fn is_sealed_now(&self, label: &Label, sealed: &[u8]) -> Result<bool, Sealed> {
+        Ok(envelope::key_id(sealed) == Some(self.ring(label)?.first()?.id))
+    }
+
+    /// The same item, sealed with that key.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn reseal(&self, label: &Label, sealed: &[u8]) -> Result<Vec<u8>, Sealed> {
+        self.seal(label, &Zeroizing::new(self.open(label, sealed)?))
     }
 
     /// Whether the user's data key is in the ring.
     #[must_use]
     pub fn knows(&self, tenant: TenantId, user: UserId) -> bool {
-        self.deks.contains_key(&(tenant, user))
+        self.rings.contains_key(&(tenant, user))
     }
 
     /// Seals a small item.
@@ -142,7 +350,7 @@ impl Vault {
     /// # Errors
     /// [`Sealed`] when the user's data key is not in the ring.
     pub fn seal(&self, label: &Label, plain: &[u8]) -> Result<Vec<u8>, Sealed> {
-        Ok(envelope::seal(&*self.dek(label)?, &label.aad(), plain))
+        Ok(envelope::seal(self.ring(label)?.first()?, &label.aad(), plain))
     }
 
     /// Opens a small item.
@@ -150,7 +358,7 @@ impl Vault {
     /// # Errors
     /// [`Sealed`].
     pub fn open(&self, label: &Label, sealed: &[u8]) -> Result<Vec<u8>, Sealed> {
-        envelope::open(&*self.dek(label)?, &label.aad(), sealed)
+        envelope::open(self.ring(label)?.key_of(sealed)?, &label.aad(), sealed)
     }
 
     /// Seals a stream into `sink`; call [`Sealer::finish`] at its end.
@@ -158,8 +366,23 @@ impl Vault {
     /// # Errors
     /// Of the sink, or when the user's data key is not in the ring.
     pub fn sealer<W: std::io::Write>(&self, label: &Label, sink: W) -> std::io::Result<Sealer<W>> {
-        let key = self.dek(label).map_err(std::io::Error::other)?;
-        Sealer::new(key, label.aad(), sink)
+        let ring = self.ring(label).map_err(std::io::Error::other)?;
+        Sealer::new(Arc::clone(ring.first().map_err(std::io::Error::other)?), label.aad(), sink)
+    }
+
+    /// Holds the key that a user's things are sealed with now: as long as it lives, that key is not retired. For what is sealed
+    /// long before it is stored.
+    ///
+    /// # Errors
+    /// [`Sealed`] when the user's data keys are not in the ring.
+    pub fn hold(&self, label: &Label) -> Result<HeldDek, Sealed> {
+        Ok(HeldDek(Arc::clone(self.ring(label)?.first()?)))
+    }
+
+    /// Whether something of a tenant is being sealed with a data key that was followed by another.
+    #[must_use]
+    pub fn is_busy(&self, tenant: TenantId) -> bool {
+        self.rings.iter().any(|ring| ring.key().0 == tenant && ring.is_busy())
     }
 
     /// Opens a sealed stream; what it reads was authenticated, and a cut-off end is an error.
@@ -176,8 +399,8 @@ impl Vault {
     /// # Errors
     /// As for [`Self::opener`].
     pub fn opener_at<R: std::io::Read>(&self, label: &Label, source: R, index: u64) -> std::io::Result<Opener<R>> {
-        let key = self.dek(label).map_err(std::io::Error::other)?;
-        Opener::new(key, label.aad(), source, index)
+        let ring = self.ring(label).map_err(std::io::Error::other)?;
+        Opener::new(&ring, label.aad(), source, index)
     }
 
     /// By which equal contents are known again, and which tells nobody else what they are.
@@ -185,16 +408,24 @@ impl Vault {
     /// # Errors
     /// [`Sealed`] when the user's data key is not in the ring.
     pub fn fingerprint(&self, label: &Label, digest: &[u8]) -> Result<Vec<u8>, Sealed> {
-        Ok(self.dek(label)?.mac(&[label.aad().as_slice(), b"|", digest].concat()))
+        Ok(self.ring(label)?.mac(&[label.aad().as_slice(), b"|", digest].concat()))
     }
 
-    fn dek(&self, label: &Label) -> Result<Arc<Key>, Sealed> {
-        self.deks.get(&(label.tenant, label.user)).map(|key| Arc::clone(&key)).ok_or(Sealed)
+    fn ring(&self, label: &Label) -> Result<Arc<Ring>, Sealed> {
+        self.ring_of(label.tenant, label.user)
+    }
+
+    fn ring_of(&self, tenant: TenantId, user: UserId) -> Result<Arc<Ring>, Sealed> {
+        self.rings.get(&(tenant, user)).map(|ring| Arc::clone(&ring)).ok_or(Sealed)
     }
 }
 
 fn dek_aad(tenant: TenantId, user: UserId) -> Vec<u8> {
     format!("wardroom/1|dek|{tenant}|{user}").into_bytes()
+}
+
+fn own_aad(item: &str) -> Vec<u8> {
+    format!("wardroom/1|own|{item}").into_bytes()
 }
 
 fn new_key_id() -> Uuid {

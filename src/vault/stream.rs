@@ -4,6 +4,7 @@
 //! `version (1) | key id (16) | nonce prefix (16)`, then per chunk `length (4, big endian, top bit = last) | ciphertext`.
 
 use super::envelope::{Key, VERSION, random};
+use super::ring::Ring;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use std::io::{Error, ErrorKind, Read, Result, Write};
@@ -46,6 +47,8 @@ pub struct Sealer<W: Write> {
     chunks: Chunks,
     sink: W,
     buffer: Vec<u8>,
+    /// Held, so that the ring keeps the key until all is written that is sealed with it.
+    _key: Arc<Key>,
 }
 
 impl<W: Write> Sealer<W> {
@@ -55,7 +58,7 @@ impl<W: Write> Sealer<W> {
         sink.write_all(key.id.as_bytes())?;
         sink.write_all(&prefix)?;
         let chunks = Chunks { cipher: key.cipher(), aad, prefix, index: 0 };
-        Ok(Self { chunks, sink, buffer: Vec::with_capacity(CHUNK) })
+        Ok(Self { chunks, sink, buffer: Vec::with_capacity(CHUNK), _key: key })
     }
 
     /// What was sealed so far goes here.
@@ -112,14 +115,12 @@ pub struct Opener<R: Read> {
 
 impl<R: Read> Opener<R> {
     /// Goes on at a chunk: the source gives the header, and then what begins at [`place`].
-    pub(super) fn new(key: Arc<Key>, aad: Vec<u8>, mut source: R, index: u64) -> Result<Self> {
+    pub(super) fn new(ring: &Ring, aad: Vec<u8>, mut source: R, index: u64) -> Result<Self> {
         let (mut version, mut id, mut prefix) = ([0; 1], [0; 16], [0; 16]);
         source.read_exact(&mut version)?;
         source.read_exact(&mut id)?;
         source.read_exact(&mut prefix)?;
-        if version != [VERSION] || &id != key.id.as_bytes() {
-            return Err(damaged());
-        }
+        let key = ring.key(uuid::Uuid::from_bytes(id)).filter(|_| version == [VERSION]).ok_or_else(damaged)?;
         let chunks = Chunks { cipher: key.cipher(), aad, prefix, index };
         Ok(Self { chunks, source, buffer: vec![], read: 0, ended: false })
     }

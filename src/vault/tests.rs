@@ -100,3 +100,48 @@ fn a_key_file_says_what_is_wrong_with_it() {
     assert!(matches!(Kek::read(&path), Err(KekError::Exposed(_))));
     assert!(!format!("{:?}", Kek::parse(&"07".repeat(32), "t").unwrap()).contains("0707"));
 }
+
+#[test]
+fn a_program_prints_the_key_or_says_why_not() {
+    let given = |arguments: &[&str]| KekCommand(arguments.iter().map(|one| (*one).to_owned()).collect()).kek();
+    let digits = "07".repeat(32);
+    assert_eq!(given(&["echo", &digits]).unwrap().id(), Kek::parse(&digits, "test").unwrap().id());
+    assert!(matches!(given(&["echo", "no key"]), Err(KekError::Malformed(_))));
+    assert!(matches!(given(&["false"]), Err(KekError::Command(why)) if why.contains("exit status")));
+    assert!(matches!(given(&["/no/such/program"]), Err(KekError::Command(_))));
+    assert!(matches!(given(&["yes"]), Err(KekError::Command(_))), "more than a key");
+    assert!(given(&[]).is_err());
+}
+
+#[test]
+fn a_data_key_that_was_followed_opens_until_it_is_retired() {
+    let (vault, label) = vault();
+    let (tenant, user) = (label.tenant, label.user);
+    let (old, mark) = (vault.seal(&label, b"secret").unwrap(), vault.fingerprint(&label, b"x").unwrap());
+    let mut sealer = vault.sealer(&label, vec![]).unwrap();
+    let fresh = vault.follow_dek(tenant, user).unwrap().unwrap();
+    let stored = fresh.wrapped.clone();
+    vault.install(fresh);
+    assert!(vault.follow_dek(tenant, user).unwrap().is_none());
+    assert!(!vault.is_sealed_now(&label, &old).unwrap());
+    let new = vault.reseal(&label, &old).unwrap();
+    assert!(vault.is_sealed_now(&label, &new).unwrap());
+    assert!(matches!(vault.retire_deks(tenant, user), Ok(Retired::Busy)), "a stream is being sealed");
+    sealer.write_all(b"secret").unwrap();
+    let stream = sealer.finish().unwrap();
+    assert_eq!(opened(&vault, &label, &stream).unwrap(), b"secret");
+    // What is stored says the same to the next start.
+    vault.admit(tenant, user, &stored).unwrap();
+    assert_eq!(
+        (vault.open(&label, &old).unwrap(), vault.open(&label, &new).unwrap()),
+        (b"secret".to_vec(), b"secret".to_vec())
+    );
+    let Ok(Retired::Fresh(alone)) = vault.retire_deks(tenant, user) else { panic!("nothing holds it") };
+    vault.install(alone);
+    assert!(matches!(vault.retire_deks(tenant, user), Ok(Retired::Already)));
+    assert_eq!(vault.open(&label, &old), Err(Sealed));
+    assert_eq!(vault.open(&label, &new).unwrap(), b"secret");
+    assert_eq!(vault.fingerprint(&label, b"x").unwrap(), mark, "what follows from it stays");
+    vault.forget(tenant, user);
+    assert!(vault.open(&label, &new).is_err() && !vault.knows(tenant, user));
+}

@@ -139,7 +139,7 @@ async fn said(mut response: Response) -> Answer {
 fn refusal(refused: &Refused) -> Answer {
     let code = match refused {
         Refused::NotHttp(_) => "bad_url",
-        Refused::Private(_) => "egress_refused",
+        Refused::Private(_) | Refused::Port(..) => "egress_refused",
     };
     Answer::Refused(Refusal { code: code.to_owned(), wait_ms: RULES_MS, by_receiver: false })
 }

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use std::path::PathBuf;
 use tempfile::TempDir;
-use wardroom_load::house::{House, KEY, SOON, root, until};
+use wardroom_load::house::{House, KEY, PASSWORD, SOON, root, until};
 use wardroom_load::receiver::{Manners, Receiver};
 
 /// A person's browser. It sees loopback pages of this test only, so it may do without its sandbox.
@@ -368,4 +368,58 @@ async fn a_person_sends_a_picture_edits_a_webhook_replays_a_letter_and_revokes_a
         .await;
     assert_eq!(house.ask_as(&fresh, "GET", "/api/desk/chats", None).await.status, 401);
     person.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_is_invited_chooses_a_password_and_signs_in() {
+    let house = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
+    let url = format!("http://127.0.0.1:{}/", house.http);
+    let admin = Person::at(&url).await;
+    admin.look(1200, false).await;
+    admin.picture("sign-in").await;
+    admin.fill("#key", KEY).await;
+    admin.press("#key", "Enter").await;
+    admin.find("[data-view=people]").await.click().await.unwrap();
+    admin.says("#people-list", "owner").await;
+    admin.fill("#person-name", "anna").await;
+    admin.fill("#person-email", "anna@example.com").await;
+    admin.press("#person-email", "Enter").await;
+    admin.says("#people-list", "invited").await;
+    let link = admin.page.evaluate("document.getElementById('invited-link').textContent").await.unwrap();
+    let link: String = link.into_value().unwrap();
+    assert!(link.starts_with(&format!("{url}#invitation=wri_")), "{link}");
+    admin.picture("people").await;
+    admin.look(360, true).await;
+    admin.fits().await;
+    admin.picture("people-narrow-dark").await;
+
+    let anna = Person::at(&link).await;
+    anna.look(360, false).await;
+    anna.fill("#chosen", "anna@example.com").await;
+    anna.press("#chosen", "Enter").await;
+    anna.says("#invitation-problem", "too easy to guess").await;
+    anna.page.evaluate("document.getElementById('chosen').value = ''").await.unwrap();
+    anna.picture("invitation-narrow").await;
+    anna.fill("#chosen", PASSWORD).await;
+    anna.press("#chosen", "Enter").await;
+    anna.sees("!document.getElementById('sign-in').hidden && !location.href.includes('invitation')").await;
+    anna.fill("#email", "anna@example.com").await;
+    anna.fill("#password", "wrong").await;
+    anna.press("#password", "Enter").await;
+    anna.says("#person-problem", "is wrong").await;
+    anna.page.evaluate("document.getElementById('password').value = ''").await.unwrap();
+    anna.fill("#password", PASSWORD).await;
+    anna.press("#password", "Enter").await;
+    anna.sees("!document.getElementById('house').hidden").await;
+    anna.fits().await;
+
+    // Shut out, she is back at the door.
+    admin.look(1200, false).await;
+    admin.find("#people-list li:last-child .danger").await.click().await.unwrap();
+    admin.find("#sure button[value=yes]").await.click().await.unwrap();
+    admin.says("#people-list", "shut out").await;
+    anna.sees("!document.getElementById('sign-in').hidden").await;
+    for person in [admin, anna] {
+        person.leave().await;
+    }
 }

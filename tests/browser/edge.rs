@@ -2,6 +2,8 @@
 
 use serde_json::json;
 use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wardroom_load::house::{House, KEY, SOON, until};
 
 const COLD: (&str, &str) = ("WARDROOM__POOL__WARM_SPARES", "0");
@@ -108,4 +110,53 @@ async fn tls_is_spoken_and_a_new_certificate_taken() {
     let second = certify(&chain, &key);
     until("the new one is shown", SOON, || async { trusts(&second).get(url("/ping")).send().await.ok() }).await;
     assert!(trusts(&first).get(url("/ping")).send().await.is_err());
+}
+
+/// What a server says to somebody who sends this and then nothing, and after how long.
+async fn stalled(port: u16, sent: &str) -> (String, Duration) {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let begun = Instant::now();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    tokio::time::timeout(SOON, stream.read_to_string(&mut said)).await.expect("the connection is closed").unwrap();
+    (said, begun.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_slowly_or_too_much_is_not_waited_for() {
+    let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__HTTP__BODY_STALL_S", "1")];
+    let house = House::with(&settings, &[]).await;
+    let head = |length: &str| {
+        format!(
+            "POST /api/sessions HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\n{length}\r\n\r\n"
+        )
+    };
+    for sent in [head("content-length: 100") + "{\"name\":", head("transfer-encoding: chunked") + "5\r\n{\"nam\r\n"] {
+        let (said, after) = stalled(house.http, &sent).await;
+        assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("too_slow"), "{said}");
+        assert!(after >= Duration::from_millis(900), "{after:?}");
+    }
+    // Nor for the rest of a body that nobody reads.
+    for (line, status) in [("POST /api/sessions", "401"), ("GET /ping", "200")] {
+        let sent = format!("{line} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n");
+        let (said, _) = stalled(house.http, &sent).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
+    }
+    // A head that never ends.
+    let (said, _) = stalled(house.http, "POST /api/sessions HTTP/1.1\r\nhost: x\r\n").await;
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    let (said, _) = stalled(house.http, &(head("content-length: 99999999") + "{")).await;
+    assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
+    assert_eq!(house.get("/api/sessions").await, serde_json::json!([]), "nothing came of it");
+    // A body that comes in parts, each in time.
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", house.http)).await.unwrap();
+    let body = "{\"name\":\"slow\",\"start\":false}";
+    stream.write_all(head(&format!("connection: close\r\ncontent-length: {}", body.len())).as_bytes()).await.unwrap();
+    for part in body.as_bytes().chunks(10) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stream.write_all(part).await.unwrap();
+    }
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 201 "), "{said}");
 }

@@ -54,8 +54,10 @@ fn calls(house: &House, known: &Known) -> Vec<Call> {
 async fn made(house: &House, call: &Call, key: Option<&str>, body: Option<&str>) -> Answer {
     let url = format!("http://127.0.0.1:{}{}", house.http, call.path);
     let mut request = reqwest::Client::new().request(call.verb.parse().unwrap(), url);
-    if let Some(key) = key {
-        request = request.header("x-api-key", key);
+    match key {
+        Some(token) if token.starts_with("eyJ") => request = request.bearer_auth(token),
+        Some(key) => request = request.header("x-api-key", key),
+        None => {}
     }
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(body.to_owned());
@@ -74,8 +76,22 @@ async fn made_whole(house: &House, call: &Call, key: &str) -> Answer {
 
 /// Says no more than that a server is here.
 const OPEN: &[&str] = &["GET /ping"];
+/// Where somebody says who they are; a key says nothing there.
+const ENTRY: &[&str] = &["POST /api/auth/token", "POST /api/auth/refresh", "POST /api/auth/invitation"];
+/// For people; a key is none.
+const PEOPLE: &[&str] = &[
+    "POST /api/auth/logout",
+    "POST /api/auth/password",
+    "GET /api/auth/sign-ins",
+    "DELETE /api/auth/sign-ins",
+    "DELETE /api/auth/sign-ins/{id}",
+    "GET /api/auth/second-factor",
+    "POST /api/auth/second-factor/begin",
+    "POST /api/auth/second-factor/remove",
+];
 /// Answered with what is the caller's own, whoever that is.
 const OWN: &[&str] = &[
+    "GET /api/auth/me",
     "GET /api/version",
     "GET /api/server/version",
     "GET /api/server/status",
@@ -93,7 +109,7 @@ const OWN_READ: &[&str] = &[
     "GET /api/webhooks/dead-letters",
 ];
 /// The same, for admins.
-const OWN_ADMIN: &[&str] = &["GET /api/keys", "GET /api/supervision/pulse"];
+const OWN_ADMIN: &[&str] = &["GET /api/keys", "GET /api/supervision/pulse", "GET /api/users"];
 /// For admins, about something that has an owner.
 const ADMIN: &[&str] = &[
     "POST /api/keys",
@@ -102,6 +118,10 @@ const ADMIN: &[&str] = &[
     "POST /api/keys/{id}/rotate",
     "POST /api/keys/media",
     "POST /api/keys/control",
+    "POST /api/users",
+    "PUT /api/users/{id}",
+    "POST /api/users/{id}/invitation",
+    "DELETE /api/users/{id}/invitation",
 ];
 /// Makes something of the caller's own.
 const MAKES: &[&str] = &["POST /api/sessions", "POST /api/sessions/start"];
@@ -112,6 +132,12 @@ fn expected(call: &Call, admin: bool, powers: bool) -> &'static [u16] {
     let is = |list: &[&str]| list.contains(&name.as_str());
     if is(OPEN) || is(OWN) {
         return &[200];
+    }
+    if is(ENTRY) {
+        return &[401];
+    }
+    if is(PEOPLE) {
+        return &[403];
     }
     if !admin && (is(OWN_ADMIN) || is(ADMIN) || is(MAKES)) {
         return &[403];
@@ -130,13 +156,15 @@ fn expected(call: &Call, admin: bool, powers: bool) -> &'static [u16] {
         // What is not there is gone already.
         "DELETE /api/sessions/{session}" => &[200],
         "POST /api/keys/media" | "POST /api/keys/control" => &[422],
+        "POST /api/users" | "POST /api/auth/ticket" => &[201],
         _ => &[404],
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_does_what_they_may_not() {
-    let mut house = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
+    let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__GUARD__TOKEN_S", "1")];
+    let mut house = House::with(&settings, &[]).await;
     house.config = json!({"metadata": {"note": CANARY}});
     house.network.phone("491700002", &format!("Bob {CANARY}")).await;
     house.link("default", "491700001").await;
@@ -188,12 +216,33 @@ async fn nobody_does_what_they_may_not() {
     let switch = json!({"isAdmin": true, "isActive": false});
     house.ask("PUT", &format!("/api/keys/{}", off["id"].as_str().unwrap()), Some(switch)).await.ok();
     house.post(&format!("/api/keys/{}/rotate", old["id"].as_str().unwrap()), json!({"overlapSeconds": 0})).await;
-    let nobody = [None, Some("guessed".to_owned()), Some(secret(&deleted)), Some(secret(&off)), Some(secret(&old))];
-    for call in calls.iter().filter(|call| !OPEN.contains(&call.name().as_str())) {
-        for key in &nobody {
+    // People who are shut out, and one whose token has expired; keys of somebody, and of a tenant, who are shut out.
+    for name in ["expired", "gone"] {
+        house.person(name, "owner").await;
+    }
+    let of_user = house.run(&["keys", "create", "--tenant", "default", "--user", "gone", "--admin"]);
+    let shut = house.tenant("shut");
+    let (expired, _) = house.sign_in("expired").await;
+    house.run(&["users", "suspend", "gone"]);
+    house.run(&["tenants", "suspend", "shut"]);
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    let nobody = [
+        (None, "unauthorized"),
+        (Some("guessed".to_owned()), "unauthorized"),
+        (Some(secret(&deleted)), "unauthorized"),
+        (Some(secret(&off)), "unauthorized"),
+        (Some(secret(&old)), "unauthorized"),
+        (Some(of_user.lines().last().unwrap().to_owned()), "unauthorized"),
+        (Some(shut), "unauthorized"),
+        (Some(format!("{}x", &expired)), "unauthorized"),
+        (Some(expired), "token_expired"),
+    ];
+    let said = |call: &&Call| ![OPEN, ENTRY].concat().contains(&call.name().as_str());
+    for call in calls.iter().filter(said) {
+        for (key, code) in &nobody {
             // It is told so before its body is looked at.
             let answer = made(&house, call, key.as_deref(), Some("{ no JSON")).await;
-            assert_eq!(answer.refused(401), "unauthorized", "{} with {key:?}", call.name());
+            assert_eq!(answer.refused(401), *code, "{} with {key:?}", call.name());
         }
     }
 

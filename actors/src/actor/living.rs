@@ -247,6 +247,8 @@ pub struct Living {
     pub chats: Table<ChatKey, Arc<ChatEntry>>,
     /// Chats that the registry was asked to wake.
     pub waking: DashSet<ChatKey, Hasher>,
+    /// Tenants that are shut: nothing of theirs is started.
+    pub shut: DashSet<TenantId>,
     /// Whom all sessions' events are told, beside the session's own webhooks.
     pub hooks: Arc<Hooks>,
 }

@@ -2,6 +2,7 @@
 // socket; the API is asked for what was there before and for everything that changes something.
 
 import { keys } from '/dashboard/keys.js';
+import { door, invited, people } from '/dashboard/people.js';
 import { draw, soon } from '/dashboard/supervision.js';
 import { settings, stream } from '/dashboard/session.js';
 import { letters, webhooks } from '/dashboard/webhooks.js';
@@ -16,9 +17,10 @@ let cursor = null;
 
 // ---- asking ------------------------------------------------------------------------------------------------------
 class Problem extends Error {
-  constructor(status, text) {
+  constructor(status, text, code) {
     super(text);
     this.status = status;
+    this.code = code;
   }
 }
 async function ask(method, path, body) {
@@ -32,8 +34,8 @@ async function ask(method, path, body) {
   const answer = text ? JSON.parse(text) : null;
   if (!response.ok) {
     const message = [answer?.message].flat().filter(Boolean).join('; ') || response.statusText;
-    if (response.status === 401 && path !== '/dashboard/sign-in') showSignIn();
-    throw new Problem(response.status, message);
+    if (response.status === 401 && !['/dashboard/sign-in', '/api/auth/invitation'].includes(path)) showSignIn();
+    throw new Problem(response.status, message, answer?.code);
   }
   return answer;
 }
@@ -75,7 +77,7 @@ function showSignIn() {
   for (const id of ['house', 'sign-out', 'views', ...Object.keys(VIEWS)]) $(id).hidden = true;
   forget();
   $('sign-in').hidden = false;
-  $('key').focus();
+  $('email').focus();
 }
 $('sign-in-form').addEventListener('submit', doing($('sign-in-problem'), async () => {
   await ask('POST', '/dashboard/sign-in', { key: $('key').value });
@@ -99,8 +101,8 @@ function forget() {
   for (const view of ['stream-view', 'settings-view', 'hooks-view']) $(view).open = false;
   for (const list of ['stream', 'hooks', 'letters']) $(list).replaceChildren();
   for (const form of ['settings', 'hook-form', 'letters-form']) $(form).reset();
-  for (const place of ['settings-problem', 'hooks-problem', 'letters-problem', 'fresh-key']) $(place).textContent = '';
-  $('fresh').hidden = true;
+  for (const place of ['settings-problem', 'hooks-problem', 'letters-problem', 'fresh-key', 'invited-link']) $(place).textContent = '';
+  $('fresh').hidden = $('invited').hidden = true;
 }
 // The sessions, or one of the other views.
 function show(view) {
@@ -135,7 +137,12 @@ function listen() {
     socket = null;
     $('line').textContent = 'The connection to the server is lost. Trying again…';
     $('line').hidden = false;
-    setTimeout(() => $('sign-out').hidden || listen(), 1000);
+    setTimeout(async () => {
+      if ($('sign-out').hidden) return;
+      // Whoever is not let in any more is told so by this, not by the socket.
+      await loadSessions().catch(() => {});
+      if (!$('sign-out').hidden) listen();
+    }, 1000);
   };
 }
 function hear({ event, session: name, payload, cursor: place }) {
@@ -409,6 +416,8 @@ const VIEWS = {
   supervision: () => draw(ask).catch(() => {}),
   'dead-letters': letters({ ask, doing }),
   'api-keys': keys({ ask, doing, sure, sessions }),
+  people: people({ ask, doing, sure }),
 };
 
-enter().catch(showSignIn);
+door({ ask, doing, enter });
+if (!invited()) enter().catch(showSignIn);

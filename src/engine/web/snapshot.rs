@@ -9,7 +9,7 @@ use crate::vault::{Kind, Label, Vault};
 use dashmap::DashMap;
 use rustix::process::Signal;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead as _, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -152,12 +152,7 @@ impl Snapshots {
         let dir = self.of(spec.key());
         fs::create_dir_all(&dir)?;
         let sealed = self.vault.seal(&Self::label(spec, Kind::Storage), json.as_bytes()).map_err(io::Error::other)?;
-        let fresh = dir.join("storage.fresh");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&sealed)?;
-        file.sync_all()?;
-        fs::rename(fresh, dir.join("storage"))?;
-        File::open(&dir)?.sync_all()
+        replace(&dir, "storage", &sealed)
     }
 
     /// The copy of localStorage; `None` when there is none that opens.
@@ -167,6 +162,62 @@ impl Snapshots {
         File::open(self.of(spec.key()).join("storage")).ok()?.read_to_end(&mut sealed).ok()?;
         let plain = self.vault.open(&Self::label(spec, Kind::Storage), &sealed).ok()?;
         String::from_utf8(plain).ok()
+    }
+
+    /// Which of a session's files are there, and whether each opens.
+    #[must_use]
+    pub fn verify(&self, spec: &SessionSpec) -> Vec<(&'static str, bool)> {
+        let _alone = self.lock(spec.key());
+        let dir = self.of(spec.key());
+        let opens = |file: File| -> io::Result<u64> {
+            let file = io::BufReader::new(file);
+            io::copy(&mut self.vault.opener(&Self::label(spec, Kind::Snapshot), file)?, &mut io::sink())
+        };
+        let file = |name| File::open(dir.join(name)).ok();
+        let kept = ["current", "previous"].into_iter().filter_map(|name| Some((name, opens(file(name)?).is_ok())));
+        let storage = file("storage").map(|_| ("storage", self.storage(spec).is_some()));
+        kept.chain(storage).collect()
+    }
+
+    /// Seals anew what is not sealed with its user's first data key.
+    ///
+    /// # Errors
+    /// Of the file system. What does not open stays as it is.
+    pub fn reseal(&self, spec: &SessionSpec) -> io::Result<()> {
+        let _alone = self.lock(spec.key());
+        let (dir, label) = (self.of(spec.key()), Self::label(spec, Kind::Snapshot));
+        for name in ["current", "previous"] {
+            let path = dir.join(name);
+            let Some(file) = there(File::open(&path))? else { continue };
+            let mut source = io::BufReader::new(file);
+            if self.vault.is_sealed_now(&label, source.fill_buf()?).map_err(io::Error::other)? {
+                continue;
+            }
+            let fresh = dir.join("fresh");
+            let mut sealer = self.vault.sealer(&label, io::BufWriter::new(File::create(&fresh)?))?;
+            let opened = self.vault.opener(&label, source).and_then(|mut opener| io::copy(&mut opener, &mut sealer));
+            match opened {
+                // Changed, or cut off.
+                Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+                    tracing::warn!(session = %spec.id, name, %error, "a snapshot does not open");
+                    fs::remove_file(&fresh)?;
+                }
+                opened => {
+                    opened?;
+                    sealer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+                    fs::rename(&fresh, &path)?;
+                    File::open(&dir)?.sync_all()?;
+                }
+            }
+        }
+        let (storage, label) = (dir.join("storage"), Self::label(spec, Kind::Storage));
+        if let Some(sealed) = there(fs::read(&storage))?
+            && !self.vault.is_sealed_now(&label, &sealed).map_err(io::Error::other)?
+            && let Ok(sealed) = self.vault.reseal(&label, &sealed)
+        {
+            replace(&dir, "storage", &sealed)?;
+        }
+        Ok(())
     }
 
     /// Removes everything of a session.
@@ -180,6 +231,24 @@ impl Snapshots {
             _ => Ok(()),
         }
     }
+}
+
+/// What is there of a file that may be missing.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Writes a file whole or not at all.
+fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let fresh = dir.join(format!("{name}.fresh"));
+    let mut file = File::create(&fresh)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(fresh, dir.join(name))?;
+    File::open(dir)?.sync_all()
 }
 
 /// Copies the login's files of a running browser into `stage` while all its processes are stopped: files that LevelDB never

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 use wardroom_actors::domain::ids::TenantId;
 
 /// Tables that belong to no tenant.
-const SERVERS: &[&str] = &["meta", "nodes", "tenants"];
+const SERVERS: &[&str] = &["meta", "nodes", "signing_keys", "tenants"];
 
 async fn rows(connection: &impl ConnectionTrait, text: &str) -> Vec<QueryResult> {
     connection.query_all_raw(Statement::from_string(DbBackend::Postgres, text)).await.unwrap()

@@ -1,4 +1,4 @@
-//! Persons, with their wrapped data keys.
+//! Persons, with their wrapped data keys, and what they sign in with.
 
 use sea_orm::entity::prelude::*;
 
@@ -12,6 +12,15 @@ pub struct Model {
     pub name: String,
     pub dek: Vec<u8>,
     pub created_at: i64,
+    pub status: String,
+    pub role: String,
+    /// By which their address is found.
+    pub login: Option<Vec<u8>>,
+    /// The address, sealed.
+    pub email: Option<Vec<u8>>,
+    /// The password's hash, sealed.
+    pub password: Option<Vec<u8>>,
+    pub second_factor: Option<Vec<u8>>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

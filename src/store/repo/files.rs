@@ -163,6 +163,20 @@ impl Store {
         .await
     }
 
+    /// A session's files.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn files_of(&self, key: SessionKey) -> Result<Vec<FileId>, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, key.tenant, Mode::Read).await?;
+            let ids = files::Entity::find().filter(of(key)).select_only().column(files::Column::Id);
+            Ok(ids.into_tuple::<Uuid>().all(&*tx).await?.into_iter().map(FileId).collect())
+        })
+        .await
+    }
+
     async fn use_file(&self, tx: &Tx, key: SessionKey, file: Uuid) -> Result<(), Failure> {
         files::Entity::update_many()
             .col_expr(files::Column::UsedAt, Expr::value(self.now()))

@@ -1,12 +1,13 @@
-//! Tenants, users, API keys and stays on the dashboard.
+//! Tenants, users, API keys, and what whoever shows one may do.
 
 use super::gather::Answering;
 use super::keys::KeyKind;
+use super::people::{Role, Standing};
 use super::sizes::padded;
-use crate::store::entity::{api_keys, sign_ins, tenants, users};
+use crate::store::entity::{api_keys, tenants, users};
 use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::ExprTrait as _;
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SimpleExpr};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -15,11 +16,15 @@ use uuid::Uuid;
 use wardroom_actors::domain::ids::{SessionId, TenantId, UserId};
 use wardroom_actors::ports::PortError;
 
-/// Whose key it is and what it may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyHolder {
-    /// The key.
+/// Who asks, by a key or by a stay, and what they may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// The key; of a person, who has none, the stay.
     pub key: Uuid,
+    /// The stay in which they ask.
+    pub stay: Option<Uuid>,
+    /// The role of a person, which reaches all sessions of the tenant.
+    pub role: Option<Role>,
     /// Owner.
     pub tenant: TenantId,
     /// Whose sessions it creates.
@@ -34,11 +39,17 @@ pub struct KeyHolder {
     pub files: bool,
 }
 
-impl KeyHolder {
-    /// Whether the key reaches a session of its tenant.
+impl Holder {
+    /// Whether it reaches a session of its tenant.
     #[must_use]
     pub fn reaches(&self, user: UserId, session: SessionId) -> bool {
-        self.is_admin || (self.user == user && self.session.is_none_or(|own| own == session))
+        self.reaches_all() || (self.user == user && self.session.is_none_or(|own| own == session))
+    }
+
+    /// Whether it reaches every session of its tenant.
+    #[must_use]
+    pub fn reaches_all(&self) -> bool {
+        self.is_admin || self.role.is_some()
     }
 
     /// Whether it may do this to the sessions that it reaches.
@@ -75,7 +86,7 @@ pub enum Action {
 }
 
 /// What a key may do; what is not said is not allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Actions {
     /// See [`Action::Read`].
     #[serde(default)]
@@ -126,9 +137,9 @@ impl Actions {
 }
 
 /// A key is known for so long, in milliseconds, before it is looked up again: another process may have changed it.
-const KNOWN_MS: u64 = 500;
+pub(super) const KNOWN_MS: u64 = 500;
 /// Keys that are known.
-const KNOWN: usize = 10_000;
+pub(super) const KNOWN: usize = 10_000;
 
 /// A secret text as it is stored. Keys have 160 random bits and more, so a plain hash is enough.
 pub(super) fn hash(secret: &str) -> Vec<u8> {
@@ -172,12 +183,17 @@ impl Store {
         self.on_io(async move {
             let tx = Tx::system(&store, Reason::Operator, Mode::Write).await?;
             let id = TenantId::generate();
-            let row = tenants::ActiveModel { id: Set(id.0), name: Set(name), created_at: Set(store.now()) };
+            let row = tenants::ActiveModel {
+                id: Set(id.0),
+                name: Set(name),
+                created_at: Set(store.now()),
+                status: Set(Standing::Active.name().to_owned()),
+            };
             match tenants::Entity::insert(row).exec_without_returning(&*tx).await {
                 Err(error) if is_unique_violation(&error) => return Ok(None),
                 other => other?,
             };
-            store.insert_user(&tx, id, OWNER).await?;
+            store.insert_user(&tx, id, OWNER, Role::Owner).await?;
             tx.commit().await?;
             Ok(Some(id))
         })
@@ -200,14 +216,20 @@ impl Store {
             if let Some(row) = found {
                 return Ok(UserId(row.id));
             }
-            let id = store.insert_user(&tx, tenant, &name).await?;
+            let id = store.insert_user(&tx, tenant, &name, Role::Operator).await?;
             tx.commit().await?;
             Ok(id)
         })
         .await
     }
 
-    async fn insert_user(&self, tx: &Tx, tenant: TenantId, name: &str) -> Result<UserId, Failure> {
+    pub(super) async fn insert_user(
+        &self,
+        tx: &Tx,
+        tenant: TenantId,
+        name: &str,
+        role: Role,
+    ) -> Result<UserId, Failure> {
         let id = UserId::generate();
         let row = users::ActiveModel {
             tenant_id: Set(tenant.0),
@@ -215,6 +237,9 @@ impl Store {
             name: Set(name.to_owned()),
             dek: Set(self.vault.new_dek(tenant, id)),
             created_at: Set(self.now()),
+            status: Set(Standing::Active.name().to_owned()),
+            role: Set(role.name().to_owned()),
+            ..Default::default()
         };
         users::Entity::insert(row).exec_without_returning(&**tx).await?;
         Ok(id)
@@ -267,7 +292,7 @@ impl Store {
     ///
     /// # Errors
     /// The database's.
-    pub async fn key_holder(&self, secret: &str) -> Result<Option<KeyHolder>, PortError> {
+    pub async fn key_holder(&self, secret: &str) -> Result<Option<Holder>, PortError> {
         let (hash, now) = (hash(secret), self.clock.now());
         if let Some(known) = self.known_keys.get(&hash).filter(|known| now < known.1) {
             return Ok(Some(known.0));
@@ -282,77 +307,22 @@ impl Store {
         Ok(holder)
     }
 
-    /// Keys have changed: they are looked up again.
-    pub(super) fn forget_keys(&self) {
+    /// Keys or people have changed: they are looked up again.
+    pub fn forget_keys(&self) {
         self.known_keys.clear();
-    }
-
-    /// Begins a stay on the dashboard.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn sign_in(&self, holder: KeyHolder, token: &str, for_ms: i64) -> Result<(), PortError> {
-        let (store, hash) = (self.clone(), hash(token));
-        self.on_io(async move {
-            let tx = Tx::tenant(&store, holder.tenant, Mode::Write).await?;
-            let row = sign_ins::ActiveModel {
-                tenant_id: Set(holder.tenant.0),
-                id: Set(Uuid::now_v7()),
-                key_id: Set(holder.key),
-                hash: Set(hash),
-                expires_at: Set(store.now() + for_ms),
-            };
-            sign_ins::Entity::insert(row).exec_without_returning(&*tx).await?;
-            Ok(tx.commit().await?)
-        })
-        .await
-    }
-
-    /// Who is staying.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn signed_in(&self, token: &str) -> Result<Option<KeyHolder>, PortError> {
-        let (store, hash) = (self.clone(), hash(token));
-        self.on_io(async move {
-            let tx = Tx::system(&store, Reason::KeyLookup, Mode::Read).await?;
-            let stay = sign_ins::Entity::find()
-                .filter(sign_ins::Column::Hash.eq(hash))
-                .filter(sign_ins::Column::ExpiresAt.gt(store.now()))
-                .one(&*tx)
-                .await?;
-            let Some(stay) = stay else { return Ok(None) };
-            let key = api_keys::Entity::find_by_id((stay.tenant_id, stay.key_id)).one(&*tx).await?;
-            Ok(key.filter(|key| key.is_active).map(holder))
-        })
-        .await
-    }
-
-    /// Ends a stay.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn sign_out(&self, holder: KeyHolder, token: &str) -> Result<(), PortError> {
-        let (store, hash) = (self.clone(), hash(token));
-        self.on_io(async move {
-            let tx = Tx::tenant(&store, holder.tenant, Mode::Write).await?;
-            sign_ins::Entity::delete_many()
-                .filter(sign_ins::Column::TenantId.eq(holder.tenant.0))
-                .filter(sign_ins::Column::Hash.eq(hash))
-                .exec(&*tx)
-                .await?;
-            Ok(tx.commit().await?)
-        })
-        .await
+        self.known_stays.clear();
     }
 }
 
 /// The user that every tenant is born with.
 pub const OWNER: &str = "owner";
 
-fn holder(row: api_keys::Model) -> KeyHolder {
-    KeyHolder {
+/// What a key may do.
+pub(super) fn holder(row: api_keys::Model) -> Holder {
+    Holder {
         key: row.id,
+        stay: None,
+        role: None,
         tenant: TenantId(row.tenant_id),
         user: UserId(row.user_id),
         is_admin: row.is_admin,
@@ -362,25 +332,40 @@ fn holder(row: api_keys::Model) -> KeyHolder {
     }
 }
 
+/// Of keys whose tenant and whose user are not shut out.
+pub(super) fn welcome() -> SimpleExpr {
+    let off = |table: &'static str| {
+        let of_table = |column: &'static str| Expr::col((table, column));
+        Query::select()
+            .expr(of_table("id"))
+            .from(table)
+            .and_where(of_table("status").ne(Standing::Active.name()))
+            .take()
+    };
+    let tenant = api_keys::Column::TenantId.not_in_subquery(off("tenants"));
+    tenant.and(api_keys::Column::UserId.not_in_subquery(off("users")))
+}
+
 /// Finds out whose keys are, for all who ask at the same time.
 #[derive(Default)]
 pub(in crate::store) struct Keys;
 
 impl Answering for Keys {
     type Question = Vec<u8>;
-    type Answer = Option<KeyHolder>;
+    type Answer = Option<Holder>;
     const GROUP: usize = 128;
 
     async fn answer(
         &mut self,
         store: &Store,
         hashes: &[Vec<u8>],
-    ) -> Result<Vec<Result<Option<KeyHolder>, PortError>>, Failure> {
+    ) -> Result<Vec<Result<Option<Holder>, PortError>>, Failure> {
         use api_keys::Column::{Hash, IsActive, OldHash, OldUntil};
         let (asked, now) = (padded(hashes.iter().collect::<HashSet<_>>().into_iter().cloned()), store.now());
         let tx = Tx::system(store, Reason::KeyLookup, Mode::Read).await?;
         let old = OldHash.is_in(asked.clone()).and(OldUntil.gt(now));
-        let found = api_keys::Entity::find().filter(Hash.is_in(asked).or(old)).filter(IsActive.eq(true));
+        let found =
+            api_keys::Entity::find().filter(Hash.is_in(asked).or(old)).filter(IsActive.eq(true)).filter(welcome());
         let rows = found.all(&*tx).await?;
         drop(tx);
         rows.iter().for_each(|row| store.key_used(row));

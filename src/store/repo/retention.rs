@@ -1,7 +1,7 @@
 //! Removes what is too old, in small bites so that nobody waits for it.
 
 use super::sizes::padded;
-use crate::store::entity::{dead_letters, journal, meta, outbox, sign_ins};
+use crate::store::entity::{dead_letters, invitations, journal, meta, outbox, sign_ins};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::ExprTrait as _;
@@ -85,8 +85,10 @@ impl Store {
             .exec(&*tx)
             .await?;
         let stays = sign_ins::Entity::delete_many().filter(sign_ins::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
+        let unused =
+            invitations::Entity::delete_many().filter(invitations::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
         tx.commit().await?;
         self.recent.forget_before(now - retention.journal_ms);
-        Ok([journal, outbox, dead, stays].iter().map(|one| one.rows_affected).sum())
+        Ok([journal, outbox, dead, stays, unused].iter().map(|one| one.rows_affected).sum())
     }
 }

@@ -61,11 +61,60 @@ impl Store {
             .order_by_asc(sessions::Column::CreatedAt)
             .all(&*tx)
             .await?;
+        self.specs(&tx, rows).await
+    }
+
+    /// Those that can be read.
+    async fn specs(&self, tx: &Tx, rows: Vec<Row>) -> Result<Vec<SessionSpec>, Failure> {
         let mut specs = Vec::with_capacity(rows.len());
         for row in rows {
-            specs.push(self.spec(&tx, row).await?);
+            let (tenant, id) = (row.tenant_id, row.id);
+            match self.spec(tx, row).await {
+                Ok(spec) => specs.push(spec),
+                Err(Failure::Db(error)) => return Err(error.into()),
+                // It is nobody else's trouble.
+                Err(error) => {
+                    tracing::error!(%tenant, session = %id, %error, "a session cannot be read and is left out")
+                }
+            }
         }
         Ok(specs)
+    }
+
+    /// The sessions of a tenant that can be read, whoever's and wherever they are, the buried ones too; and how many cannot.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sessions_of(&self, tenant: TenantId) -> Result<(Vec<SessionSpec>, usize), PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::tenant(&store, tenant, Mode::Read).await?;
+            let rows = sessions::Entity::find().filter(sessions::Column::TenantId.eq(tenant.0)).all(&*tx).await?;
+            let all = rows.len();
+            let specs = store.specs(&tx, rows).await?;
+            let unread = all - specs.len();
+            Ok((specs, unread))
+        })
+        .await
+    }
+
+    /// The workers of this node's sessions, also of those that cannot be read: their profiles hold logins.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn workers(&self) -> Result<Vec<WorkerId>, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Boot, Mode::Read).await?;
+            let ids = sessions::Entity::find()
+                .filter(sessions::Column::OwnerNode.eq(store.node.0))
+                .filter(sessions::Column::DeletedAt.is_null())
+                .select_only()
+                .column(sessions::Column::WorkerId);
+            let ids = ids.into_tuple::<Option<Uuid>>().all(&*tx).await?;
+            Ok(ids.into_iter().flatten().map(WorkerId).collect())
+        })
+        .await
     }
 
     /// Changes columns of one session, if this start of the node still owns it.

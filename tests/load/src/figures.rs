@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use wardroom_load::bench::rates::{self, Rate};
 use wardroom_load::bench::routing::Layout;
-use wardroom_load::bench::{boot, guard, idle, pipeline, restart, routing};
+use wardroom_load::bench::{boot, guard, handover, idle, pipeline, restart, routing, sign_ins};
 use wardroom_load::report::{latency, progress, table};
 
 /// Bytes per idle chat.
@@ -180,6 +180,35 @@ pub fn run(runtime: &Runtime, only: Option<&str>) {
             format!("{:.0}; {:.0} MB", watched.check_ns, watched.bytes as f64 / f64::from(1 << 20)),
             String::new(),
             "goal ≤ 1,000; ≤ 64 MB".into(),
+        ]);
+    }
+    if wanted("sign-ins") {
+        progress("2,000 unknown addresses and 2,000 wrong passwords in turns");
+        let (unknown, wrong) = runtime.block_on(sign_ins::timing(2000));
+        row([
+            "an unknown address, ms, p50".into(),
+            format!("{unknown:.2}"),
+            format!("a wrong password: {wrong:.2}"),
+            format!("{:+.2} ms, {:+.1} % (goal < 1 ms, < 5 %)", unknown - wrong, (unknown / wrong - 1.0) * 100.0),
+        ]);
+        progress("twenty sign-ins per second");
+        let crowd = runtime.block_on(sign_ins::crowd(Duration::from_secs(20)));
+        let (calm, meanwhile) = (latency(&crowd.others.0), latency(&crowd.others.1));
+        row([
+            "sign-ins per second, offered 20/s; p99 of another route, ms".into(),
+            format!("{:.1} (p99 {} ms); {}", crowd.per_second, latency(&crowd.sign_ins)["p99"], meanwhile["p99"]),
+            format!("nobody signs in: {}", calm["p99"]),
+            "goal 20/s, others unhurt".into(),
+        ]);
+    }
+    if wanted("keys") {
+        progress("another master key, 10,000 people, killed in the middle");
+        let done = runtime.block_on(handover::run(100));
+        row([
+            format!("another master key for {} data keys ({} sealed items), s", done.keys, done.sealed),
+            format!("{:.1}; {} reads, {} failed", done.took.as_secs_f64(), done.read, done.failed),
+            format!("the one before: server killed when {} were done, gone on at the next start", done.killed_at),
+            "no failed read".into(),
         ]);
     }
     if wanted("file") {

@@ -53,6 +53,9 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, limit: Duration
 
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// What people of a test choose.
+pub const PASSWORD: &str = "four blue chairs in the rain";
+
 /// An answer.
 pub struct Answer {
     pub status: u16,
@@ -92,8 +95,11 @@ impl Answer {
 async fn ask(method: &str, url: String, key: Option<&str>, body: Option<Value>) -> Answer {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
     let mut request = client.request(method.parse().unwrap(), url);
-    if let Some(key) = key {
-        request = request.header("x-api-key", key);
+    // A person's token stands where a key would.
+    match key {
+        Some(token) if token.starts_with("eyJ") => request = request.bearer_auth(token),
+        Some(key) => request = request.header("x-api-key", key),
+        None => {}
     }
     if let Some(body) = body {
         request = request.json(&body);
@@ -241,6 +247,8 @@ impl House {
             // Tests make many calls that are refused.
             .env("WARDROOM__GUARD__FAILURES", "0")
             .env("WARDROOM__GUARD__REFUSALS", "0")
+            .env("WARDROOM__GUARD__SIGN_INS", "0")
+            .env("WARDROOM__GUARD__CONNECTION_TESTS", "0")
             .envs(
                 ["SESSION_PER_MINUTE", "CHAT_PER_MINUTE", "JITTER_MS"]
                     .map(|key| (format!("WARDROOM__PACING__{key}"), "0")),
@@ -426,6 +434,22 @@ impl House {
         self.run(&["tenants", "create", name]);
         let printed = self.run(&["keys", "create", "--tenant", name, "--admin"]);
         printed.lines().last().unwrap().to_owned()
+    }
+
+    /// Somebody of the first tenant who is invited and has chosen a password: `name@example.com`, [`PASSWORD`].
+    pub async fn person(&self, name: &str, role: &str) {
+        let email = format!("{name}@example.com");
+        let invited = self.post("/api/users", json!({"name": name, "email": email, "role": role})).await;
+        let chosen = json!({"invitation": invited["invitation"], "password": PASSWORD});
+        self.anonymous("POST", "/api/auth/invitation", Some(chosen)).await.ok();
+    }
+
+    /// A person signs in; answers both tokens.
+    pub async fn sign_in(&self, name: &str) -> (String, String) {
+        let shown = json!({"email": format!("{name}@example.com"), "password": PASSWORD});
+        let tokens = self.anonymous("POST", "/api/auth/token", Some(shown)).await.ok();
+        let text = |field: &str| tokens[field].as_str().unwrap().to_owned();
+        (text("accessToken"), text("refreshToken"))
     }
 
     /// Messages of a chat, oldest first.

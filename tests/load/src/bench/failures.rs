@@ -1,9 +1,8 @@
 //! Fifty sessions whose drivers crash and panic as soon as they are up: a neighbour on the same threads does not feel it.
 
-use super::flood::neighbour;
+use super::flood::{Beside, neighbour};
 use super::kernel::in_memory;
 use crate::report::progress;
-use hdrhistogram::Histogram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wardroom_actors::domain::exit::ExitReason;
@@ -16,12 +15,14 @@ const VICTIMS: usize = 50;
 pub struct Failures {
     /// Drivers that failed.
     pub failed: usize,
-    /// Round trips of the neighbour in microseconds, before and meanwhile.
-    pub neighbour: (Histogram<u64>, Histogram<u64>),
+    /// Round trips of the neighbour, before and meanwhile.
+    pub neighbour: (Beside, Beside),
 }
 
 /// Fails for so long.
 pub fn run(time: Duration) -> Failures {
+    // As a server does.
+    wardroom::ground::keep_program_at_hand();
     in_memory(async |bench, handle| {
         let beside = bench.session("neighbour").await.spec.name;
         let mut victims = vec![];

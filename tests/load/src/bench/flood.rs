@@ -25,8 +25,8 @@ pub struct Flooded {
     pub refused: u64,
     /// Bytes that resident memory grew by at most.
     pub growth: u64,
-    /// Round trips of the neighbour in microseconds, before and meanwhile.
-    pub neighbour: (Histogram<u64>, Histogram<u64>),
+    /// Round trips of the neighbour, before and meanwhile.
+    pub neighbour: (Beside, Beside),
     /// Requests sent per second, over the capacity.
     pub times_capacity: f64,
 }
@@ -36,9 +36,30 @@ async fn round_trip(handle: &Handle, tenant: TenantId, name: &SessionName) -> Re
     handle.ask(tenant, name, |answer| Command::Act { action: Action::Seen { chat }, answer }).await
 }
 
+/// What a neighbour felt.
+pub struct Beside {
+    /// Its round trips in microseconds.
+    pub trips: Histogram<u64>,
+    /// By how many microseconds a bare thread, which has nothing to do with the server, woke too late meanwhile: pauses of the machine.
+    pub machine: Histogram<u64>,
+}
+
 /// One round trip of the neighbour every 5 ms, for so long.
-pub(super) async fn neighbour(bench: &Bench, name: &SessionName, time: Duration) -> Histogram<u64> {
-    let (mut times, begun) = (histogram(), Instant::now());
+pub(super) async fn neighbour(bench: &Bench, name: &SessionName, time: Duration) -> Beside {
+    let stop = Arc::new(AtomicBool::new(false));
+    let machine = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            let (mut late, step) = (histogram(), Duration::from_millis(5));
+            while !stop.load(Ordering::Relaxed) {
+                let due = Instant::now() + step;
+                std::thread::sleep(step);
+                late.record_correct(micros(due.elapsed()), 5000).unwrap();
+            }
+            late
+        }
+    });
+    let (mut trips, begun) = (histogram(), Instant::now());
     for n in 0_u32.. {
         let due = begun + Duration::from_millis(5) * n;
         if due - begun > time {
@@ -46,9 +67,14 @@ pub(super) async fn neighbour(bench: &Bench, name: &SessionName, time: Duration)
         }
         tokio::time::sleep_until(due.into()).await;
         round_trip(&bench.handle, bench.tenant, name).await.unwrap();
-        times.record(u64::try_from(due.elapsed().as_micros()).unwrap().max(1)).unwrap();
+        trips.record(micros(due.elapsed())).unwrap();
     }
-    times
+    stop.store(true, Ordering::Relaxed);
+    Beside { trips, machine: machine.join().unwrap() }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap().max(1)
 }
 
 /// Floods for so long.

@@ -4,6 +4,7 @@ pub mod boot;
 pub mod failures;
 pub mod flood;
 pub mod guard;
+pub mod handover;
 pub mod idle;
 pub mod kernel;
 pub mod pipeline;
@@ -11,6 +12,7 @@ pub mod rates;
 pub mod restart;
 pub mod routing;
 pub mod served;
+pub mod sign_ins;
 
 /// The middle one.
 pub fn median(mut all: Vec<f64>) -> f64 {

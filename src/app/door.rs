@@ -1,0 +1,127 @@
+//! What stands at the door, and what goes round behind it.
+
+use super::Parts;
+use crate::auth::Door;
+use crate::auth::access::Access;
+use crate::auth::address::Proxies;
+use crate::auth::limits::Limits;
+use crate::auth::password::Passwords;
+use crate::auth::token::Tokens;
+use crate::auth::watch::{Watch, WatchPolicy};
+use crate::renewal::{self, Renewal};
+use actix_web::web;
+use std::sync::Arc;
+use std::time::Duration;
+use wardroom_actors::handle::Handle;
+
+impl Parts<'_> {
+    /// The door; it forgets by and by, and its keys that sign tokens are renewed.
+    pub(super) async fn door(&self) -> anyhow::Result<web::Data<Door>> {
+        let guard = &self.config.guard;
+        let policy = WatchPolicy {
+            failures: guard.failures,
+            failures_within_s: guard.failures_within_s,
+            block_s: guard.block_s,
+            refusals: guard.refusals,
+            slow_s: guard.slow_s,
+        };
+        let watch = Arc::new(Watch::new(policy, Arc::clone(&self.clock), Arc::clone(&self.metrics)));
+        let proxies = Proxies::new(&guard.trusted_proxies);
+        let proxies =
+            proxies.map_err(|bad| anyhow::anyhow!("guard.trusted_proxies: {bad} is no address or network"))?;
+        let tokens = Arc::new(Tokens::new(guard.token_s, Arc::clone(&self.clock)));
+        tokens.renew(self.store).await?;
+        let access = Access::new(
+            Passwords::new(self.io.clone())?,
+            Arc::clone(&tokens),
+            Limits::new(guard.sign_ins, guard.connection_tests, &self.clock),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.metrics),
+        );
+        let http = &self.config.http;
+        let tls = !http.tls_chain.as_os_str().is_empty() || http.public_url.starts_with("https://");
+        let door = web::Data::new(Door { watch, access, proxies, origins: http.cors_origins.clone(), tls });
+        let (tidies, store) = (door.clone(), self.store.clone());
+        self.io.spawn(async move {
+            let mut minute = tokio::time::interval(Duration::from_secs(60));
+            for minutes in 0_u64.. {
+                minute.tick().await;
+                tidies.watch.tidy();
+                tidies.access.tidy();
+                if minutes % 60 == 59
+                    && let Err(error) = tokens.renew(&store).await
+                {
+                    tracing::warn!(%error, "the keys that sign tokens were not looked at");
+                }
+            }
+        });
+        Ok(door)
+    }
+
+    /// Cuts off clients that do not read, and those who may not hear any more what they hear.
+    pub(super) fn watch_sockets(&self) {
+        let sockets = Arc::clone(&self.sockets);
+        self.io.spawn(async move {
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                second.tick().await;
+                sockets.watch();
+            }
+        });
+        let (sockets, store) = (Arc::clone(&self.sockets), self.store.clone());
+        self.io.spawn(async move {
+            let mut half = tokio::time::interval(Duration::from_millis(500));
+            half.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                half.tick().await;
+                if let Err(error) = sockets.look_again(&store).await {
+                    tracing::debug!(%error, "who listens was not looked at");
+                }
+            }
+        });
+    }
+    /// Ends what runs of tenants that are shut, and starts it again when they are let in; at first before anything runs.
+    pub(super) async fn follow_tenants(&self, handle: &Handle) -> anyhow::Result<()> {
+        handle.shut_only(&self.store.shut_tenants().await?).await;
+        let (handle, store) = (handle.clone(), self.store.clone());
+        self.io.spawn(async move {
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                second.tick().await;
+                match store.shut_tenants().await {
+                    Ok(shut) => handle.shut_only(&shut).await,
+                    Err(error) => tracing::debug!(%error, "tenants were not looked at"),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Wraps data keys anew when another master key takes the place of the one that wraps, and renews them when that is wanted.
+    pub(super) fn follow_keys(&self) {
+        let store = self.store.clone();
+        self.io.spawn(async move {
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                second.tick().await;
+                if let Err(error) = store.follow_handover().await {
+                    tracing::warn!(%error, "the master key that is to come was not looked at");
+                }
+            }
+        });
+        let (store, snapshots, files) = (self.store.clone(), self.snapshots.clone(), self.files.clone());
+        let renewal = Renewal { store, snapshots, files, settled: renewal::SETTLED };
+        self.io.spawn(async move {
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                second.tick().await;
+                if let Err(error) = renewal.follow().await {
+                    tracing::warn!(%error, "data keys were not renewed; it is tried again");
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,151 @@
+//! Tenants and their people, in the database itself. A running server notices within half a second.
+
+use super::UsersCommand;
+use super::operate::{blocking, store};
+use crate::auth::access::secret;
+use crate::auth::password::is_imported;
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::repo::invitations::{Guest, Invited};
+use crate::store::repo::people::{Change, Changed, Person, Role, Standing, is_user_name, normal_email};
+use anyhow::{Context as _, bail};
+use wardroom_actors::domain::ids::TenantId;
+
+/// How long an invitation is good.
+const INVITATION_MS: i64 = crate::api::users::INVITATION_MS;
+
+pub(super) fn tenants(config: Config) -> anyhow::Result<()> {
+    blocking(async {
+        for tenant in store(&config).await?.all_tenants().await? {
+            println!("{:<30} {:<10} {}", tenant.name, tenant.standing.name(), tenant.id);
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn shut(config: Config, name: String, standing: Standing) -> anyhow::Result<()> {
+    blocking(async {
+        if !store(&config).await?.set_standing(&name, standing).await? {
+            bail!("there is no tenant named {name}");
+        }
+        println!("{name} is {} now.", standing.name());
+        Ok(())
+    })
+}
+
+async fn tenant_named(store: &Store, name: &str) -> anyhow::Result<TenantId> {
+    store.tenant_named(name).await?.with_context(|| format!("there is no tenant named {name}"))
+}
+
+async fn named(store: &Store, tenant: TenantId, name: &str) -> anyhow::Result<Option<Person>> {
+    Ok(store.people(tenant).await?.into_iter().find(|person| person.name == name))
+}
+
+pub(super) fn users(config: Config, verb: UsersCommand) -> anyhow::Result<()> {
+    blocking(async {
+        let store = store(&config).await?;
+        match verb {
+            UsersCommand::List { tenant } => {
+                for one in store.people(tenant_named(&store, &tenant).await?).await? {
+                    let email = one.email.unwrap_or_else(|| "(keys only)".to_owned());
+                    println!("{:<20} {:<10} {:<10} {email}", one.name, one.role.name(), one.standing.name());
+                }
+                Ok(())
+            }
+            UsersCommand::Invite { tenant, name, email, role, bcrypt } => {
+                let tenant = tenant_named(&store, &tenant).await?;
+                let role = role.map(|role| Role::named(&role).with_context(|| format!("there is no role {role}")));
+                let role = role.transpose()?;
+                let link = |token: &str| crate::links::to_invitation(&config.http, token);
+                invite(&store, tenant, (name, email, role), bcrypt, link).await
+            }
+            UsersCommand::Role { tenant, name, role } => {
+                let tenant = tenant_named(&store, &tenant).await?;
+                let role = Role::named(&role).with_context(|| format!("there is no role {role}"))?;
+                let person = named(&store, tenant, &name).await?;
+                let person = person.with_context(|| format!("there is no user named {name}"))?;
+                let change = Change { was: person.role, role: Some(role), standing: None };
+                change_person(&store, tenant, &person, change).await?;
+                println!("{name} is {} now.", role.name());
+                Ok(())
+            }
+            UsersCommand::Suspend { tenant, name } => stand(&store, &tenant, &name, Standing::Suspended).await,
+            UsersCommand::Resume { tenant, name } => stand(&store, &tenant, &name, Standing::Active).await,
+        }
+    })
+}
+
+async fn stand(store: &Store, tenant: &str, name: &str, standing: Standing) -> anyhow::Result<()> {
+    let tenant = tenant_named(store, tenant).await?;
+    let person = named(store, tenant, name).await?.with_context(|| format!("there is no user named {name}"))?;
+    let change = Change { was: person.role, role: None, standing: Some(standing) };
+    change_person(store, tenant, &person, change).await?;
+    println!("{name} is {} now.", standing.name());
+    Ok(())
+}
+
+async fn change_person(store: &Store, tenant: TenantId, person: &Person, change: Change) -> anyhow::Result<()> {
+    match store.change_person(tenant, person.id, change).await? {
+        Changed::Person(_) => Ok(()),
+        Changed::LastOwner => bail!("{} is the only owner: make another one first", person.name),
+        Changed::Nobody => bail!("{} was changed meanwhile: try again", person.name),
+    }
+}
+
+async fn invite(
+    store: &Store,
+    tenant: TenantId,
+    (name, email, role): (String, Option<String>, Option<Role>),
+    bcrypt: bool,
+    link: impl Fn(&str) -> String,
+) -> anyhow::Result<()> {
+    let hash = if bcrypt { Some(read_hash()?) } else { None };
+    let token = secret("wri_");
+    let known = named(store, tenant, &name).await?.filter(|person| person.email.is_some());
+    let person = if let Some(known) = known {
+        if email.is_some() || role.is_some() || hash.is_some() {
+            bail!("{name} has an address already: leave out --email, --role and --bcrypt");
+        }
+        store.invite_again(tenant, known.id, &token, INVITATION_MS).await?;
+        known
+    } else {
+        if !is_user_name(&name) {
+            bail!("a name has 1 to 64 of: letters, digits, . _ -");
+        }
+        let email = email.context("an address is needed: --email anna@example.com")?;
+        let email = normal_email(&email).with_context(|| format!("{email} is no address"))?;
+        match store
+            .invite(
+                tenant,
+                Guest { name: name.clone(), email, role: role.unwrap_or(Role::Operator) },
+                &token,
+                INVITATION_MS,
+            )
+            .await?
+        {
+            Invited::Person(person) => person,
+            Invited::NameTaken => bail!("{name} has an address already"),
+            Invited::EmailTaken => bail!("somebody has this address already"),
+        }
+    };
+    if let Some(hash) = hash {
+        let login = store.invited(&token).await?.context("the invitation was not written")?;
+        store.accept_invitation(&token, &login, &hash).await?;
+        println!("{name} may sign in with the password that they had.");
+        return Ok(());
+    }
+    println!("Invited {name} ({}). Whoever opens this within three days chooses their password:", person.role.name());
+    println!("{}", link(&token));
+    Ok(())
+}
+
+/// A hash from standard input.
+fn read_hash() -> anyhow::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let hash = line.trim().to_owned();
+    if !is_imported(&hash) {
+        bail!("standard input must have a bcrypt hash: $2b$ and 56 characters more");
+    }
+    Ok(hash)
+}

@@ -1,0 +1,102 @@
+// People: signing in with a password, taking an invitation up, and who else is in the tenant.
+
+const $ = (id) => document.getElementById(id);
+const element = (tag, text, className) => Object.assign(document.createElement(tag), { textContent: text, className: className || '' });
+const ROLES = ['viewer', 'operator', 'admin', 'owner'];
+const INVITATION = '#invitation=';
+
+// `ask` asks the API, `doing` runs what a form asks for, `enter` shows the house.
+export function door({ ask, doing, enter }) {
+  const needsCode = (needed) => {
+    $('code').hidden = $('code-label').hidden = !needed;
+    $('code').value = '';
+  };
+  $('person-form').addEventListener('submit', doing($('person-problem'), async () => {
+    const code = $('code').hidden ? null : $('code').value;
+    try {
+      await ask('POST', '/dashboard/sign-in', { email: $('email').value, password: $('password').value, code });
+    } catch (problem) {
+      if (problem.code !== 'second_factor_needed') throw problem;
+      needsCode(true);
+      $('code').focus();
+      return;
+    }
+    $('person-form').reset();
+    needsCode(false);
+    await enter();
+  }));
+  $('invitation-form').addEventListener('submit', doing($('invitation-problem'), async () => {
+    const invitation = location.hash.slice(INVITATION.length);
+    await ask('POST', '/api/auth/invitation', { invitation, password: $('chosen').value });
+    $('invitation-form').reset();
+    // The link is used up, and is not to stand in the address any more.
+    history.replaceState(null, '', location.pathname);
+    $('invitation').hidden = true;
+    $('sign-in').hidden = false;
+    $('email').focus();
+  }));
+}
+
+// Whether the page was opened by a link of an invitation; it is shown then.
+export function invited() {
+  if (!location.hash.startsWith(INVITATION)) return false;
+  $('invitation').hidden = false;
+  $('chosen').focus();
+  return true;
+}
+
+// The view of all people of the tenant.
+export function people({ ask, doing, sure }) {
+  const show = ({ invitation }) => {
+    $('invited-link').textContent = `${location.origin}/${INVITATION}${invitation}`;
+    $('invited').hidden = false;
+  };
+  async function draw() {
+    const list = await ask('GET', '/api/users');
+    $('people-list').replaceChildren(...list.map((person) => {
+      const item = element('li', '', 'card entry');
+      const path = `/api/users/${person.id}`;
+      const act = (work) => doing($('people-problem'), async () => ((await work()) === false ? null : draw()));
+      const button = (text, className, work) => {
+        const one = element('button', text, className);
+        one.addEventListener('click', act(work));
+        return one;
+      };
+      const role = element('select');
+      role.setAttribute('aria-label', `Role of ${person.name}`);
+      role.append(...ROLES.map((name) => new Option(name, name, false, name === person.role)));
+      role.addEventListener('change', (event) => {
+        const shown = doing($('people-problem'), () => ask('PUT', path, { role: role.value }).finally(draw));
+        shown(event);
+      });
+      const active = person.status === 'active';
+      const turn = button(active ? 'Shut out' : 'Let in', active ? 'danger' : '', async () => {
+        if (active && !(await sure(`Shut ${person.name} out? Their stays end at once, and their keys are not good.`))) return false;
+        await ask('PUT', path, { status: active ? 'suspended' : 'active' });
+      });
+      const again = button('New invitation', '', async () => {
+        if (!(await sure(`Invite ${person.name} again? With the link they choose a new password; a second factor is taken off.`))) return false;
+        show(await ask('POST', `${path}/invitation`));
+      });
+      const actions = element('div', '', 'actions');
+      actions.append(role, turn, ...(person.email ? [again] : []));
+      const facts = [
+        person.email || 'keys only', active ? '' : 'shut out', person.email && !person.hasPassword ? 'invited' : '',
+        person.secondFactor ? 'second factor' : '',
+      ];
+      item.append(element('strong', person.name), element('p', facts.filter(Boolean).join(' · '), 'hint'), actions);
+      return item;
+    }));
+  }
+  $('new-person').addEventListener('submit', doing($('people-problem'), async () => {
+    const [name, email, role] = ['name', 'email', 'role'].map((part) => $(`person-${part}`).value);
+    show(await ask('POST', '/api/users', { name, email, role }));
+    $('new-person').reset();
+    await draw();
+  }));
+  return async () => {
+    $('invited').hidden = true;
+    $('invited-link').textContent = $('people-problem').textContent = '';
+    await draw().catch((problem) => ($('people-problem').textContent = problem.message));
+  };
+}
