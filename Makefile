@@ -1,5 +1,5 @@
 # Two commands to remember: `make run` and `make test`.
-.PHONY: run test lint build figures kit load bench chaos soak
+.PHONY: run test lint fuzz build figures kit load bench chaos soak
 
 build:
 	@deploy/setup.sh
@@ -20,6 +20,10 @@ lint:
 	@deploy/setup.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --release -- -D warnings
+
+# What reads what comes from outside, given a hundred thousand times anything; some minutes.
+fuzz:
+	PROPTEST_CASES=$${PROPTEST_CASES:-100000} cargo test --release --test properties
 
 # The figures of the README.
 figures: build
