@@ -4,6 +4,7 @@ mod door;
 
 use crate::api::shape::sound_hook;
 use crate::api::{self, Api};
+use crate::auth::audit::Auditor;
 use crate::auth::{Door, guard};
 use crate::config::{self, Config, Docs, Environment};
 use crate::dashboard::files;
@@ -69,6 +70,7 @@ pub struct Running {
     store: Store,
     ready: Arc<AtomicBool>,
     servers: Vec<actix_web::dev::ServerHandle>,
+    auditor: Arc<Auditor>,
     _lock: File,
 }
 
@@ -153,14 +155,16 @@ pub async fn start(
     parts.watch_arbiters(&handle);
     let ready = Arc::new(AtomicBool::new(false));
     let door = parts.door().await?;
+    let auditor = Auditor::start(parts.store.clone(), Arc::clone(&parts.clock), Arc::clone(&parts.metrics), &parts.io);
     let ops = Ops {
+        auditor: Arc::clone(&auditor),
         health: Arc::clone(&health),
         metrics: Arc::clone(&parts.metrics),
         ready: Arc::clone(&ready),
         door: door.clone(),
         token: config.ops.token.clone(),
     };
-    for server in [parts.http(&health, door)?, parts.ops(ops)?] {
+    for server in [parts.http(&health, door, Arc::clone(&auditor))?, parts.ops(ops)?] {
         servers.push(server.handle());
         rt::spawn(server);
     }
@@ -169,7 +173,7 @@ pub async fn start(
     parts.webhooks.connect(handle.clone());
     ready.store(true, Ordering::Release);
     tracing::info!(http = config.http.listen, ops = config.ops.listen, "ready");
-    Ok(Running { handle, store, ready, servers, _lock: lock })
+    Ok(Running { handle, store, ready, servers, auditor, _lock: lock })
 }
 
 impl Running {
@@ -183,6 +187,7 @@ impl Running {
         for server in self.servers {
             let _ = tokio::time::timeout(Duration::from_secs(1), server.stop(false)).await;
         }
+        self.auditor.close().await;
         self.store.close().await;
         tracing::info!("stopped");
     }
@@ -440,6 +445,7 @@ impl Parts<'_> {
             journal_ms: days(kept.journal_days),
             outbox_ms: days(kept.outbox_days),
             dead_letters_ms: days(kept.dead_letter_days),
+            audit_ms: days(kept.audit_days),
         };
         let (store, files) = (self.store.clone(), self.files.clone());
         let keep = Duration::from_secs(self.config.media.keep_h.max(1).saturating_mul(3600));
@@ -461,7 +467,7 @@ impl Parts<'_> {
         });
     }
 
-    fn http(&self, health: &Arc<Health>, door: http::Data<Door>) -> anyhow::Result<Server> {
+    fn http(&self, health: &Arc<Health>, door: http::Data<Door>, auditor: Arc<Auditor>) -> anyhow::Result<Server> {
         let api = http::Data::new(Api {
             handle: health.handle.clone(),
             health: Arc::clone(health),
@@ -481,6 +487,7 @@ impl Parts<'_> {
             started_at_ms: self.clock.unix_ms(),
         });
         let store = http::Data::new(self.store.clone());
+        let auditor = http::Data::from(auditor);
         let sockets = http::Data::from(Arc::clone(&self.sockets));
         let metrics = http::Data::from(Arc::clone(&self.metrics));
         let pulse = http::Data::from(Arc::clone(&self.pulse));
@@ -503,6 +510,7 @@ impl Parts<'_> {
                 .app_data(api.clone())
                 .app_data(store.clone())
                 .app_data(door.clone())
+                .app_data(auditor.clone())
                 .app_data(sockets.clone())
                 .app_data(metrics.clone())
                 .app_data(pulse.clone())

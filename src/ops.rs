@@ -2,6 +2,7 @@
 //! two are for probes and have no key; the rest asks for `ops.token` where one is set.
 
 use crate::auth::Door;
+use crate::auth::audit::Auditor;
 use crate::auth::watch::{Block, Origin};
 use crate::config::{Config, Environment};
 use crate::health::Health;
@@ -28,6 +29,8 @@ pub struct Ops {
     pub ready: Arc<AtomicBool>,
     /// Who is shut out.
     pub door: web::Data<Door>,
+    /// Who records what operators do.
+    pub auditor: Arc<Auditor>,
     /// What has to be shown; empty: nothing.
     pub token: SecretString,
 }
@@ -92,7 +95,10 @@ async fn blocks(ops: web::Data<Ops>) -> HttpResponse {
 
 async fn unblock(ops: web::Data<Ops>, address: web::Path<String>) -> HttpResponse {
     match address.parse::<IpAddr>().map(Origin::from) {
-        Ok(origin) if ops.door.watch.unblock(origin) => HttpResponse::NoContent().finish(),
+        Ok(origin) if ops.door.watch.unblock(origin) => {
+            ops.auditor.note(None, None, "address let in again", origin.to_string());
+            HttpResponse::NoContent().finish()
+        }
         Ok(_) => HttpResponse::NotFound().body("this address is not shut out\n"),
         Err(_) => HttpResponse::BadRequest().body("this is no address\n"),
     }

@@ -2,6 +2,7 @@
 //! that nobody can read is told.
 
 use crate::auth::Door;
+use crate::auth::audit::Auditor;
 use crate::error::{ApiError, Code, REQUEST_ID};
 use crate::live::gate::Conn;
 use crate::metrics::Metrics;
@@ -185,8 +186,10 @@ pub async fn around<B: MessageBody + 'static>(
     static HEADER: OnceLock<HeaderName> = OnceLock::new();
     let name = HEADER.get_or_init(|| HeaderName::from_static("x-request-id")).clone();
     let id = format!("req_{}", uuid::Uuid::now_v7().simple());
+    let heard = id.clone();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let pulse = request.app_data::<web::Data<Pulse>>().cloned();
+    let auditor = request.app_data::<web::Data<Auditor>>().cloned();
     let begun = pulse.as_ref().map(|pulse| pulse.now());
     let tls = request.app_data::<web::Data<Door>>().is_some_and(|door| door.tls);
     let patience = request.app_data::<Patience>().copied();
@@ -196,7 +199,20 @@ pub async fn around<B: MessageBody + 'static>(
     };
     let path = request.path().to_owned();
     let method = request.method().clone();
-    let answered = REQUEST_ID.scope(id.clone(), next.call(request)).await.map(ServiceResponse::map_into_boxed_body);
+    let reads = matches!(method, Method::GET | Method::HEAD);
+    let answering = REQUEST_ID.scope(id.clone(), next.call(request));
+    let answering = async move {
+        let answered = answering.await.map(ServiceResponse::map_into_boxed_body);
+        if let (Ok(answered), Some(auditor)) = (&answered, auditor) {
+            auditor.hear(answered, &heard).await;
+        }
+        answered
+    };
+    // What changes something is done and recorded, also when whoever asked does not wait for the answer.
+    let answered = match reads {
+        true => answering.await,
+        false => actix_web::rt::spawn(answering).await.unwrap_or_else(|_| Err(ApiError::new("internal", "").into())),
+    };
     answered.map(|mut response| {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(name, value);

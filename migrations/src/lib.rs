@@ -11,6 +11,7 @@ mod m20261101_000001_foundation;
 mod m20261121_000001_files;
 mod m20261122_000001_row_security;
 mod m20261123_000001_people;
+mod m20261123_000002_audit;
 pub mod row_security;
 
 /// All migrations, oldest first.
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_files::Migration),
             Box::new(m20261122_000001_row_security::Migration),
             Box::new(m20261123_000001_people::Migration),
+            Box::new(m20261123_000002_audit::Migration),
         ]
     }
 }

@@ -74,6 +74,7 @@ impl MigrationTrait for Migration {
         }
         for text in [
             "CREATE INDEX users_off ON users (id) WHERE status <> 'active'",
+            "CREATE INDEX users_leaving ON users (tenant_id, id) WHERE status = 'leaving'",
             "CREATE INDEX tenants_off ON tenants (id) WHERE status <> 'active'",
         ] {
             manager.get_connection().execute_unprepared(text).await?;

@@ -69,6 +69,8 @@ pub async fn roles<C: ConnectionTrait>(connection: &C) -> Result<(), DbErr> {
 pub(crate) enum Rows {
     /// Those with its `tenant_id` are its own.
     Owned,
+    /// The same, to look at; of a row that is there only these columns change.
+    Kept(&'static [&'static str]),
     /// The row of its id is it, to look at.
     Itself,
     /// Nothing.
@@ -83,8 +85,10 @@ pub(crate) async fn protect(manager: &SchemaManager<'_>, tables: &[(&str, Rows)]
     let (tenant, server) = (tenant_role(), server_role());
     for (table, rows) in tables {
         let own = match rows {
-            Rows::Owned => Some(("SELECT, INSERT, UPDATE, DELETE", "tenant_id")),
-            Rows::Itself => Some(("SELECT", "id")),
+            Rows::Owned => Some(("SELECT, INSERT, UPDATE, DELETE".to_owned(), "tenant_id")),
+            Rows::Kept([]) => Some(("SELECT".to_owned(), "tenant_id")),
+            Rows::Kept(columns) => Some((format!("SELECT, UPDATE ({})", columns.join(", ")), "tenant_id")),
+            Rows::Itself => Some(("SELECT".to_owned(), "id")),
             Rows::Servers => None,
         };
         // An unset setting is NULL, one that was set in an earlier transaction of the connection is empty: neither is a tenant.

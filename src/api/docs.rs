@@ -1,8 +1,8 @@
 //! The OpenAPI document, generated from the handlers, and what follows from it: the names that no session may have.
 
 use super::{
-    acting, auth, calendar, channels, chat_acts, chats, contacts, converting, dead_letters, deprecated, engines, files,
-    groups, health, keys, labels,
+    acting, audit, auth, calendar, channels, chat_acts, chats, contacts, converting, dead_letters, deprecated, engines,
+    files, groups, health, keys, labels,
 };
 use super::{
     pictures, presence, profile, screenshot, sending, sending_files, server, sessions, sign_ins, statuses, supervision,
@@ -55,7 +55,7 @@ use utoipa::{Modify, OpenApi};
         crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many, webhooks::test,
         sign_ins::sign_in, sign_ins::refresh, sign_ins::sign_out, sign_ins::me, sign_ins::ticket, sign_ins::accept,
         sign_ins::password, sign_ins::list, sign_ins::end_all, sign_ins::end_one, sign_ins::offer, sign_ins::begin,
-        sign_ins::remove, users::list, users::invite, users::update, users::invite_again, users::withdraw,
+        sign_ins::remove, audit::list, users::list, users::invite, users::update, users::remove, users::invite_again, users::withdraw,
     ),
     modifiers(&Key, &Names, &Samples),
     security(("api_key" = []), ("bearer" = [])),

@@ -2,6 +2,7 @@
 
 use super::{Api, users};
 use crate::auth::Caller;
+use crate::auth::audit::made;
 use crate::error::ApiError;
 use crate::live::socket::Sockets;
 use crate::store::repo::identity::Actions;
@@ -137,7 +138,7 @@ pub async fn create(caller: Caller, api: web::Data<Api>, body: web::Json<KeyBody
     }
     let secret = secret();
     let key = api.store.create_key(caller.0.tenant, user, &secret, wish).await?;
-    Ok(HttpResponse::Created().json(self::body(&api, caller, &key, Some(&secret))))
+    Ok(made(HttpResponse::Created().json(self::body(&api, caller, &key, Some(&secret))), key.id))
 }
 
 /// Changes what a key may do: the body replaces all that was said before. It cannot be done to the key that asks.

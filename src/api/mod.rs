@@ -5,6 +5,7 @@
 
 pub mod acting;
 pub mod asking;
+pub mod audit;
 pub mod auth;
 pub mod calendar;
 pub mod channels;
@@ -287,8 +288,12 @@ fn of_people(config: &mut web::ServiceConfig) {
         .service(resource("/api/auth/second-factor", [("GET", get().to(sign_ins::offer))]))
         .service(resource("/api/auth/second-factor/begin", [("POST", post().to(sign_ins::begin))]))
         .service(resource("/api/auth/second-factor/remove", [("POST", post().to(sign_ins::remove))]))
+        .service(resource("/api/audit", [("GET", get().to(audit::list))]))
         .service(resource("/api/users", [("GET", get().to(users::list)), ("POST", post().to(users::invite))]))
-        .service(resource("/api/users/{id}", [("PUT", put().to(users::update))]))
+        .service(resource(
+            "/api/users/{id}",
+            [("PUT", put().to(users::update)), ("DELETE", delete().to(users::remove))],
+        ))
         .service(resource(
             "/api/users/{id}/invitation",
             [("POST", post().to(users::invite_again)), ("DELETE", delete().to(users::withdraw))],

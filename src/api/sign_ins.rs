@@ -2,13 +2,14 @@
 //! is good once, to renew the stay.
 
 use crate::auth::access::{Access, Credentials, TICKET_MS, about};
+use crate::auth::audit::{Actor, Auditor};
 use crate::auth::{Caller, Door};
 use crate::error::ApiError;
 use crate::live::socket::Sockets;
 use crate::store::Store;
 use crate::store::repo::identity::Holder;
 use crate::store::repo::stays::{Renewal, Renewed};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -106,6 +107,7 @@ pub async fn sign_in(
 ) -> Result<HttpResponse, ApiError> {
     let login = door.access.admit(&door, &store, &request, &body).await?;
     let renewed = store.stay_by_tokens(login, about(&door, &request), STAY_MS).await.map_err(changed)?;
+    request.extensions_mut().insert(Actor::from(renewed.holder));
     tokens(&door.access, &renewed, store.unix_ms())
 }
 
@@ -121,13 +123,18 @@ pub async fn refresh(
     request: HttpRequest,
     door: web::Data<Door>,
     store: web::Data<Store>,
+    auditor: web::Data<Auditor>,
     body: web::Json<Refresh>,
 ) -> Result<HttpResponse, ApiError> {
     door.admits(&request)?;
     match store.renew(&body.refresh_token).await? {
-        Renewal::Done(renewed) => tokens(&door.access, &renewed, store.unix_ms()),
+        Renewal::Done(renewed) => {
+            request.extensions_mut().insert(Actor::from(renewed.holder));
+            tokens(&door.access, &renewed, store.unix_ms())
+        }
         Renewal::Reused(tenant, user) => {
-            door.watch.count("token_reuse", "high");
+            door.watch.count("token_reuse", "high", || format!("user {user} of tenant {tenant}"));
+            auditor.note(Some(tenant), Some(user), "refresh token shown twice", door.address(&request));
             tracing::warn!(%tenant, %user, "a refresh token was shown twice: this sign-in has ended");
             Err(ApiError::new("unauthorized", "Unauthorized"))
         }
@@ -266,6 +273,7 @@ pub async fn accept(
         door.failed(&request);
         return Err(none());
     };
+    request.extensions_mut().insert(Actor::from(&login));
     let hash = door.access.chosen(&login, &body.password).await?;
     if !store.accept_invitation(&body.invitation, &login, &hash).await? {
         return Err(none());

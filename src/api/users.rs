@@ -4,10 +4,12 @@
 use super::Api;
 use crate::auth::Caller;
 use crate::auth::access::secret;
+use crate::auth::audit::made;
 use crate::error::ApiError;
 use crate::live::socket::Sockets;
 use crate::store::repo::invitations::{Guest, Invited};
 use crate::store::repo::people::{Change, Changed, Person, Role, Standing, is_user_name, normal_email};
+use crate::store::repo::shredding::Shredded;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -127,7 +129,10 @@ pub async fn invite(caller: Caller, api: web::Data<Api>, body: web::Json<NewUser
     }
     let token = secret("wri_");
     match api.store.invite(caller.0.tenant, Guest { name, email, role }, &token, INVITATION_MS).await? {
-        Invited::Person(person) => Ok(HttpResponse::Created().json(invited(&person, &token, api.store.unix_ms()))),
+        Invited::Person(person) => {
+            let answer = HttpResponse::Created().json(invited(&person, &token, api.store.unix_ms()));
+            Ok(made(answer, person.id.0))
+        }
         Invited::NameTaken => Err(ApiError::new("name_taken", "Somebody of this tenant has this name")),
         Invited::EmailTaken => Err(ApiError::new("email_taken", "This address cannot be used")),
     }
@@ -135,6 +140,10 @@ pub async fn invite(caller: Caller, api: web::Data<Api>, body: web::Json<NewUser
 
 fn own_self() -> ApiError {
     ApiError::new("own_self", "Nobody changes their own role or shuts themselves out: another admin does")
+}
+
+fn last_owner() -> ApiError {
+    ApiError::new("last_owner", "A tenant needs an owner: make another one first")
 }
 
 /// Changes somebody's role, or shuts them out, or lets them in again. It cannot be done to oneself, so that an owner stays.
@@ -162,15 +171,48 @@ pub async fn update(
     let change = Change { was: known.role, role: body.role, standing: body.status };
     let person = match api.store.change_person(caller.0.tenant, known.id, change).await? {
         Changed::Person(person) => person,
-        Changed::LastOwner => {
-            return Err(ApiError::new("last_owner", "A tenant needs an owner: make another one first"));
-        }
+        Changed::LastOwner => return Err(last_owner()),
         Changed::Nobody => return Err(missing()),
     };
+    look_again(&api, &sockets).await;
+    Ok(HttpResponse::Ok().json(self::body(&person)))
+}
+
+/// Deletes somebody: their data key is destroyed at once, so that nothing of theirs opens any more but from backups made before; their
+/// stays end, their keys are gone, and their sessions are logged out and removed within seconds. It cannot be undone, and not
+/// be done to oneself.
+///
+/// # Errors
+/// 403 for an owner who is no owner's to delete, 404 for an unknown user, 422 for oneself.
+#[utoipa::path(delete, path = "/api/users/{id}", tag = "users", operation_id = "delete_user",
+    params(("id" = String, Path, example = "01990000-0000-7000-8000-000000000000")), responses(
+    (status = 204, description = "Gone"), (status = 403, description = "Not an admin"),
+    (status = 404, description = "No such user"), (status = 422, description = "Oneself")))]
+pub async fn remove(
+    caller: Caller,
+    api: web::Data<Api>,
+    sockets: web::Data<Sockets>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let known = find(&api, caller, &id).await?;
+    above(&api, caller, known.role).await?;
+    if known.id == caller.0.user {
+        return Err(own_self());
+    }
+    match api.store.shred_person(caller.0.tenant, known.id, known.role).await? {
+        Shredded::Done => {}
+        Shredded::LastOwner => return Err(last_owner()),
+        Shredded::Nobody => return Err(missing()),
+    }
+    look_again(&api, &sockets).await;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Closes what whoever was shut out has open, at once.
+async fn look_again(api: &Api, sockets: &Sockets) {
     if let Err(error) = sockets.look_again(&api.store).await {
         tracing::warn!(%error, "open sockets are looked at a little later");
     }
-    Ok(HttpResponse::Ok().json(self::body(&person)))
 }
 
 /// Invites somebody again, who lost their password, their second factor or the first invitation: all three are replaced when the

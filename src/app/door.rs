@@ -1,17 +1,22 @@
 //! What stands at the door, and what goes round behind it.
 
 use super::Parts;
+use crate::api::shape::sound_hook;
 use crate::auth::Door;
 use crate::auth::access::Access;
 use crate::auth::address::Proxies;
+use crate::auth::alarm::Alarm;
 use crate::auth::limits::Limits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::auth::watch::{Watch, WatchPolicy};
 use crate::renewal::{self, Renewal};
+use crate::webhook::post::Poster;
 use actix_web::web;
+use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
+use wardroom_actors::domain::webhook::{Hmac, Hook, Retries};
 use wardroom_actors::handle::Handle;
 
 impl Parts<'_> {
@@ -26,6 +31,7 @@ impl Parts<'_> {
             slow_s: guard.slow_s,
         };
         let watch = Arc::new(Watch::new(policy, Arc::clone(&self.clock), Arc::clone(&self.metrics)));
+        watch.connect(Arc::new(self.alarm()?));
         let proxies = Proxies::new(&guard.trusted_proxies);
         let proxies =
             proxies.map_err(|bad| anyhow::anyhow!("guard.trusted_proxies: {bad} is no address or network"))?;
@@ -58,6 +64,26 @@ impl Parts<'_> {
         Ok(door)
     }
 
+    /// Who tells operators of attacks.
+    fn alarm(&self) -> anyhow::Result<Alarm> {
+        let guard = &self.config.guard;
+        let key = guard.alert_key.expose_secret();
+        let hook = (!guard.alert_url.is_empty()).then(|| Hook {
+            url: guard.alert_url.clone(),
+            events: None,
+            hmac: (!key.is_empty()).then(|| Hmac { key: Some(key.to_owned()) }),
+            retries: Retries::default(),
+            custom_headers: vec![],
+            global: true,
+        });
+        if let Some(hook) = &hook {
+            sound_hook(hook).map_err(|what| anyhow::anyhow!("guard.alert_url: {what}"))?;
+        }
+        let poster = Poster::new(Arc::clone(&self.egress), Duration::from_secs(self.config.webhooks.timeout_s.max(1)))?;
+        let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        Ok(Alarm::new(hook, poster, guard.alert_window_s, clock, metrics, self.io.clone()))
+    }
+
     /// Cuts off clients that do not read, and those who may not hear any more what they hear.
     pub(super) fn watch_sockets(&self) {
         let sockets = Arc::clone(&self.sockets);
@@ -80,9 +106,34 @@ impl Parts<'_> {
             }
         });
     }
+
+    /// Removes what is left of users who were deleted.
+    fn see_off(&self, handle: &Handle) {
+        let (handle, store) = (handle.clone(), self.store.clone());
+        self.io.spawn(async move {
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut before = 0;
+            loop {
+                second.tick().await;
+                match store.see_off().await {
+                    // What does not end at once is asked again each minute, with all that is buried.
+                    Ok(left) => {
+                        if left > before {
+                            handle.tidy();
+                        }
+                        before = left;
+                    }
+                    Err(error) => tracing::debug!(%error, "deleted users were not looked at"),
+                }
+            }
+        });
+    }
+
     /// Ends what runs of tenants that are shut, and starts it again when they are let in; at first before anything runs.
     pub(super) async fn follow_tenants(&self, handle: &Handle) -> anyhow::Result<()> {
         handle.shut_only(&self.store.shut_tenants().await?).await;
+        self.see_off(handle);
         let (handle, store) = (handle.clone(), self.store.clone());
         self.io.spawn(async move {
             let mut second = tokio::time::interval(Duration::from_secs(1));

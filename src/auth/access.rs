@@ -2,6 +2,7 @@
 //! an unknown address, a wrong password, somebody who is shut out are answered alike, after the same work. (Only a password that was
 //! taken over from elsewhere takes longer, until its first use.)
 
+use super::audit::Actor;
 use super::limits::Limits;
 use super::password::{Passwords, choose};
 use super::second_factor::SecondFactor;
@@ -14,8 +15,8 @@ use crate::store::repo::identity::Holder;
 use crate::store::repo::people::{Login, normal_email};
 use crate::store::repo::stays::About;
 use crate::vault::Kek;
-use actix_web::HttpRequest;
 use actix_web::http::header;
+use actix_web::{HttpMessage as _, HttpRequest};
 use dashmap::DashMap;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -134,6 +135,9 @@ impl Access {
             self.refused(reason)
         };
         let login = store.who_signs_in(&email).await?;
+        if let Some(login) = &login {
+            request.extensions_mut().insert(Actor::from(login));
+        }
         let (hash, welcome) = match &login {
             Some(login) => (login.password.as_ref(), login.is_welcome),
             None => (None, false),

@@ -3,6 +3,8 @@
 
 pub mod access;
 pub mod address;
+pub mod alarm;
+pub mod audit;
 pub mod limits;
 mod need;
 pub mod password;
@@ -22,6 +24,7 @@ use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use address::Proxies;
+use audit::Actor;
 use need::Need;
 use std::borrow::Cow;
 use std::future::{Ready, ready};
@@ -103,10 +106,18 @@ impl Door {
     }
 
     /// From which address a request comes.
-    fn address(&self, request: &HttpRequest) -> String {
+    #[must_use]
+    pub fn address(&self, request: &HttpRequest) -> String {
         let Some(peer) = request.peer_addr() else { return String::new() };
         let forwarded = forwarded(request);
         self.proxies.client(peer.ip(), forwarded.iter().map(AsRef::as_ref)).to_string()
+    }
+
+    /// From which address a request comes, or of IPv6 from which network: whoever has one of its addresses has them all.
+    fn network(&self, request: &HttpRequest) -> String {
+        let Some(peer) = request.peer_addr() else { return String::new() };
+        let forwarded = forwarded(request);
+        Origin::from(self.proxies.client(peer.ip(), forwarded.iter().map(AsRef::as_ref))).to_string()
     }
 
     /// Where a request comes from; `None` when nobody knows: a proxy of the operator's own network that is not listed.
@@ -161,11 +172,11 @@ impl Door {
         match bad {
             // Clients renew what has expired, so they are told.
             Bad::Expired => {
-                self.watch.count("token_expired", "low");
+                self.watch.count("token_expired", "low", String::new);
                 ApiError::new("token_expired", "The token has expired: renew it with POST /api/auth/refresh")
             }
             Bad::Invalid => {
-                self.watch.count("token_invalid", "medium");
+                self.watch.count("token_invalid", "medium", String::new);
                 unauthorized()
             }
         }
@@ -232,6 +243,7 @@ async fn authenticate(request: &HttpRequest, need: Need) -> Result<Holder, ApiEr
         return Err(unauthorized());
     };
     request.extensions_mut().insert(holder.tenant);
+    request.extensions_mut().insert(Actor::from(holder));
     if !door.watch.lets_call(holder.key) {
         return Err(
             ApiError::new("too_many_refusals", "Too many calls of this key were refused: one a second").retry(1)

@@ -42,6 +42,29 @@ pub(super) fn takes_key_from_query(pattern: &str) -> bool {
     matches!(pattern, "/ws" | "/api/files/{file}" | "/api/{session}/auth/qr" | "/api/screenshot")
 }
 
+/// What keys do all day, by their patterns: what leaves a session, what is only asked with a body.
+pub(super) fn comes_often(pattern: &str) -> bool {
+    let is_sent = pattern.strip_prefix("/api/").is_some_and(|word| word.starts_with("send") && !word.contains('/'));
+    is_sent
+        || matches!(
+            pattern,
+            "/api/reply"
+                | "/api/forwardMessage"
+                | "/api/reaction"
+                | "/api/star"
+                | "/api/startTyping"
+                | "/api/stopTyping"
+                | "/api/{session}/new-message-id"
+                | "/api/{session}/presence"
+                | "/api/{session}/presence/{chat}/subscribe"
+                | "/api/{session}/chats/overview"
+                | "/api/{session}/chats/{chat}/messages/read"
+                | "/api/{session}/media/convert/voice"
+                | "/api/{session}/media/convert/video"
+                | "/api/auth/ticket"
+        )
+}
+
 impl Need {
     /// Of a route by its pattern. One that does not stand here is for admins.
     pub fn of(method: &Method, pattern: &str) -> Self {
@@ -147,6 +170,7 @@ mod tests {
         "/api/keys/media",
         "/api/keys/control",
         "/api/supervision/pulse",
+        "/api/audit",
         "/api/users",
         "/api/users/{id}",
         "/api/users/{id}/invitation",

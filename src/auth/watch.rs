@@ -1,6 +1,7 @@
 //! Who fails too often. An address from which keys are guessed is shut out; a key whose calls are refused again and again is
 //! slowed down. Everything here is in memory, counted in fixed windows, and bounded.
 
+use super::alarm::Alarm;
 use crate::metrics::Metrics;
 use dashmap::DashMap;
 use sha2::{Digest, Sha256};
@@ -8,7 +9,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 use wardroom_actors::ports::clock::Clock;
 
@@ -112,6 +113,7 @@ pub struct Watch {
     policy: WatchPolicy,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    alarm: OnceLock<Arc<Alarm>>,
     failures: DashMap<Origin, Tally, RandomState>,
     refusals: DashMap<Uuid, Calls, RandomState>,
     /// Keys that were good at an address, and when: whoever shares it with somebody who guesses is not shut out with them.
@@ -131,7 +133,12 @@ impl Watch {
     #[must_use]
     pub fn new(policy: WatchPolicy, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let (failures, refusals, good) = (DashMap::default(), DashMap::default(), DashMap::default());
-        Self { policy, clock, metrics, failures, refusals, good }
+        Self { policy, clock, metrics, alarm: OnceLock::new(), failures, refusals, good }
+    }
+
+    /// From now on what is severe is told to operators.
+    pub fn connect(&self, alarm: Arc<Alarm>) {
+        let _ = self.alarm.set(alarm);
     }
 
     fn now(&self) -> u32 {
@@ -162,7 +169,7 @@ impl Watch {
         }
         let over = self.failures.entry(origin).or_default().add(self.now(), failures_within_s, failures, block_s);
         if over {
-            self.metrics.security("key_guessing", "high");
+            self.count("key_guessing", "high", || origin.to_string());
             tracing::warn!(%origin, failures, block_s, "keys are guessed: this address is shut out");
         }
     }
@@ -191,14 +198,17 @@ impl Watch {
             return;
         }
         if self.refusals.entry(key).or_default().refused.add(self.now(), MINUTE_S, refusals, slow_s) {
-            self.metrics.security("calls_refused", "medium");
+            self.count("calls_refused", "medium", || key.to_string());
             tracing::warn!(%key, refusals, slow_s, "calls of this key are refused again and again: it may call once a second");
         }
     }
 
-    /// Something happened that is counted.
-    pub fn count(&self, event: &'static str, severity: &'static str) {
+    /// Something happened that is counted, to somebody or from somewhere; operators are told of what is severe.
+    pub fn count(&self, event: &'static str, severity: &'static str, about: impl FnOnce() -> String) {
         self.metrics.security(event, severity);
+        if let Some(alarm) = self.alarm.get().filter(|_| severity == "high") {
+            alarm.raise(event, severity, about());
+        }
     }
 
     /// Who is shut out.

@@ -1,5 +1,6 @@
 //! `wardroom key`: the master key, and whether everything that is sealed opens.
 
+use super::audit::told;
 use super::operate::{blocking, store, store_with_vault};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -65,6 +66,7 @@ pub(super) fn rotate(config: Config, to: Option<PathBuf>) -> anyhow::Result<()> 
             );
         }
         follow(&store, &dir).await?;
+        told(&store, None, "master key replaced", Some(new.id())).await?;
         match old.filter(|_| in_place) {
             Some(old) => {
                 let kept = ground::change_kek_file(&file, &old).with_context(|| {
@@ -115,6 +117,7 @@ pub(super) fn renew(config: Config) -> anyhow::Result<()> {
             );
         }
         store.begin_renewal().await?;
+        told(&store, None, "data keys renewed", None).await?;
         let mut told = None;
         while let Some((place, done, all)) = store.renewal().await? {
             let step = (place.is_last, done);

@@ -2,6 +2,8 @@
 //! `keys` use the database.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command line does")]
 
+mod audit;
+mod backup;
 mod client;
 mod doctor;
 mod import;
@@ -46,6 +48,12 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// What was done, and by whom.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// The database, logins and files in one sealed file.
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Print the OpenAPI document.
     Openapi,
     /// Take over logins of whatsapp-web.js (LocalAuth, RemoteAuth) or WAHA's browser engine, without a scan. The server must be
@@ -104,6 +112,56 @@ enum KeyCommand {
 }
 
 #[derive(Subcommand)]
+enum AuditCommand {
+    /// Look whether all records are what they were, and none is missing.
+    Verify {
+        /// Only this tenant's [default: all, and the server's own].
+        #[arg(long)]
+        tenant: Option<String>,
+        /// A chain that was exported, in place of the database's.
+        #[arg(long, conflicts_with = "tenant")]
+        file: Option<PathBuf>,
+        /// By whom it is signed, as `audit verify` tells it where the server is.
+        #[arg(long, requires = "file")]
+        key: Option<String>,
+    },
+    /// Print a chain, one JSON object a line.
+    Export {
+        /// Whose, by name; a deleted tenant's by its id [default: the server's own].
+        #[arg(long)]
+        tenant: Option<String>,
+        /// A file, which must not be there yet [default: standard output].
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum BackupCommand {
+    /// Make one, beside a server that goes on.
+    Create {
+        /// A file, which must not be there yet.
+        file: PathBuf,
+    },
+    /// Look whether one is whole, and opens.
+    Verify {
+        /// The backup.
+        file: PathBuf,
+        /// The master key of its time [default: the server's].
+        #[arg(long)]
+        kek: Option<PathBuf>,
+    },
+    /// Put everything back, into a data directory and a database that have nothing yet. The server must be stopped.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+        /// The master key of its time [default: the server's].
+        #[arg(long)]
+        kek: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
 enum TenantsCommand {
     /// Create a tenant with its user `owner`.
     Create {
@@ -121,6 +179,15 @@ enum TenantsCommand {
     Resume {
         /// Its name.
         name: String,
+    },
+    /// Delete one with all that it has: the data keys of its users are destroyed at once, and nothing of it opens any more. What is
+    /// left of it is removed by the server, now or when it is started.
+    Delete {
+        /// Its name.
+        name: String,
+        /// It is meant so: this cannot be undone.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -176,6 +243,18 @@ enum UsersCommand {
         tenant: String,
         /// Their name in it.
         name: String,
+    },
+    /// Delete somebody with all that they have: their data key is destroyed at once, and nothing of theirs opens any more. What is
+    /// left of it is removed by the server, now or when it is started.
+    Delete {
+        /// The tenant's name.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Their name in it.
+        name: String,
+        /// It is meant so: this cannot be undone.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -489,10 +568,15 @@ pub fn main() -> ExitCode {
         Command::Tenants(TenantsCommand::Resume { name }) => {
             config().and_then(|config| people::shut(config, name, Standing::Active))
         }
+        Command::Tenants(TenantsCommand::Delete { name, yes }) => {
+            config().and_then(|config| people::delete_tenant(config, name, yes))
+        }
         Command::Users(verb) => config().and_then(|config| people::users(config, verb)),
         Command::Keys(KeysCommand::Create { tenant, user, admin }) => {
             config().and_then(|config| operate::create_key(config, tenant, user, admin))
         }
+        Command::Backup(what) => config().and_then(|config| backup::run(config, what)),
+        Command::Audit(what) => audit::run(config, what),
         Command::Openapi => {
             print!("{}", crate::api::docs::document());
             Ok(())

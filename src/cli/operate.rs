@@ -1,5 +1,6 @@
 //! Commands that work on the data directory and the database themselves.
 
+use super::audit::told;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::ground;
@@ -41,6 +42,7 @@ pub(super) fn create_tenant(config: Config, name: String) -> anyhow::Result<()> 
         let store = store(&config).await?;
         let id =
             store.create_tenant(&name).await?.with_context(|| format!("there is a tenant named {name} already"))?;
+        told(&store, Some(id), "tenant created", None).await?;
         println!("Created tenant {name} ({id}).");
         Ok(())
     })
@@ -58,6 +60,7 @@ pub(super) fn create_key(config: Config, tenant: String, user: String, admin: bo
         let user_id = store.user_named(id, &user).await?;
         let key = format!("key_{}", Kek::generate().get(..40).unwrap_or_default());
         store.add_key(id, user_id, &key, admin).await?;
+        told(&store, Some(id), "key created", Some(user_id.0)).await?;
         println!("Created a key of {user} in {tenant}. It is shown only now:");
         println!("{key}");
         Ok(())

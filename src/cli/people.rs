@@ -1,6 +1,7 @@
 //! Tenants and their people, in the database itself. A running server notices within half a second.
 
 use super::UsersCommand;
+use super::audit::told;
 use super::operate::{blocking, store};
 use crate::auth::access::secret;
 use crate::auth::password::is_imported;
@@ -8,8 +9,12 @@ use crate::config::Config;
 use crate::store::Store;
 use crate::store::repo::invitations::{Guest, Invited};
 use crate::store::repo::people::{Change, Changed, Person, Role, Standing, is_user_name, normal_email};
+use crate::store::repo::shredding::Shredded;
 use anyhow::{Context as _, bail};
 use wardroom_actors::domain::ids::TenantId;
+
+/// What is told of somebody who was deleted.
+const LEFT: &str = "What is left is removed by the server within seconds, or when it is started.";
 
 /// How long an invitation is good.
 const INVITATION_MS: i64 = crate::api::users::INVITATION_MS;
@@ -25,9 +30,12 @@ pub(super) fn tenants(config: Config) -> anyhow::Result<()> {
 
 pub(super) fn shut(config: Config, name: String, standing: Standing) -> anyhow::Result<()> {
     blocking(async {
-        if !store(&config).await?.set_standing(&name, standing).await? {
-            bail!("there is no tenant named {name}");
+        let store = store(&config).await?;
+        let tenant = tenant_named(&store, &name).await?;
+        if !store.set_standing(&name, standing).await? {
+            bail!("{name} was deleted meanwhile");
         }
+        told(&store, Some(tenant), &format!("tenant {}", standing.name()), None).await?;
         println!("{name} is {} now.", standing.name());
         Ok(())
     })
@@ -69,10 +77,47 @@ pub(super) fn users(config: Config, verb: UsersCommand) -> anyhow::Result<()> {
                 println!("{name} is {} now.", role.name());
                 Ok(())
             }
+            UsersCommand::Delete { tenant, name, yes } => delete(&store, &tenant, &name, yes).await,
             UsersCommand::Suspend { tenant, name } => stand(&store, &tenant, &name, Standing::Suspended).await,
             UsersCommand::Resume { tenant, name } => stand(&store, &tenant, &name, Standing::Active).await,
         }
     })
+}
+
+/// Deletes a tenant with all that it has.
+pub(super) fn delete_tenant(config: Config, name: String, yes: bool) -> anyhow::Result<()> {
+    blocking(async {
+        let store = store(&config).await?;
+        let tenant = tenant_named(&store, &name).await?;
+        let people = store.count_people(tenant).await?;
+        if !yes {
+            bail!("{name} has {people} users. Nothing of theirs could be brought back: say --yes if it is meant so");
+        }
+        if !store.shred_tenant(&name).await? {
+            bail!("{name} was deleted meanwhile");
+        }
+        told(&store, Some(tenant), "tenant deleted", None).await?;
+        told(&store, None, "tenant deleted", Some(tenant.0)).await?;
+        println!("The data keys of {people} users of {name} are destroyed. {LEFT}");
+        Ok(())
+    })
+}
+
+async fn delete(store: &Store, tenant: &str, name: &str, yes: bool) -> anyhow::Result<()> {
+    let tenant = tenant_named(store, tenant).await?;
+    let person = named(store, tenant, name).await?.with_context(|| format!("there is no user named {name}"))?;
+    if !yes {
+        bail!("nothing that {name} has could be brought back: say --yes if it is meant so");
+    }
+    match store.shred_person(tenant, person.id, person.role).await? {
+        Shredded::Done => {
+            told(store, Some(tenant), "user deleted", Some(person.id.0)).await?;
+            println!("The data key of {name} is destroyed. {LEFT}");
+        }
+        Shredded::LastOwner => bail!("{name} is the only owner: make another one first, or delete the tenant"),
+        Shredded::Nobody => bail!("{name} was changed meanwhile: try again"),
+    }
+    Ok(())
 }
 
 async fn stand(store: &Store, tenant: &str, name: &str, standing: Standing) -> anyhow::Result<()> {
@@ -86,7 +131,10 @@ async fn stand(store: &Store, tenant: &str, name: &str, standing: Standing) -> a
 
 async fn change_person(store: &Store, tenant: TenantId, person: &Person, change: Change) -> anyhow::Result<()> {
     match store.change_person(tenant, person.id, change).await? {
-        Changed::Person(_) => Ok(()),
+        Changed::Person(now) => {
+            let what = format!("user {} {}", now.role.name(), now.standing.name());
+            told(store, Some(tenant), &what, Some(person.id.0)).await
+        }
         Changed::LastOwner => bail!("{} is the only owner: make another one first", person.name),
         Changed::Nobody => bail!("{} was changed meanwhile: try again", person.name),
     }
@@ -131,9 +179,11 @@ async fn invite(
     if let Some(hash) = hash {
         let login = store.invited(&token).await?.context("the invitation was not written")?;
         store.accept_invitation(&token, &login, &hash).await?;
+        told(store, Some(tenant), "user imported", Some(person.id.0)).await?;
         println!("{name} may sign in with the password that they had.");
         return Ok(());
     }
+    told(store, Some(tenant), "user invited", Some(person.id.0)).await?;
     println!("Invited {name} ({}). Whoever opens this within three days chooses their password:", person.role.name());
     println!("{}", link(&token));
     Ok(())

@@ -106,6 +106,12 @@ pub struct Ops {
 pub struct Guard {
     /// Proxies whose word is believed.
     pub trusted_proxies: Vec<String>,
+    /// A webhook that is told of attacks; empty: none.
+    pub alert_url: String,
+    /// Signs what it is told.
+    pub alert_key: SecretString,
+    /// Of each kind once in so many seconds.
+    pub alert_window_s: u32,
     /// Wrong keys from one address that shut it out; 0: none do.
     pub failures: u32,
     /// Within so many seconds.
@@ -282,6 +288,8 @@ pub struct Retention {
     pub outbox_days: u64,
     /// Days that dead letters are kept.
     pub dead_letter_days: u64,
+    /// Days that records of what was done are kept.
+    pub audit_days: u64,
 }
 
 /// `[webhooks]`

@@ -1,6 +1,7 @@
 //! The dashboard's files and its sign-in.
 
 use crate::auth::access::{Credentials, about, secret};
+use crate::auth::audit::Actor;
 use crate::auth::{Caller, Door};
 use crate::error::ApiError;
 use crate::live::socket::Sockets;
@@ -8,7 +9,7 @@ use crate::store::Store;
 use crate::store::repo::stays::Staying;
 use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use rust_embed::RustEmbed;
 use serde::Deserialize;
 use wardroom_actors::ports::PortError;
@@ -77,7 +78,9 @@ pub async fn sign_in(
                 "unauthorized" => ApiError::new("unauthorized", "This key is not known here"),
                 _ => error,
             };
-            Staying::Key(door.holder(&store, &request, key).await.map_err(unknown)?)
+            let holder = door.holder(&store, &request, key).await.map_err(unknown)?;
+            request.extensions_mut().insert(Actor::from(holder));
+            Staying::Key(holder)
         }
         SignIn::Person(shown) => Staying::Person(Box::new(door.access.admit(&door, &store, &request, shown).await?)),
     };

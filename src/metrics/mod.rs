@@ -40,6 +40,8 @@ pub struct Metrics {
     webhook_breakers: IntGauge,
     security: IntCounterVec,
     failed_logins: IntCounterVec,
+    audited: IntCounterVec,
+    alerts: IntCounterVec,
     auth_duration: Histogram,
 }
 
@@ -75,6 +77,8 @@ impl Metrics {
             "Addresses and keys that were stopped.",
             &["event_type", "severity"],
         )?;
+        let alerts = counters("wardroom_alerts_total", "Alerts that operators were told, or not.", &["outcome"])?;
+        let audited = counters("wardroom_audit_records_total", "What was done, recorded or lost.", &["outcome"])?;
         let failed_logins = counters("wardroom_failed_logins_total", "People who were not let in.", &["reason"])?;
         let auth_duration = Histogram::with_opts(
             HistogramOpts::new("wardroom_auth_duration_seconds", "How long signing in takes.").buckets(AUTH.to_vec()),
@@ -136,6 +140,8 @@ impl Metrics {
             webhook_breakers,
             security,
             failed_logins,
+            audited,
+            alerts,
             auth_duration,
         })
     }
@@ -188,6 +194,21 @@ impl Metrics {
     /// Somebody was stopped.
     pub fn security(&self, event: &'static str, severity: &'static str) {
         self.security.with_label_values(&[event, severity]).inc();
+    }
+
+    /// An alert was told, or lost.
+    pub fn alerted(&self, outcome: &'static str) {
+        self.alerts.with_label_values(&[outcome]).inc();
+    }
+
+    /// So many records of what was done stand.
+    pub fn audited(&self, records: u64) {
+        self.audited.with_label_values(&["recorded"]).inc_by(records);
+    }
+
+    /// So many are lost.
+    pub fn audit_lost(&self, records: u64) {
+        self.audited.with_label_values(&["lost"]).inc_by(records);
     }
 
     /// Somebody was not let in.

@@ -1,9 +1,11 @@
 //! One suite for every store: SQLite in memory, SQLite in a file, PostgreSQL, and the fakes that the kernel is tested with.
 
+mod audit;
 mod keys;
 mod people;
 mod reading;
 mod rows;
+mod shredding;
 
 use super::repo::deliveries::{Dead, Lane, LaneBell, Outcome};
 use super::repo::journal::JournalWriter;
@@ -611,7 +613,7 @@ async fn retention_removes_what_is_old_and_leaves_a_mark() {
     let state = AgentState::default();
     ground.agents.commit(AgentCommit { chat, expected: 0, steps, poison: vec![], state }).await.unwrap();
     let told = async || store.deliveries(Lane { key: one.key(), hook, chat: chat.chat }).await.unwrap().remove(0).event;
-    let keep = Retention { journal_ms: 1000, outbox_ms: 1000, dead_letters_ms: 1000 };
+    let keep = Retention { journal_ms: 1000, outbox_ms: 1000, dead_letters_ms: 1000, audit_ms: 1000 };
     assert_eq!(store.forget_old(keep).await.unwrap(), 0, "nothing is old yet");
     assert!(told().await.is_some());
     let gone = store.forget_old(Retention { journal_ms: -1, ..keep }).await.unwrap();

@@ -5,6 +5,7 @@
 //!
 //! Reading order: [`tx`], `repo/journal.rs` (group commit), the other repositories, one per port.
 
+pub mod copy;
 mod entity;
 pub mod repo;
 mod tx;
@@ -124,8 +125,10 @@ pub struct Inner {
     known_stays: DashMap<uuid::Uuid, (repo::identity::Holder, u64)>,
     /// When keys were last used, as far as it was noted.
     key_uses: DashMap<uuid::Uuid, i64>,
-    /// By which addresses are found without being readable.
-    login_key: OnceLock<zeroize::Zeroizing<Vec<u8>>>,
+    /// The server's own secrets.
+    own: OnceLock<repo::own::Own>,
+    /// Where audit chains end, as far as something was recorded.
+    chain_ends: DashMap<TenantId, repo::audit::Edge>,
     /// Which master key was seen to take the place of the one before.
     coming_kek: Mutex<Option<uuid::Uuid>>,
     /// What chats have still to see, as far as it need not be read.
@@ -261,8 +264,9 @@ impl Store {
             owners: DashMap::new(),
             known_keys: DashMap::new(),
             known_stays: DashMap::new(),
-            login_key: OnceLock::new(),
+            own: OnceLock::new(),
             key_uses: DashMap::new(),
+            chain_ends: DashMap::new(),
             coming_kek: Mutex::new(None),
             unseen: repo::journal::Unseen::default(),
             recent: repo::recent::Recent::default(),
@@ -278,7 +282,7 @@ impl Store {
         };
         let mut store = Self(Arc::new(inner));
         store.check_kek().await?;
-        repo::people::load_login_key(&store).await?;
+        let _ = store.own.set(repo::own::load(&store).await?);
         if role == Role::Operator {
             return Ok(store);
         }
@@ -351,10 +355,11 @@ impl Store {
         self.unix_ms()
     }
 
-    /// Makes sure that the user's data key is in the ring.
+    /// Makes sure that the user's data key is in the ring; [`Failure::Gone`] when it was destroyed.
     async fn need_dek(&self, tx: &Tx, tenant: TenantId, user: UserId) -> Result<(), Failure> {
         if !self.vault.knows(tenant, user) {
-            let row = entity::users::Entity::find_by_id((tenant.0, user.0)).one(&**tx).await?.ok_or(Failure::Gone)?;
+            let row = entity::users::Entity::find_by_id((tenant.0, user.0)).one(&**tx).await?;
+            let row = row.filter(|row| !row.dek.is_empty()).ok_or(Failure::Gone)?;
             self.vault.admit(tenant, user, &row.dek)?;
         }
         Ok(())

@@ -28,6 +28,8 @@ pub enum Reason {
     SignIn,
     /// Reading all sessions at start-up, checking keys.
     Boot,
+    /// Recording what was done, of many tenants at once.
+    Audit,
     /// Removing what is too old.
     Retention,
     /// The journal's writer, which groups rows of many tenants into one commit.
@@ -59,6 +61,11 @@ impl Roles {
         let row = connection.query_one_raw(names).await?.ok_or(DbErr::RecordNotFound("roles".to_owned()))?;
         let quoted = |name: String| format!("\"{}\"", name.replace('"', "\"\""));
         Ok(Some(Self { tenant: quoted(row.try_get_by_index(0)?), server: quoted(row.try_get_by_index(1)?) }))
+    }
+
+    /// The role of the server itself, as SQL.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// The first statements of a transaction.

@@ -50,6 +50,8 @@ pub enum Kind {
     Person,
     /// A person's stay.
     SignIn,
+    /// What is personal in a record of what was done.
+    Audit,
 }
 
 impl Kind {
@@ -66,6 +68,7 @@ impl Kind {
             Self::ApiKey => "api_key",
             Self::Person => "person",
             Self::SignIn => "sign_in",
+            Self::Audit => "audit",
         }
     }
 }
@@ -417,6 +420,49 @@ impl Vault {
 
     fn ring_of(&self, tenant: TenantId, user: UserId) -> Result<Arc<Ring>, Sealed> {
         self.rings.get(&(tenant, user)).map(|ring| Arc::clone(&ring)).ok_or(Sealed)
+    }
+}
+
+/// How a backup begins.
+const BACKUP: &[u8] = b"wardroom backup 1\n";
+const BACKUP_KEY: &str = "backup key";
+const BACKUP_AAD: &[u8] = b"wardroom/1|backup";
+
+impl Vault {
+    /// Seals a backup into `sink`, under a key of its own, which the master key wraps.
+    ///
+    /// # Errors
+    /// Of the sink.
+    pub fn backup_sealer<W: std::io::Write>(&self, mut sink: W) -> std::io::Result<Sealer<W>> {
+        let key = Key::generate();
+        let wrapped = self.seal_own(BACKUP_KEY, &key.parts());
+        sink.write_all(BACKUP)?;
+        sink.write_all(&u16::try_from(wrapped.len()).map_err(std::io::Error::other)?.to_be_bytes())?;
+        sink.write_all(&wrapped)?;
+        Sealer::new(Arc::new(key), BACKUP_AAD.to_vec(), sink)
+    }
+
+    /// Opens a backup.
+    ///
+    /// # Errors
+    /// Of the source; a sentence when it is no backup, or was sealed with another master key.
+    pub fn backup_opener<R: std::io::Read>(&self, mut source: R) -> std::io::Result<Opener<R>> {
+        let mut magic = [0; BACKUP.len()];
+        source.read_exact(&mut magic)?;
+        if magic != BACKUP {
+            return Err(std::io::Error::other("this is no backup"));
+        }
+        let mut length = [0; 2];
+        source.read_exact(&mut length)?;
+        let mut wrapped = vec![0; u16::from_be_bytes(length).into()];
+        source.read_exact(&mut wrapped)?;
+        let another = || {
+            let id = envelope::key_id(&wrapped).unwrap_or_default();
+            std::io::Error::other(format!("it was sealed with the master key {id}: that one is needed"))
+        };
+        let parts = self.open_own(BACKUP_KEY, &wrapped).map_err(|_| another())?;
+        let ring = Ring::from_parts(&parts).ok_or_else(another)?;
+        Opener::new(&ring, BACKUP_AAD.to_vec(), source, 0)
     }
 }
 

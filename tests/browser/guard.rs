@@ -4,7 +4,9 @@ use crate::waha::Known;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use wardroom::api::waha::{Is, own, table};
+use wardroom::webhook::post::waha_signature;
 use wardroom_load::house::{Answer, House, KEY, SOON, until};
+use wardroom_load::receiver::Receiver;
 
 /// What nobody but the victim may read.
 const CANARY: &str = "canary-7f3a";
@@ -109,7 +111,7 @@ const OWN_READ: &[&str] = &[
     "GET /api/webhooks/dead-letters",
 ];
 /// The same, for admins.
-const OWN_ADMIN: &[&str] = &["GET /api/keys", "GET /api/supervision/pulse", "GET /api/users"];
+const OWN_ADMIN: &[&str] = &["GET /api/keys", "GET /api/supervision/pulse", "GET /api/audit", "GET /api/users"];
 /// For admins, about something that has an owner.
 const ADMIN: &[&str] = &[
     "POST /api/keys",
@@ -120,6 +122,7 @@ const ADMIN: &[&str] = &[
     "POST /api/keys/control",
     "POST /api/users",
     "PUT /api/users/{id}",
+    "DELETE /api/users/{id}",
     "POST /api/users/{id}/invitation",
     "DELETE /api/users/{id}/invitation",
 ];
@@ -283,11 +286,15 @@ async fn nobody_does_what_they_may_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_guesses_keys_is_shut_out_until_an_operator_lets_them_in() {
+    let receiver = Receiver::open(0).await;
+    let url = receiver.url();
     let settings = [
         ("WARDROOM__POOL__WARM_SPARES", "0"),
         ("WARDROOM__GUARD__FAILURES", "3"),
         ("WARDROOM__GUARD__TRUSTED_PROXIES", "127.0.0.1"),
         ("WARDROOM__OPS__TOKEN", "of the operator"),
+        ("WARDROOM__GUARD__ALERT_URL", url.as_str()),
+        ("WARDROOM__GUARD__ALERT_KEY", "a secret"),
     ];
     let house = House::with(&settings, &[]).await;
     let ask = async |from: &str, key: &str| {
@@ -311,6 +318,16 @@ async fn who_guesses_keys_is_shut_out_until_an_operator_lets_them_in() {
         assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() > 3500);
         assert_eq!(refused.refused(429), "too_many_failures");
     }
+    // The operator is told once, of both.
+    until("the operator is told", SOON, || async { (receiver.count() > 0).then_some(()) }).await;
+    let told = receiver.heard();
+    assert_eq!((told.len(), told[0].json()["event"].as_str()), (1, Some("security.alert")), "{told:?}");
+    assert_eq!(
+        told[0].json()["payload"],
+        json!({"kind": "key_guessing", "severity": "high", "about": shared, "sinceTheLast": 0})
+    );
+    assert_eq!(told[0].headers["x-webhook-hmac"], waha_signature("a secret", &told[0].body));
+
     assert_eq!(sign_in(bad, KEY).await.refused(429), "too_many_failures");
     assert_eq!(ask(bad, KEY).await.refused(429), "too_many_failures", "it was never good there");
     ask(shared, KEY).await.ok();

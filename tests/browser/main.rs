@@ -9,6 +9,8 @@
 )]
 
 mod apart;
+mod audit;
+mod backups;
 mod channels;
 mod clients;
 mod comeback;

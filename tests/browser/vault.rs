@@ -73,3 +73,51 @@ async fn a_program_gives_the_master_key_and_nothing_of_it_is_dumped() {
     house.set("WARDROOM__VAULT__KEK_COMMAND", &format!("cat,{}", to.display()));
     house.open().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_deleted_leaves_nothing() {
+    let mut house = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
+    let key_of = |tenant: &str, user: &str| {
+        let printed = house.run(&["keys", "create", "--tenant", tenant, "--user", user]);
+        printed.lines().last().unwrap().to_owned()
+    };
+    house.tenant("other");
+    let (fritz, other) = (key_of("default", "fritz"), key_of("other", "owner"));
+    house.link("default", "491700001").await;
+    house.link_as(&fritz, "his", "491700002").await;
+    house.link_as(&other, "theirs", "491700003").await;
+    house.network.send("491700001", "491700002", "a text").await;
+    let people = house.get("/api/users").await;
+    let id = people.as_array().unwrap().iter().find(|one| one["name"] == "fritz").unwrap()["id"].clone();
+    house.ask_as(&fritz, "DELETE", &format!("/api/users/{}", id.as_str().unwrap()), None).await.refused(403);
+    house.ask("DELETE", &format!("/api/users/{}", id.as_str().unwrap()), None).await.ok();
+    assert_eq!(house.ask_as(&fritz, "GET", "/api/sessions", None).await.refused(401), "unauthorized");
+    until("his device is unlinked and his session gone", SOON, || async {
+        let gone = house.network.devices("491700002").await.is_empty();
+        (gone && house.get("/api/sessions?all=true").await.as_array().unwrap().len() == 1).then_some(())
+    })
+    .await;
+    until("the last copy of his key is gone", SOON, || async {
+        house.log().contains("the last copy of their data key").then_some(())
+    })
+    .await;
+    assert_eq!(house.run(&["key", "verify"]).lines().filter(|line| line.contains("does not open")).count(), 0);
+
+    // A whole tenant, while no server runs.
+    house.close().await;
+    let refused = house.command().args(["tenants", "delete", "other"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("say --yes"), "{refused:?}");
+    house.run(&["tenants", "delete", "other", "--yes"]);
+    assert!(!house.run(&["tenants", "list"]).contains("other"));
+    house.open().await;
+    let logins = || {
+        let tenants = fs::read_dir(house.data().join("snapshots")).unwrap().flatten();
+        tenants.flat_map(|tenant| fs::read_dir(tenant.path()).unwrap()).count()
+    };
+    until("nothing is left of it", SOON, || async { (logins() == 1).then_some(()) }).await;
+    assert_eq!(house.ask_as(&other, "GET", "/api/sessions", None).await.refused(401), "unauthorized");
+    house.is("default", "WORKING").await;
+    house.close().await;
+    let printed = house.run(&["key", "verify"]);
+    assert!(printed.contains("2 users"), "{printed}");
+}

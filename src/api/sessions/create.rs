@@ -3,6 +3,7 @@
 use crate::api::Api;
 use crate::api::shape::{read_config, session_body};
 use crate::auth::Caller;
+use crate::auth::audit::made;
 use crate::error::ApiError;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
@@ -78,5 +79,5 @@ pub async fn create(
         desired_running: start,
     };
     let seen = api.handle.create(new).await?;
-    Ok(HttpResponse::Created().json(session_body(&seen, &caller.0)))
+    Ok(made(HttpResponse::Created().json(session_body(&seen, &caller.0)), seen.spec.id.0))
 }

@@ -78,8 +78,12 @@ export function people({ ask, doing, sure }) {
         if (!(await sure(`Invite ${person.name} again? With the link they choose a new password; a second factor is taken off.`))) return false;
         show(await ask('POST', `${path}/invitation`));
       });
+      const remove = button('Delete', 'danger', async () => {
+        if (!(await sure(`Delete ${person.name}? Their sessions are logged out and removed, and nothing of theirs can be brought back.`))) return false;
+        await ask('DELETE', path);
+      });
       const actions = element('div', '', 'actions');
-      actions.append(role, turn, ...(person.email ? [again] : []));
+      actions.append(role, turn, ...(person.email ? [again] : []), remove);
       const facts = [
         person.email || 'keys only', active ? '' : 'shut out', person.email && !person.hasPassword ? 'invited' : '',
         person.secondFactor ? 'second factor' : '',

@@ -3,6 +3,7 @@
 use super::people::{guest, person};
 use super::{Ground, Postgres, chat, opened, real, seq, vault, wanted};
 use crate::store::entity::users;
+use crate::store::repo::audit::Fact;
 use crate::store::repo::keys::KeyWish;
 use crate::store::repo::people::Role as PersonRole;
 use crate::store::repo::sealed::COLUMNS;
@@ -55,6 +56,9 @@ async fn furnish(ground: &Ground) {
     store.create_key(ground.tenant, ground.user, "a key", wish).await.unwrap();
     let holder = store.key_holder("a key").await.unwrap().unwrap();
     store.stay(Staying::Key(holder), "a cookie", About::default(), DAY_MS).await.unwrap();
+    let personal = [("address".to_owned(), "203.0.113.7".into())].into_iter().collect();
+    let (tenant, user) = (Some(ground.tenant), Some(ground.user));
+    store.audit(vec![Fact { tenant, user, at_ms: 1, record: "{}".to_owned(), personal }]).await.unwrap();
     let signing = SigningKey {
         id: uuid::Uuid::new_v4(),
         public: vec![1],
@@ -109,9 +113,15 @@ async fn every_change_is_found(ground: &Ground) {
 
 /// What is binary in the database is known: sealed, hashed, or nobody's secret.
 async fn every_column_is_known(store: &Store) {
-    const OPEN: [&str; 10] = [
+    const OPEN: [&str; 16] = [
         "api_keys hash",
         "api_keys old_hash",
+        "audit hash",
+        "audit proof",
+        "audit signature",
+        "audit_heads base_hash",
+        "audit_heads base_signature",
+        "audit_heads hash",
         "files fingerprint",
         "invitations hash",
         "meta value",

@@ -3,6 +3,8 @@
 pub mod agent_state;
 pub mod api_keys;
 pub mod attachments;
+pub mod audit;
+pub mod audit_heads;
 pub mod chat_aliases;
 pub mod chats;
 pub mod dead_letters;

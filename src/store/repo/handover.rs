@@ -1,7 +1,7 @@
 //! Another master key takes the place of the one that wraps, while everything goes on: what is wrapped is wrapped anew, by and
 //! by. Killed in the middle it goes on where it was, with whichever of the two keys the next start is given.
 
-use super::people::{LOGIN_KEY, is};
+use super::people::is;
 use super::signing;
 use crate::store::entity::{meta, signing_keys, users};
 use crate::store::{Failure, KEK_CHECK, Mode, Reason, Store, Tx};
@@ -164,9 +164,7 @@ impl Store {
             let row = signing_keys::ActiveModel { id: Set(row.id), sealed: Set(sealed), ..Default::default() };
             signing_keys::Entity::update(row).exec(&*tx).await?;
         }
-        if let Some(row) = meta::Entity::find_by_id(LOGIN_KEY.to_owned()).one(&*tx).await? {
-            put(&tx, LOGIN_KEY, self.vault.rewrap_own(LOGIN_KEY, &row.value)?).await?;
-        }
+        self.wrap_own_anew(&tx).await?;
         put(&tx, KEK_CHECK, self.vault.check_value()).await?;
         put(&tx, REPLACED, [old.into_bytes(), self.vault.kek_id().into_bytes()].concat()).await?;
         meta::Entity::delete_by_id(HANDOVER.to_owned()).exec(&*tx).await?;

@@ -1,10 +1,11 @@
 //! This server among all that ever used the database.
 
 use crate::store::entity::{journal, meta, nodes, outbox, sessions};
-use crate::store::{Mode, Reason, Store, Tx};
+use crate::store::{Mode, Reason, Store, Tx, classify};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use wardroom_actors::ports::PortError;
 
 /// Counts this start; the number fences what the starts before may still try to write.
 pub(in crate::store) async fn begin_epoch(store: &Store) -> Result<i64, DbErr> {
@@ -54,6 +55,27 @@ pub(in crate::store) async fn reserve_places(tx: &Tx, upto: i64) -> Result<i64, 
     let row = meta::ActiveModel { key: Set(RESERVED.to_owned()), value: Set(reserved.to_be_bytes().to_vec()) };
     meta::Entity::insert(row).exec_without_returning(&**tx).await?;
     Ok(reserved)
+}
+
+/// More places than are given out between a backup and its restoration.
+const SKIPPED: i64 = 1 << 32;
+
+impl Store {
+    /// From now on places are given out that nobody has seen, although the database was restored from a backup: whoever reads on
+    /// behind an event of the time after it gets what comes from now on.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn skip_places(&self) -> Result<(), PortError> {
+        let store = self.clone();
+        let last = last_journal_seq(self).await.map_err(|error| classify(&error))?;
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Operator, Mode::Write).await?;
+            reserve_places(&tx, last.saturating_add(SKIPPED)).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
 }
 
 pub(in crate::store) async fn last_outbox_id(store: &Store) -> Result<i64, DbErr> {

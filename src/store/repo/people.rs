@@ -4,7 +4,7 @@
 //! stays in the same transaction.
 
 use super::identity::Actions;
-use crate::store::entity::{api_keys, invitations, meta, sign_ins, tenants, users};
+use crate::store::entity::{api_keys, invitations, sign_ins, tenants, users};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use crate::vault::Kind;
 use hmac::{Hmac, Mac};
@@ -85,6 +85,12 @@ pub enum Standing {
     Active,
     /// Not now: neither their stays nor their keys are good.
     Suspended,
+    /// Never again: their data key is destroyed, and what else is left of them is being removed.
+    #[serde(skip_deserializing)]
+    Leaving,
+    /// Nothing is left of them.
+    #[serde(skip_deserializing)]
+    Deleted,
 }
 
 impl Standing {
@@ -94,11 +100,20 @@ impl Standing {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Leaving => "leaving",
+            Self::Deleted => "deleted",
         }
     }
 
     pub(super) fn named(name: &str) -> Self {
-        if name == Self::Active.name() { Self::Active } else { Self::Suspended }
+        let all = [Self::Active, Self::Leaving, Self::Deleted];
+        all.into_iter().find(|standing| standing.name() == name).unwrap_or(Self::Suspended)
+    }
+
+    /// Whether they were deleted.
+    #[must_use]
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Leaving | Self::Deleted)
     }
 }
 
@@ -177,28 +192,6 @@ pub struct Change {
     pub standing: Option<Standing>,
 }
 
-/// Where the key lies by which addresses are found.
-pub(super) const LOGIN_KEY: &str = "login_key";
-
-/// Loads the key by which addresses are found, or makes it.
-pub(in crate::store) async fn load_login_key(store: &Store) -> Result<(), crate::store::OpenError> {
-    let damaged = |_| crate::vault::KekError::Wrong;
-    let tx = Tx::system(store, Reason::Boot, Mode::Write).await?;
-    let key = match meta::Entity::find_by_id(LOGIN_KEY.to_owned()).one(&*tx).await? {
-        Some(row) => store.vault.open_own(LOGIN_KEY, &row.value).map_err(damaged)?,
-        None => {
-            let key = Zeroizing::new([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat());
-            let row =
-                meta::ActiveModel { key: Set(LOGIN_KEY.into()), value: Set(store.vault.seal_own(LOGIN_KEY, &key)) };
-            meta::Entity::insert(row).exec_without_returning(&*tx).await?;
-            key
-        }
-    };
-    tx.commit().await?;
-    let _ = store.login_key.set(key);
-    Ok(())
-}
-
 /// An address as it is compared: without spaces around it, and in small letters. `None` for what is no address.
 #[must_use]
 pub fn normal_email(text: &str) -> Option<String> {
@@ -216,6 +209,11 @@ pub fn is_user_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(plain) && !name.starts_with(['.', '_', '-'])
 }
 
+/// Users who were not deleted.
+fn are_there() -> SimpleExpr {
+    users::Column::Status.is_in([Standing::Active, Standing::Suspended].map(Standing::name))
+}
+
 pub(super) fn is(tenant: TenantId, user: UserId) -> SimpleExpr {
     users::Column::TenantId.eq(tenant.0).and(users::Column::Id.eq(user.0))
 }
@@ -223,7 +221,7 @@ pub(super) fn is(tenant: TenantId, user: UserId) -> SimpleExpr {
 impl Store {
     /// By which an address is found.
     pub(super) fn login(&self, email: &str) -> Vec<u8> {
-        let key = self.login_key.get().map(|key| key.as_slice()).unwrap_or_default();
+        let key = self.own.get().map(|own| own.login.as_slice()).unwrap_or_default();
         let mac = <Hmac<Sha256> as Mac>::new_from_slice(key);
         mac.map(|mac| mac.chain_update(email).finalize().into_bytes().to_vec()).unwrap_or_default()
     }
@@ -264,7 +262,7 @@ impl Store {
         self.on_io(async move {
             let tx = Tx::tenant(&store, tenant, Mode::Read).await?;
             let rows = users::Entity::find()
-                .filter(users::Column::TenantId.eq(tenant.0))
+                .filter(users::Column::TenantId.eq(tenant.0).and(are_there()))
                 .order_by_asc(users::Column::Id)
                 .limit(MOST)
                 .all(&*tx)
@@ -282,7 +280,7 @@ impl Store {
         let store = self.clone();
         self.on_io(async move {
             let tx = Tx::tenant(&store, tenant, Mode::Read).await?;
-            let row = users::Entity::find().filter(is(tenant, user)).one(&*tx).await?;
+            let row = users::Entity::find().filter(is(tenant, user).and(are_there())).one(&*tx).await?;
             row.map(|row| store.person(&row)).transpose()
         })
         .await
@@ -296,7 +294,7 @@ impl Store {
         let store = self.clone();
         self.on_io(async move {
             let tx = Tx::tenant(&store, tenant, Mode::Read).await?;
-            Ok(users::Entity::find().filter(users::Column::TenantId.eq(tenant.0)).count(&*tx).await?)
+            Ok(users::Entity::find().filter(users::Column::TenantId.eq(tenant.0).and(are_there())).count(&*tx).await?)
         })
         .await
     }
@@ -467,22 +465,18 @@ impl Store {
         self.on_io(async move {
             let tx = Tx::tenant(&store, tenant, Mode::Write).await?;
             // Two owners who change each other wait for one another.
-            let owners = users::Entity::find()
-                .filter(users::Column::TenantId.eq(tenant.0))
-                .filter(users::Column::Role.eq(Role::Owner.name()))
-                .filter(users::Column::Status.eq(Standing::Active.name()))
-                .order_by_asc(users::Column::Id)
-                .lock(LockType::Update)
-                .all(&*tx)
-                .await?;
+            let owners = Self::owners_let_in(&tx, tenant).await?;
             let row = users::Entity::find().filter(is(tenant, user)).lock(LockType::Update).one(&*tx).await?;
-            let Some(row) = row.filter(|row| row.role == change.was.name()) else { return Ok(Changed::Nobody) };
+            let Some(row) = row.filter(|row| row.role == change.was.name() && !Standing::named(&row.status).is_gone())
+            else {
+                return Ok(Changed::Nobody);
+            };
             if change.role.is_none() && change.standing.is_none() {
                 return Ok(Changed::Person(store.person(&row)?));
             }
             let stays =
                 change.role.is_none_or(|role| role == Role::Owner) && change.standing != Some(Standing::Suspended);
-            if !stays && owners.iter().all(|owner| owner.id == user.0) && !owners.is_empty() {
+            if !stays && owners == [user.0] {
                 return Ok(Changed::LastOwner);
             }
             let mut row = row.into_active_model();
@@ -528,7 +522,8 @@ impl Store {
         let store = self.clone();
         self.on_io(async move {
             let tx = Tx::system(&store, Reason::Operator, Mode::Read).await?;
-            let rows = tenants::Entity::find().order_by_asc(tenants::Column::Id).all(&*tx).await?;
+            let there = tenants::Column::Status.ne(Standing::Deleted.name());
+            let rows = tenants::Entity::find().filter(there).order_by_asc(tenants::Column::Id).all(&*tx).await?;
             let tenant = |row: tenants::Model| Tenant {
                 id: TenantId(row.id),
                 name: row.name,

@@ -17,6 +17,8 @@ pub struct Retention {
     pub outbox_ms: i64,
     /// Signals that were set aside.
     pub dead_letters_ms: i64,
+    /// Records of what was done.
+    pub audit_ms: i64,
 }
 
 /// Rows of the journal that go at once.
@@ -87,8 +89,9 @@ impl Store {
         let stays = sign_ins::Entity::delete_many().filter(sign_ins::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
         let unused =
             invitations::Entity::delete_many().filter(invitations::Column::ExpiresAt.lt(now)).exec(&*tx).await?;
+        let audited = self.forget_audited(&tx, now - retention.audit_ms).await?;
         tx.commit().await?;
         self.recent.forget_before(now - retention.journal_ms);
-        Ok([journal, outbox, dead, stays, unused].iter().map(|one| one.rows_affected).sum())
+        Ok(audited + [journal, outbox, dead, stays, unused].iter().map(|one| one.rows_affected).sum::<u64>())
     }
 }

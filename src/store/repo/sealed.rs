@@ -100,6 +100,7 @@ pub(in crate::store) const COLUMNS: &[Column] = &[
     Column { item: |_, _| "password".into(), ..of("users", "password", ID, Whose::Itself, Kind::Person) },
     Column { item: |_, _| "second_factor".into(), ..of("users", "second_factor", ID, Whose::Itself, Kind::Person) },
     of("sign_ins", "about", ID, Whose::Stay, Kind::SignIn),
+    of("audit", "personal", &[number("seq")], Whose::User, Kind::Audit),
     of("sessions", "config", ID, Whose::User, Kind::Config),
     of("sessions", "account", ID, Whose::User, Kind::Account),
     Column { item: of_chat, ..of("chats", "name", &[uuid("session_id"), uuid("id")], Whose::Session, Kind::Journal) },

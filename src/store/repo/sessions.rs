@@ -19,14 +19,11 @@ type Row = sessions::Model;
 impl Store {
     async fn spec(&self, tx: &Tx, row: Row) -> Result<SessionSpec, Failure> {
         let (tenant, user, id) = (TenantId(row.tenant_id), UserId(row.user_id), SessionId(row.id));
-        self.need_dek(tx, tenant, user).await?;
-        let config = self.vault.open(&Self::label(tenant, user, Kind::Config, id), &row.config)?;
-        let account = match &row.account {
-            None => None,
-            Some(sealed) => {
-                let plain = self.vault.open(&Self::label(tenant, user, Kind::Account, id), sealed)?;
-                Some(serde_json::from_slice(&plain).map_err(|_| Failure::Strange)?)
-            }
+        let (config, account) = match self.need_dek(tx, tenant, user).await {
+            Ok(()) => self.open_session(&row)?,
+            // Its user was deleted: it is known, so that what is left of it is removed.
+            Err(Failure::Gone) => ("{}".to_owned(), None),
+            Err(error) => return Err(error),
         };
         Ok(SessionSpec {
             tenant,
@@ -42,7 +39,7 @@ impl Store {
                 "simulator" => Network::Simulator,
                 _ => return Err(Failure::Strange),
             },
-            config: String::from_utf8(config).map_err(|_| Failure::Strange)?,
+            config,
             desired_running: row.desired_running,
             link_epoch: LinkEpoch(row.link_epoch),
             linked_at: row.linked_at,
@@ -50,6 +47,14 @@ impl Store {
             worker: row.worker_id.map(WorkerId),
             owner_epoch: row.owner_epoch,
         })
+    }
+
+    fn open_session(&self, row: &Row) -> Result<(String, Option<Account>), Failure> {
+        let label = |kind| Self::label(TenantId(row.tenant_id), UserId(row.user_id), kind, SessionId(row.id));
+        let config = self.vault.open(&label(Kind::Config), &row.config)?;
+        let account = row.account.as_ref().map(|sealed| self.vault.open(&label(Kind::Account), sealed)).transpose()?;
+        let account = account.map(|plain| serde_json::from_slice(&plain)).transpose().map_err(|_| Failure::Strange)?;
+        Ok((String::from_utf8(config).map_err(|_| Failure::Strange)?, account))
     }
 
     async fn owned(&self, buried: bool) -> Result<Vec<SessionSpec>, Failure> {
@@ -149,7 +154,7 @@ impl Store {
         if !self.is_sqlite() {
             user = user.lock(LockType::Update);
         }
-        user.one(&*tx).await?.ok_or(Failure::Gone)?;
+        user.one(&*tx).await?.filter(|user| !user.dek.is_empty()).ok_or(Failure::Gone)?;
         let living = sessions::Entity::find()
             .filter(sessions::Column::TenantId.eq(new.tenant.0))
             .filter(sessions::Column::DeletedAt.is_null());

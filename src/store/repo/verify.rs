@@ -1,9 +1,9 @@
 //! Looks whether everything that is sealed opens.
 
-use super::people::LOGIN_KEY;
+use super::own::SERVER;
 use super::sealed::{COLUMNS, Column, Id, Item};
 use super::signing;
-use crate::store::entity::{meta, signing_keys, users};
+use crate::store::entity::{signing_keys, users};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use std::collections::HashSet;
@@ -52,9 +52,7 @@ impl Store {
         let own = self.on_io(async move {
             let mut verdict = Verdict::default();
             let tx = Tx::system(&store, Reason::Operator, Mode::Read).await?;
-            if let Some(row) = meta::Entity::find_by_id(LOGIN_KEY.to_owned()).one(&*tx).await? {
-                verdict.count(store.vault.open_own(LOGIN_KEY, &row.value).is_ok(), || LOGIN_KEY.to_owned());
-            }
+            store.verify_own(&tx, &mut verdict).await?;
             for row in signing_keys::Entity::find().all(&*tx).await? {
                 let opens = store.vault.open_own(&signing::item(row.id), &row.sealed).is_ok();
                 verdict.count(opens, || format!("signing_keys {}", row.id));
@@ -62,7 +60,7 @@ impl Store {
             Ok(verdict)
         });
         let mut verdict = own.await?;
-        for tenant in self.tenants().await? {
+        for tenant in self.tenants().await?.into_iter().chain([SERVER.0]) {
             let store = self.clone();
             let looking = self.on_io(async move {
                 store.verify_tenant(tenant, &mut verdict).await?;

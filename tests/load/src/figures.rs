@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use wardroom_load::bench::rates::{self, Rate};
 use wardroom_load::bench::routing::Layout;
-use wardroom_load::bench::{boot, guard, handover, idle, pipeline, restart, routing, sign_ins};
+use wardroom_load::bench::{boot, guard, handover, idle, pipeline, restart, routing, row_security, sign_ins};
 use wardroom_load::report::{latency, progress, table};
 
 /// Bytes per idle chat.
@@ -180,6 +180,17 @@ pub fn run(runtime: &Runtime, only: Option<&str>) {
             format!("{:.0}; {:.0} MB", watched.check_ns, watched.bytes as f64 / f64::from(1 << 20)),
             String::new(),
             "goal ≤ 1,000; ≤ 64 MB".into(),
+        ]);
+    }
+    if wanted("rows") {
+        progress("pages of a tenant's rows, with row-level security and without");
+        let cost = runtime.block_on(row_security::run());
+        let pages = |pages: row_security::Pages| format!("{:.0}/s, {:.0} µs", pages.per_second, pages.us);
+        row([
+            "a page of 20 rows of one of 50 tenants, PostgreSQL, 8 at once".into(),
+            pages(cost.with),
+            format!("without policies: {}; one statement: {}", pages(cost.without), pages(cost.plain)),
+            format!("{:.2} of without", cost.with.per_second / cost.without.per_second),
         ]);
     }
     if wanted("sign-ins") {

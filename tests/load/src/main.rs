@@ -59,7 +59,7 @@ enum What {
     },
     /// The figures of the kernel, each beside a baseline.
     Bench {
-        /// One figure only: routing, idle, restart, pipeline, boot, webhooks, texts, statuses, sockets, guard, sign-ins, file.
+        /// One figure only: routing, idle, restart, pipeline, boot, webhooks, texts, statuses, sockets, guard, rows, sign-ins, keys, file.
         #[arg(long)]
         only: Option<String>,
     },

@@ -11,6 +11,7 @@ pub mod pipeline;
 pub mod rates;
 pub mod restart;
 pub mod routing;
+pub mod row_security;
 pub mod served;
 pub mod sign_ins;
 

@@ -1,0 +1,226 @@
+//! What was done: chains that are looked along, and told to whoever keeps a copy.
+
+use super::AuditCommand;
+use super::operate::{blocking, store};
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::repo::audit::{Base, Edge, Fact, Link, Personal, Walk};
+use crate::store::repo::own::SERVER;
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use uuid::Uuid;
+use wardroom_actors::domain::ids::TenantId;
+
+/// What the server's own chain is called.
+const OWN: &str = "(server)";
+
+/// A line of an exported chain.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Line {
+    /// The first.
+    Chain {
+        tenant: Uuid,
+        name: String,
+        key: String,
+        begins: Option<Begins>,
+    },
+    Record(Box<Record>),
+    /// The last.
+    End {
+        seq: i64,
+        hash: String,
+    },
+}
+
+/// Where a chain begins whose first records are gone.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Begins {
+    behind: i64,
+    hash: String,
+    signature: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    seq: i64,
+    at: i64,
+    user: Option<Uuid>,
+    record: String,
+    personal: Option<String>,
+    proof: Option<String>,
+    hash: String,
+    signature: String,
+}
+
+impl From<&Link> for Line {
+    fn from(link: &Link) -> Self {
+        Self::Record(Box::new(Record {
+            seq: link.seq,
+            at: link.at_ms,
+            user: link.user,
+            record: link.record.clone(),
+            personal: match &link.personal {
+                Personal::Open(text) => Some(text.clone()),
+                Personal::None | Personal::Lost => None,
+            },
+            proof: link.proof.as_ref().map(hex::encode),
+            hash: hex::encode(&link.hash),
+            signature: hex::encode(&link.signature),
+        }))
+    }
+}
+
+pub(super) fn run(config: impl FnOnce() -> anyhow::Result<Config>, what: AuditCommand) -> anyhow::Result<()> {
+    match what {
+        AuditCommand::Verify { file: Some(file), key, .. } => verify_file(&file, key.as_deref()),
+        AuditCommand::Verify { tenant, .. } => verify(config()?, tenant),
+        AuditCommand::Export { tenant, to } => export(config()?, tenant, to.as_deref()),
+    }
+}
+
+/// Something that an operator did on the command line.
+pub(super) async fn told(
+    store: &Store,
+    tenant: Option<TenantId>,
+    what: &str,
+    about: Option<Uuid>,
+) -> anyhow::Result<()> {
+    let record = json!({"what": what, "by": "operator", "about": about}).to_string();
+    let fact = Fact { tenant, user: None, at_ms: store.unix_ms(), record, personal: Map::new() };
+    store.audit(vec![fact]).await.context("what was done is not recorded")
+}
+
+/// A tenant's chain by its name, or its id: a deleted tenant has no name any more.
+async fn chain_of(store: &Store, name: &str) -> anyhow::Result<TenantId> {
+    if let Some(id) = store.tenant_named(name).await? {
+        return Ok(id);
+    }
+    let id = name.parse().map(TenantId).ok();
+    let known = store.chains().await?;
+    id.filter(|id| known.contains(id)).with_context(|| format!("there is no tenant named {name}"))
+}
+
+/// What a chain is called.
+async fn name_of(store: &Store, tenant: TenantId) -> anyhow::Result<String> {
+    if tenant == SERVER.0 {
+        return Ok(OWN.to_owned());
+    }
+    let tenants = store.all_tenants().await?;
+    Ok(tenants.into_iter().find(|one| one.id == tenant).map_or_else(|| tenant.to_string(), |one| one.name))
+}
+
+/// One line of a chain; false when it does not hold.
+fn tell(name: &str, walk: &Walk) -> bool {
+    match &walk.trouble {
+        Some(trouble) => println!("{name}: {trouble}"),
+        None => println!("{name}: {} records up to {} hold", walk.records, walk.last.seq),
+    }
+    walk.trouble.is_none()
+}
+
+fn verify(config: Config, tenant: Option<String>) -> anyhow::Result<()> {
+    blocking(async {
+        let store = store(&config).await?;
+        let chains = match tenant {
+            Some(name) => vec![chain_of(&store, &name).await?],
+            None => store.chains().await?,
+        };
+        let mut sound = true;
+        for id in chains {
+            sound &= tell(&name_of(&store, id).await?, &store.walk_chain(id, |_| Ok(())).await?);
+        }
+        println!("They are signed by {}.", hex::encode(store.audit_public()));
+        if !sound {
+            bail!("not everything that was recorded is what it was");
+        }
+        Ok(())
+    })
+}
+
+fn export(config: Config, tenant: Option<String>, to: Option<&Path>) -> anyhow::Result<()> {
+    let file = to.map(|path| File::create_new(path).with_context(|| path.display().to_string())).transpose()?;
+    let out: Box<dyn Write> = match &file {
+        Some(file) => Box::new(file),
+        None => Box::new(std::io::stdout()),
+    };
+    let mut out = BufWriter::new(out);
+    let mut put = |line: &Line| writeln!(out, "{}", json!(line));
+    blocking(async {
+        let store = store(&config).await?;
+        let id = match tenant {
+            Some(name) => chain_of(&store, &name).await?,
+            None => SERVER.0,
+        };
+        let begins = store.chain(id).await?.0.map(|base| Begins {
+            behind: base.edge.seq,
+            hash: hex::encode(base.edge.hash),
+            signature: hex::encode(base.signature),
+        });
+        let name = name_of(&store, id).await?;
+        put(&Line::Chain { tenant: id.0, name, key: hex::encode(store.audit_public()), begins })?;
+        let walk = store.walk_chain(id, |link| put(&link.into())).await?;
+        put(&Line::End { seq: walk.last.seq, hash: hex::encode(&walk.last.hash) })?;
+        if let Some(trouble) = walk.trouble {
+            bail!("it is written, but {trouble}");
+        }
+        Ok(())
+    })?;
+    out.flush()?;
+    drop(out);
+    Ok(file.map_or(Ok(()), |file| file.sync_all())?)
+}
+
+/// Looks along a chain that was exported.
+fn verify_file(path: &Path, key: Option<&str>) -> anyhow::Result<()> {
+    let file = BufReader::new(File::open(path).with_context(|| path.display().to_string())?);
+    let mut walk: Option<(Walk, String)> = None;
+    let mut ended = false;
+    for (number, line) in file.lines().enumerate() {
+        let at = || format!("{}: line {}", path.display(), number + 1);
+        let bytes = |text: String| hex::decode(text).with_context(at);
+        let line: Line = serde_json::from_str(&line?).with_context(at)?;
+        match (line, &mut walk) {
+            _ if ended => bail!("{}: something comes behind the end", at()),
+            (Line::Chain { tenant, name, key: own, begins }, None) => {
+                // Without a key that is known from elsewhere, whoever changed the file may have signed it.
+                let key = key.map_or(own, str::to_owned);
+                let base = match begins {
+                    Some(Begins { behind: seq, hash, signature }) => {
+                        Some(Base { edge: Edge { seq, hash: bytes(hash)? }, signature: bytes(signature)? })
+                    }
+                    None => None,
+                };
+                walk = Some((Walk::new(TenantId(tenant), &bytes(key)?, base.as_ref()), name));
+            }
+            (Line::Record(record), Some((walk, _))) => {
+                let Record { seq, at: at_ms, user, record, personal, proof, hash, signature } = *record;
+                let (proof, hash, signature) = (proof.map(bytes).transpose()?, bytes(hash)?, bytes(signature)?);
+                let personal = personal.map_or(Personal::None, Personal::Open);
+                walk.record(&Link { seq, at_ms, user, record, proof, hash, signature, personal });
+            }
+            (Line::End { seq, hash }, Some((walk, _))) => {
+                walk.end(&Edge { seq, hash: bytes(hash)? });
+                ended = true;
+            }
+            _ => bail!("{}: a chain begins with its first line, and there is one", at()),
+        }
+    }
+    let (walk, name) = walk.with_context(|| format!("{} is empty", path.display()))?;
+    if !ended {
+        bail!("{} was cut off: it has no end", path.display());
+    }
+    if key.is_none() {
+        println!("The key was taken from the file itself: --key says that it is the server's.");
+    }
+    if !tell(&name, &walk) {
+        bail!("not everything that was recorded is what it was");
+    }
+    Ok(())
+}
