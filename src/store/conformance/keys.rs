@@ -14,7 +14,7 @@ use crate::vault::{Kek, KekError, Vault};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query};
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use wardroom_actors::domain::ids::{NodeId, UserId};
 use wardroom_actors::domain::login::Account;
 use wardroom_actors::domain::signal::AgentState;
@@ -151,16 +151,14 @@ async fn another_master_key_takes_the_place(ground: &Ground, url: &str) {
     assert!(store.hand_over(&kek("07")).await.unwrap() && store.handover_progress().await.unwrap().is_none());
     assert!(store.hand_over(&kek("08")).await.unwrap());
     assert!(store.hand_over(&kek("08")).await.unwrap() || store.vault.kek_id() != kek("08").id());
-    let reading = Arc::new(AtomicBool::new(true));
+    let (reading, rounds) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
     let reader = {
-        let (store, reading) = (store.clone(), Arc::clone(&reading));
+        let (store, reading, rounds) = (store.clone(), Arc::clone(&reading), Arc::clone(&rounds));
         tokio::spawn(async move {
-            let mut rounds = 0;
             while reading.load(Ordering::Acquire) {
                 all_opens(&store).await;
-                rounds += 1;
+                rounds.fetch_add(1, Ordering::AcqRel);
             }
-            rounds
         })
     };
     store.follow_handover().await.unwrap();
@@ -172,8 +170,12 @@ async fn another_master_key_takes_the_place(ground: &Ground, url: &str) {
     let progress = store.handover_progress().await.unwrap().unwrap();
     assert!(progress.done == 500 && progress.all > 1_100, "{progress:?}");
     let newcomer = store.user_named(ground.tenant, "newcomer").await.unwrap();
+    let before_it_was_done = rounds.load(Ordering::Acquire);
+    while rounds.load(Ordering::Acquire) <= before_it_was_done && !reader.is_finished() {
+        tokio::task::yield_now().await;
+    }
     reading.store(false, Ordering::Release);
-    assert!(reader.await.unwrap() > 0);
+    reader.await.unwrap();
 
     // A start with either key goes on, with no other.
     for digits in ["07", "08"] {
