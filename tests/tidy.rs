@@ -186,6 +186,37 @@ fn the_readme_names_what_exists() {
 }
 
 #[test]
+fn what_is_said_of_security_can_be_looked_up() {
+    let text = read("deploy/SECURITY.md");
+    let code: String = files("rs").iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let is_name =
+        |word: &str| word.len() > 8 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let mut answered = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let is_requirement = cells.len() == 3 && cells[0].split('.').all(|part| part.parse::<u8>().is_ok());
+        let (kind, about) = cells.last().and_then(|cell| cell.split_once(' ')).unwrap_or_default();
+        if is_requirement {
+            assert!(["test", "design", "n/a", "open"].contains(&kind) && !about.is_empty(), "{row}");
+            answered += 1;
+        }
+        let quoted: Vec<_> = row.split('`').skip(1).step_by(2).collect();
+        let tests = quoted.iter().filter(|word| is_name(word) && word.matches('_').count() > 2);
+        for name in tests {
+            assert!(code.contains(&format!("fn {name}(")), "{name} is no test");
+        }
+        assert!(kind != "test" || quoted.iter().any(|word| is_name(word)), "{row}");
+        for path in quoted
+            .iter()
+            .filter(|word| word.contains('/') && word.contains('.') && !word.contains([' ', '{', '*', '<']))
+        {
+            assert!(root().join(path).exists(), "{path} is not there");
+        }
+    }
+    assert_eq!(answered, 253, "as many as the levels 1 and 2 have");
+}
+
+#[test]
 fn the_project_speaks_of_itself_alone() {
     let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();

@@ -72,6 +72,11 @@ $('plain').hidden = location.protocol === 'https:' || ['localhost', '127.0.0.1',
 
 // ---- signing in --------------------------------------------------------------------------------------------------
 function showSignIn() {
+  // What stands in the page is the last person's: it goes with the page.
+  if (!$('views').hidden) {
+    location.reload();
+    return;
+  }
   socket?.close();
   socket = null;
   for (const id of ['house', 'sign-out', 'views', ...Object.keys(VIEWS)]) $(id).hidden = true;
