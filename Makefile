@@ -21,7 +21,7 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --release -- -D warnings
 
-# What reads what comes from outside, given a hundred thousand times anything; some minutes.
+# What reads what comes from outside, given a hundred thousand times anything; about a minute.
 fuzz:
 	PROPTEST_CASES=$${PROPTEST_CASES:-100000} cargo test --release --test properties
 
