@@ -1,5 +1,5 @@
 # Two commands to remember: `make run` and `make test`.
-.PHONY: run test lint fuzz build figures kit load bench chaos soak
+.PHONY: run test lint fuzz fuzz-api sbom build figures kit load bench chaos soak
 
 build:
 	@deploy/setup.sh
@@ -20,10 +20,20 @@ lint:
 	@deploy/setup.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --release -- -D warnings
+	cargo test --release --test tidy
 
 # What reads what comes from outside, given a hundred thousand times anything; about a minute.
 fuzz:
 	PROPTEST_CASES=$${PROPTEST_CASES:-100000} cargo test --release --test properties
+
+# Calls made up from openapi.json against a running server with a linked session: no 5xx, no status that the document does not know.
+fuzz-api: kit
+	@deploy/setup.sh --fuzz
+	target/release/wardroom-load fuzz-api $(ARGS)
+
+# What the product is made of, as CycloneDX 1.6, in target/sbom.json.
+sbom: kit
+	target/release/wardroom-load sbom > target/sbom.json
 
 # The figures of the README.
 figures: build
@@ -33,7 +43,7 @@ figures: build
 # The load and fault kit. Each prints a table; see tests/load.
 kit: build
 	@deploy/setup.sh --test
-	cargo build --release --bin wardroom-load
+	cargo build --release --workspace --bins
 
 # Messages at a fixed rate through real browsers: make load ARGS="--sessions 5 --rate 50 --seconds 60".
 load: kit

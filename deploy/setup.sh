@@ -2,6 +2,7 @@
 # Installs what Wardroom needs on a Debian machine that has git, make, curl and Rust. Silent and quick when nothing is missing.
 #   deploy/setup.sh          what a server needs: Chromium, its account, the wa-js bundle
 #   deploy/setup.sh --test   also what the tests need: PostgreSQL's server, ffmpeg, clients of the API
+#   deploy/setup.sh --fuzz   also a tester of APIs
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 user=wardroom-browser
@@ -16,7 +17,7 @@ has setpriv || want util-linux
 has npm || want npm
 has node || want nodejs
 { has chromium-headless-shell || has chromium || has google-chrome; } || want chromium-headless-shell
-if [ "${1:-}" = --test ]; then
+if [ -n "${1:-}" ]; then
   has debootstrap || [ "$(id -u)" != 0 ] || want debootstrap
   { has python3 && python3 -m pip --version >/dev/null 2>&1; } || want python3-pip
   has ffmpeg || want ffmpeg
@@ -51,12 +52,15 @@ if [ ! -f "$bundle" ] || [ "$here/wa-js/package-lock.json" -nt "$bundle.installe
 fi
 
 # Pinned by their hashes as well.
-clients=$here/../tests/clients
-done=$clients/installed/.done
-if [ "${1:-}" = --test ] && { [ ! -f "$done" ] || [ "$clients/requirements.txt" -nt "$done" ]; }; then
+pins() {
+  list=$here/../tests/clients/$1
+  into=$here/../tests/clients/$2
+  if [ -f "$into/.done" ] && [ ! "$list" -nt "$into/.done" ]; then return; fi
   log=$(mktemp)
-  python3 -m pip install --upgrade --no-deps --require-hashes --target "$clients/installed" \
-    -r "$clients/requirements.txt" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+  python3 -m pip install --upgrade --no-deps --require-hashes --target "$into" -r "$list" >"$log" 2>&1 ||
+    { cat "$log" >&2; exit 1; }
   rm -f "$log"
-  touch "$done"
-fi
+  touch "$into/.done"
+}
+[ -z "${1:-}" ] || pins requirements.txt installed
+[ "${1:-}" != --fuzz ] || pins schemathesis.txt installed-fuzz

@@ -20,6 +20,7 @@ use crate::media::Files;
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
 use crate::pulse::Pulse;
+use crate::quotas::QuotaBook;
 use crate::requests::Patience;
 use crate::store::repo::identity::OWNER;
 use crate::store::repo::journal::JournalWriter;
@@ -33,7 +34,7 @@ use crate::{ground, links, requests, simulator};
 use actix_rt::Arbiter;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Server;
-use actix_web::middleware::{Condition, from_fn};
+use actix_web::middleware::{Condition, DefaultHeaders, from_fn};
 use actix_web::{App, HttpServer, rt, web as http};
 use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
@@ -61,6 +62,8 @@ use wardroom_actors::ports::engine::Engine;
 use wardroom_actors::ports::journal::EventSink;
 use wardroom_actors::supervise::{Delays, Supervision};
 
+/// Longest body on the operators' listener, in bytes.
+const OPS_BODY: usize = 16 << 10;
 /// Time for sessions to end at a shutdown; the rest of the 20 s is for the servers.
 const SESSIONS_END: Duration = Duration::from_secs(17);
 
@@ -129,7 +132,10 @@ pub async fn start(
     links::set_base(&config.http);
     let objects = ground::objects(&config, &dir)?;
     let (limit, keys) = (config.media.max_bytes, Arc::clone(&vault));
-    let files = Files::new(store.clone(), keys, objects, Arc::clone(&clock), limit, io.clone());
+    let quotas = Arc::new(QuotaBook::new(&config.quotas, Arc::clone(&clock)));
+    quotas.read(&store).await?;
+    let (allowed, time) = (Arc::clone(&quotas) as _, Arc::clone(&clock));
+    let files = Files::new(store.clone(), keys, objects, time, limit, allowed, io.clone());
     let parts = Parts {
         config: &config,
         store: &store,
@@ -141,6 +147,7 @@ pub async fn start(
         sockets,
         webhooks,
         files,
+        quotas,
         egress,
         io,
         simulator,
@@ -151,6 +158,7 @@ pub async fn start(
     parts.sockets.connect(handle.clone());
     parts.watch_sockets();
     parts.follow_keys();
+    parts.follow_quotas();
     parts.forget_old();
     parts.watch_arbiters(&handle);
     let ready = Arc::new(AtomicBool::new(false));
@@ -162,6 +170,8 @@ pub async fn start(
         metrics: Arc::clone(&parts.metrics),
         ready: Arc::clone(&ready),
         door: door.clone(),
+        store: parts.store.clone(),
+        quotas: Arc::clone(&parts.quotas),
         token: config.ops.token.clone(),
     };
     for server in [parts.http(&health, door, Arc::clone(&auditor))?, parts.ops(ops)?] {
@@ -284,6 +294,7 @@ struct Parts<'a> {
     sockets: Arc<Sockets>,
     webhooks: Dispatcher,
     files: Files,
+    quotas: Arc<QuotaBook>,
     egress: Arc<Egress>,
     io: tokio::runtime::Handle,
     simulator: Option<String>,
@@ -338,7 +349,7 @@ impl Parts<'_> {
                     poison_limit: config.limits.poison_limit,
                 },
             },
-            user_limit: config.pool.sessions_per_user,
+            quotas: Arc::clone(&self.quotas) as _,
             outbox_limit: config.limits.outbox,
             outbox_retry_s: [config.pacing.session_per_minute, config.pacing.chat_per_minute]
                 .map(|rate| 60_u64.checked_div(u64::from(rate)).unwrap_or(0).max(1))
@@ -362,8 +373,8 @@ impl Parts<'_> {
             launcher: Arc::clone(&self.launcher) as _,
             table: Arc::clone(table),
             io: self.io.clone(),
+            quotas: Arc::clone(&self.quotas) as _,
             policy: browser_pool::Policy {
-                user_limit: pool.sessions_per_user,
                 warm_spares: pool.warm_spares,
                 launching_at_once: at_once,
                 starts_per_second: pool.starts_per_second,
@@ -477,6 +488,7 @@ impl Parts<'_> {
             reserved: api::docs::reserved_names(),
             files: Arc::new(self.files.clone()),
             webhooks: self.webhooks.clone(),
+            quotas: Arc::clone(&self.quotas),
             fetcher: Fetcher::new(
                 Arc::clone(&self.egress),
                 Duration::from_secs(self.config.media.url_timeout_s.max(1)),
@@ -571,12 +583,16 @@ impl Parts<'_> {
     fn ops(&self, ops: Ops) -> anyhow::Result<Server> {
         let ops = http::Data::new(ops);
         let listen = &self.config.ops.listen;
-        let server = HttpServer::new(move || App::new().app_data(ops.clone()).configure(ops::routes))
-            .workers(1)
-            .disable_signals()
-            .shutdown_timeout(1)
-            .bind(listen)
-            .with_context(|| format!("cannot listen on {listen}"))?;
+        let server = HttpServer::new(move || {
+            let said = requests::HEADERS.into_iter().fold(DefaultHeaders::new(), DefaultHeaders::add);
+            let bodies = requests::bodies(OPS_BODY);
+            App::new().app_data(ops.clone()).app_data(bodies).configure(ops::routes).wrap(said)
+        })
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .bind(listen)
+        .with_context(|| format!("cannot listen on {listen}"))?;
         Ok(server.run())
     }
 }

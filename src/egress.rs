@@ -4,8 +4,10 @@
 use ipnet::IpNet;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use wardroom_actors::ports::BoxFuture;
 
 /// Chooses who encrypts what this process sends, once; to be called before anything is asked over the network.
 pub fn provide_tls() {
@@ -131,14 +133,28 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
 }
 
 /// Resolves names to addresses that are allowed: the connection goes to what was looked at, not to a second answer.
-pub struct Resolver(pub Arc<Egress>);
+pub struct Resolver {
+    rules: Arc<Egress>,
+    look_up: fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>,
+}
+
+impl Resolver {
+    /// One that asks the system.
+    #[must_use]
+    pub fn new(rules: Arc<Egress>) -> Self {
+        let look_up = |host: String| -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+            Box::pin(async move { Ok(tokio::net::lookup_host((host.as_str(), 0)).await?.collect()) })
+        };
+        Self { rules, look_up }
+    }
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let rules = Arc::clone(&self.0);
+        let (rules, look_up) = (Arc::clone(&self.rules), self.look_up);
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let found = look_up(host.clone()).await?;
             // A name that leads inside as well is nobody's whom a user may name.
             if rules.allows_host(&host) || found.iter().all(|address| rules.allows(address.ip())) {
                 return Ok(Box::new(found.into_iter()) as Addrs);
@@ -151,6 +167,9 @@ impl Resolve for Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
 
     #[test]
     fn private_addresses_are_refused_in_any_clothes() {
@@ -213,10 +232,42 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_inside_is_refused() {
-        let ask = |rules: Egress| Resolver(Arc::new(rules)).resolve("localhost".parse().unwrap());
+        let ask = |rules: Egress| Resolver::new(Arc::new(rules)).resolve("localhost".parse().unwrap());
         assert!(ask(Egress::default()).await.is_err());
         assert!(
             ask(Egress::new(&["localhost".into()], &[], false)).await.is_ok_and(|mut found| found.next().is_some())
         );
+    }
+
+    /// A name that leads to a public address when it is looked at, and inside from then on. Of loopback one address plays the public
+    /// one.
+    #[tokio::test]
+    async fn a_name_that_turns_inside_is_not_followed() {
+        static LOOKED: AtomicUsize = AtomicUsize::new(0);
+        let outside = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = outside.local_addr().unwrap().port();
+        let inside = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+        let rules = Arc::new(Egress::new(&["127.0.0.1".into()], &[], false));
+        let look_up = |_: String| -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+            let last = if LOOKED.fetch_add(1, Ordering::SeqCst) == 0 { 1 } else { 2 };
+            Box::pin(async move { Ok(vec![SocketAddr::from(([127, 0, 0, last], 0))]) })
+        };
+        provide_tls();
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let client = client.dns_resolver(Arc::new(Resolver { rules, look_up })).build().unwrap();
+        let url = format!("http://rebinding.example:{port}/");
+        let served = tokio::spawn(async move {
+            let (mut guest, _) = outside.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            let _ = guest.read(&mut asked).await.unwrap();
+            guest.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        });
+        let first = client.get(&url).send().await.unwrap();
+        assert_eq!((first.text().await.unwrap().as_str(), LOOKED.load(Ordering::SeqCst)), ("ok", 1), "looked at once");
+        served.await.unwrap();
+        assert!(client.get(&url).send().await.is_err());
+        assert_eq!(LOOKED.load(Ordering::SeqCst), 2);
+        let came = tokio::time::timeout(std::time::Duration::from_millis(50), inside.accept()).await;
+        assert!(came.is_err(), "nothing came inside");
     }
 }

@@ -5,6 +5,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 use std::fmt;
+use wardroom_actors::domain::quota::{Exceeded, Resource, Whose};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::handle::Refusal;
 use wardroom_actors::policy::admission::Refused;
@@ -55,6 +56,8 @@ const TABLE: &[(&str, u16)] = &[
     ("quota_keys", 422),
     ("no_session_for_key", 422),
     ("quota_sessions", 422),
+    ("quota_storage", 422),
+    ("quota_webhooks", 422),
     ("session_status", 422),
     ("idempotency_key_reused", 422),
     ("not_on_whatsapp", 422),
@@ -65,6 +68,7 @@ const TABLE: &[(&str, u16)] = &[
     ("strange_answer", 502),
     ("file_damaged", 502),
     ("queue_full", 429),
+    ("quota_messages", 429),
     ("too_many_failures", 429),
     ("too_many_refusals", 429),
     ("too_many_requests", 429),
@@ -172,7 +176,8 @@ impl Code {
     /// Whether it says that there is no room just now.
     #[must_use]
     pub fn is_refusal(self) -> bool {
-        ["too_many_requests", "quota_sessions", "node_full", "unavailable", "driver_no_answer"].contains(&self.0)
+        self.0.starts_with("quota_")
+            || ["too_many_requests", "node_full", "unavailable", "driver_no_answer"].contains(&self.0)
     }
 }
 
@@ -186,6 +191,22 @@ impl From<PortError> for ApiError {
     }
 }
 
+impl From<Exceeded> for ApiError {
+    fn from(exceeded: Exceeded) -> Self {
+        let code = match exceeded.resource {
+            Resource::Sessions => "quota_sessions",
+            Resource::Messages => "quota_messages",
+            Resource::Storage => "quota_storage",
+            Resource::Webhooks => "quota_webhooks",
+        };
+        let mut text = exceeded.to_string();
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Self::new(code, text).with("limit", json!(exceeded.limit))
+    }
+}
+
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -194,8 +215,11 @@ impl From<Refusal> for ApiError {
                 Self::new("session_exists", "A session of this name already exists. Use PUT to update it.")
             }
             Refusal::Limit(Refused::Quota { limit }) => {
-                Self::new("quota_sessions", format!("This user may have {limit} sessions")).with("limit", json!(limit))
+                let (resource, whose) = (Resource::Sessions, Whose::User);
+                Exceeded { resource, whose, limit: u64::try_from(limit).unwrap_or(u64::MAX) }.into()
             }
+            Refusal::Quota(exceeded) => exceeded.into(),
+            Refusal::TooMany { exceeded, retry_s } => Self::from(exceeded).retry(retry_s),
             Refusal::Limit(Refused::NodeFull { .. }) => {
                 Self::new("node_full", "This node has no room for another running session").retry(30)
             }
@@ -225,6 +249,7 @@ impl From<CommandError> for ApiError {
             CommandError::NotFound(what) => Self::new("not_found", format!("There is no such {what}")),
             CommandError::NoFile => Self::new("file_not_found", error.to_string()),
             CommandError::Damaged => Self::new("file_damaged", error.to_string()),
+            CommandError::NoRoom => Self::new("quota_storage", error.to_string()),
             CommandError::FileTooLarge => Self::new("payload_too_large", error.to_string()),
             CommandError::NotOnNetwork => Self::new("not_on_whatsapp", "The number is not on WhatsApp"),
             CommandError::Refused(_) => Self::new("refused_by_network", error.to_string()),

@@ -49,7 +49,7 @@ impl Fetcher {
             .no_proxy()
             // A connection that is kept may be closed by its host just when the next file is asked for.
             .pool_max_idle_per_host(0)
-            .dns_resolver(Arc::new(Resolver(Arc::clone(&egress))))
+            .dns_resolver(Arc::new(Resolver::new(Arc::clone(&egress))))
             .connect_timeout(timeout.min(Duration::from_secs(5)))
             .read_timeout(timeout.min(Duration::from_secs(30)))
             .timeout(timeout)

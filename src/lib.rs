@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod ops;
 pub mod palette;
 pub mod pulse;
+pub mod quotas;
 pub mod renewal;
 pub mod requests;
 pub mod simulator;

@@ -30,7 +30,20 @@ pub fn to_invitation(http: &Http, token: &str) -> String {
 #[must_use]
 pub fn to_file(message: &str, media: &Media) -> String {
     let base = BASE.get().map(String::as_str).unwrap_or_default();
-    format!("{base}/api/files/{message}.{}", extension(media))
+    format!("{base}/api/files/{}.{}", segment(message), extension(media))
+}
+
+/// An id as part of a path: it comes from the network, and could have anything in it.
+fn segment(id: &str) -> String {
+    let mut text = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        match byte {
+            b'@' | b'-' | b'_' | b'.' | b'~' => text.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => text.push(char::from(byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// What a file's name ends in: as its sender called it, or as its kind is usually called.
@@ -76,6 +89,12 @@ const KINDS: &[(&str, &[&str])] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_stays_one_part_of_a_path() {
+        assert_eq!(segment("true_49170@c.us_3EB0-~x"), "true_49170@c.us_3EB0-~x");
+        assert_eq!(segment("../a/b?c#d%\r\né"), "..%2Fa%2Fb%3Fc%23d%25%0D%0A%C3%A9");
+    }
 
     #[test]
     fn a_file_ends_as_its_sender_called_it_or_as_its_kind_is_called() {

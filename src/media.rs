@@ -21,6 +21,7 @@ use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::failpoint;
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::files::{FileStore, Intake, PIECE, TakeError};
+use wardroom_actors::ports::quotas::Quotas;
 use wardroom_actors::ports::{BoxFuture, PortError};
 
 /// Where bytes are kept.
@@ -47,6 +48,7 @@ pub struct Files {
     io: tokio::runtime::Handle,
     /// Longest file in bytes.
     limit: u64,
+    quotas: Arc<dyn Quotas>,
 }
 
 impl Files {
@@ -58,10 +60,11 @@ impl Files {
         objects: Objects,
         clock: Arc<dyn Clock>,
         limit: u64,
+        quotas: Arc<dyn Quotas>,
         io: tokio::runtime::Handle,
     ) -> Self {
         let Objects { store: objects, part } = objects;
-        let files = Self { store, vault, objects, part, clock, io, limit };
+        let files = Self { store, vault, objects, part, clock, io, limit, quotas };
         let purged = files.clone();
         files.store.hear_purges(move |key| {
             let files = purged.clone();
@@ -174,7 +177,14 @@ impl Files {
             PortError::Unavailable
         })?;
         failpoint::pass("file.stored");
-        let kept = self.store.note_file(spec.key(), file, fingerprint, size).await?;
+        let quota = self.quotas.of(spec.tenant, spec.user);
+        let kept = match self.store.note_file(spec.key(), file, fingerprint, size, quota).await {
+            Err(full @ TakeError::Quota(_)) => {
+                self.remove(&path).await;
+                return Err(full);
+            }
+            noted => noted?,
+        };
         if kept == file {
             return Ok(file);
         }

@@ -94,6 +94,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use wardroom_actors::domain::ids::{NodeId, SessionName};
+    use wardroom_actors::domain::quota::Quota;
     use wardroom_actors::domain::spec::{EngineName, Network};
     use wardroom_actors::failpoint;
     use wardroom_actors::ports::files::FileStore as _;
@@ -119,7 +120,7 @@ mod tests {
             config: "{}".to_owned(),
             desired_running: false,
         };
-        let spec = store.create(new, 10).await.unwrap();
+        let spec = store.create(new, Quota::default()).await.unwrap();
         let profile = dir.path().join("profile");
         fs::create_dir_all(profile.join("Default/IndexedDB")).unwrap();
         fs::write(profile.join("Default/IndexedDB/login"), vec![7; 200_000]).unwrap();
@@ -131,7 +132,7 @@ mod tests {
         });
         let kept = Objects { store: Arc::new(InMemory::new()), part: 5 << 20 };
         let io = tokio::runtime::Handle::current();
-        let files = Files::new(store.clone(), Arc::clone(&vault), kept, clock, 4 << 20, io);
+        let files = Files::new(store.clone(), Arc::clone(&vault), kept, clock, 4 << 20, Arc::new(Quota::default()), io);
         let mut ready = files.take_in(&spec);
         ready.write(&vec![1; 3_000_000]).await.unwrap();
         let ready = ready.finish().await.unwrap();

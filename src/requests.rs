@@ -140,8 +140,11 @@ impl Chunked {
 }
 
 /// What every answer says that does not say it otherwise: it is no page, it may not stand in one, and nobody keeps it.
-const HEADERS: [(HeaderName, &str); 4] = [
-    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+pub const HEADERS: [(HeaderName, &str); 4] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
     (CACHE_CONTROL, "no-store"),
@@ -223,7 +226,9 @@ pub async fn around<B: MessageBody + 'static>(
             }
         }
         if tls {
-            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+            response
+                .headers_mut()
+                .insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
         }
         let status = response.status().as_u16();
         let code = response.response().extensions().get::<Code>().copied();

@@ -228,20 +228,77 @@ fn the_project_speaks_of_itself_alone() {
     }
 }
 
+/// Licences that ask for no more than their notice.
+const FREE: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unlicense",
+    "Zlib",
+];
+/// Others that are taken, and why.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("CC0-1.0", "given to everybody; it gives no patents, and what has it is a hash function and a comparison"),
+    ("CDLA-Permissive-2.0", "for data: the certificates that Mozilla trusts"),
+    ("Unicode-3.0", "for data: the tables of Unicode, with their notice"),
+];
+
+/// Whether a choice that an expression leaves is free.
+fn is_free(expression: &str) -> bool {
+    let expression = expression.trim();
+    // Outside of brackets.
+    let parts = |word: &str| {
+        let (mut depth, mut from, mut parts) = (0, 0, vec![]);
+        for (at, letter) in expression.char_indices() {
+            depth += i32::from(letter == '(') - i32::from(letter == ')');
+            if depth == 0 && expression[at..].starts_with(word) {
+                parts.push(&expression[from..at]);
+                from = at + word.len();
+            }
+        }
+        parts.push(&expression[from..]);
+        parts
+    };
+    let (either, both) = (parts(" OR "), parts(" AND "));
+    if either.len() > 1 {
+        either.into_iter().any(is_free)
+    } else if both.len() > 1 {
+        both.into_iter().all(is_free)
+    } else if let Some(inner) = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+        is_free(inner)
+    } else {
+        FREE.contains(&expression) || EXCEPTIONS.iter().any(|(name, _)| *name == expression)
+    }
+}
+
 #[test]
-fn no_dependency_has_a_licence_that_binds_us() {
+fn no_dependency_has_a_licence_that_binds_us_or_comes_from_elsewhere() {
+    assert!(is_free("(MIT OR GPL-3.0) AND Unicode-3.0") && is_free("GPL-2.0 OR MIT"));
+    assert!(!is_free("MIT AND GPL-3.0") && !is_free("(MIT OR ISC) AND MPL-2.0") && !is_free(""));
     let mut cargo = Command::new(env!("CARGO"));
     let out = cargo.args(["metadata", "--format-version=1", "--locked"]).current_dir(root()).output().unwrap();
     let metadata: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     assert!(packages.len() > 100, "the list of packages is not the whole");
+    let mut used = BTreeSet::new();
     for package in packages {
-        let licence = package["license"].as_str().unwrap_or_default();
-        let file = package["license_file"].as_str().unwrap_or_default();
-        assert!(!licence.is_empty() || !file.is_empty(), "{} has no licence", package["name"]);
-        // A choice is ours to make; what is left must be free of copyleft beyond a file.
-        let choices: Vec<_> = licence.split(" OR ").collect();
-        let free = choices.iter().any(|choice| !choice.contains("GPL"));
-        assert!(free || licence.is_empty(), "{} is {licence}", package["name"]);
+        let licence = package["license"].as_str().unwrap_or_default().replace(" / ", " OR ").replace('/', " OR ");
+        assert!(is_free(&licence), "{} is {licence}", package["name"]);
+        used.extend(EXCEPTIONS.iter().map(|(name, _)| *name).filter(|name| licence.contains(name)));
+        let source = package["source"].as_str();
+        let known = source.is_none_or(|source| source == "registry+https://github.com/rust-lang/crates.io-index");
+        assert!(known, "{} comes from {source:?}", package["name"]);
+    }
+    assert_eq!(used.len(), EXCEPTIONS.len(), "an exception that nothing needs is none");
+    let lock: serde_json::Value = serde_json::from_str(&read("deploy/wa-js/package-lock.json")).unwrap();
+    for (name, package) in lock["packages"].as_object().unwrap() {
+        assert!(is_free(package["license"].as_str().unwrap_or_default()), "{name}");
+        assert!(name.is_empty() || package["integrity"].is_string(), "{name} is not pinned");
     }
 }

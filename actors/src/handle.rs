@@ -10,8 +10,9 @@ use crate::actor::living::{Living, SessionEntry, View, lock};
 use crate::actor::registry::{self, Adopt, Create, RegistryActor, Remove, WakeChat, refresh};
 use crate::actor::session::{Ask, Control, Wish};
 use crate::domain::event::Step;
-use crate::domain::ids::{ChatKey, SessionKey, SessionName, TenantId, UserId};
+use crate::domain::ids::{ChatKey, SessionKey, SessionName, TenantId};
 use crate::domain::message::Message;
+use crate::domain::quota::Exceeded;
 use crate::domain::session::{Phase, Status};
 use crate::domain::spec::{Network, SessionSpec};
 use crate::domain::webhook::Hooks;
@@ -21,7 +22,8 @@ use crate::policy::breaker;
 use crate::ports::PortError;
 use crate::ports::engine::{Answer, Command, CommandError};
 use crate::ports::journal::{Entry, NudgeSink};
-use crate::ports::store::{AcceptError, Accepted, CreateError, NewSession, Wanted};
+use crate::ports::quotas::Quotas;
+use crate::ports::store::{AcceptError, Accepted, ConfigError, CreateError, NewSession, Wanted};
 use crate::ports::worker::Usage;
 use crate::supervise;
 use actix::{Addr, ArbiterHandle};
@@ -41,6 +43,17 @@ pub enum Refusal {
     /// A limit is reached.
     #[error(transparent)]
     Limit(#[from] Refused),
+    /// More than a quota allows.
+    #[error(transparent)]
+    Quota(#[from] Exceeded),
+    /// More messages than a quota allows, for now.
+    #[error("{exceeded}")]
+    TooMany {
+        /// Which quota.
+        exceeded: Exceeded,
+        /// Seconds after which there is room.
+        retry_s: u64,
+    },
     /// The session is in another status than the request needs.
     #[error("the session is {}", .0.as_str())]
     WrongStatus(Status),
@@ -80,8 +93,8 @@ pub struct Seen {
 pub struct Kernel {
     /// Registry and sessions.
     pub registry: registry::Deps,
-    /// Sessions that a user may have, unless set otherwise for the user.
-    pub user_limit: usize,
+    /// What everybody may have.
+    pub quotas: Arc<dyn Quotas>,
     /// Messages that may wait in one session's outbox.
     pub outbox_limit: u64,
     /// Seconds after which a full outbox has a place again.
@@ -178,12 +191,12 @@ impl Handle {
             self.room_for_one()?;
         }
         let (done, created) = oneshot::channel();
-        let user_limit = self.kernel.user_limit;
-        self.registry.addr.do_send(Create { new, user_limit, done, permit });
+        let quota = self.kernel.quotas.of(new.tenant, new.user);
+        self.registry.addr.do_send(Create { new, quota, done, permit });
         let entry = match created.await {
             Ok(Ok(entry)) => entry,
             Ok(Err(CreateError::Exists)) => return Err(Refusal::Exists),
-            Ok(Err(CreateError::Quota { limit })) => return Err(Refused::Quota { limit }.into()),
+            Ok(Err(CreateError::Quota(exceeded))) => return Err(exceeded.into()),
             Ok(Err(CreateError::Store(error))) => return Err(error.into()),
             Err(_) => return Err(PortError::Unavailable.into()),
         };
@@ -370,7 +383,13 @@ impl Handle {
         config: String,
     ) -> Result<Seen, Refusal> {
         let entry = self.entry(tenant, name)?;
-        self.kernel.registry.session.sessions.set_config(&entry.spec(), network, config).await?;
+        let spec = entry.spec();
+        let quota = self.kernel.quotas.of(tenant, spec.user);
+        match self.kernel.registry.session.sessions.set_config(&spec, network, config, quota).await {
+            Ok(()) => {}
+            Err(ConfigError::Quota(exceeded)) => return Err(exceeded.into()),
+            Err(ConfigError::Store(error)) => return Err(error.into()),
+        }
         self.reload(&entry).await?;
         if entry.view.borrow().status != Status::Stopped {
             return self.restart(tenant, name).await;
@@ -425,6 +444,10 @@ impl Handle {
     ) -> Result<(Accepted, oneshot::Receiver<Result<Message, String>>), Refusal> {
         let entry = self.entry(tenant, name)?;
         let (spec, outbox) = (entry.spec(), &self.kernel.registry.session.outbox);
+        self.kernel
+            .quotas
+            .spend(tenant, spec.user)
+            .map_err(|(exceeded, wait_ms)| Refusal::TooMany { exceeded, retry_s: wait_ms.div_ceil(1000) })?;
         let mut awaited = wanted.message_id.clone();
         loop {
             // Before it is accepted: from then on it may leave at any moment.
@@ -532,8 +555,8 @@ impl Handle {
     }
 
     async fn reserve(&self, entry: &SessionEntry) -> Result<(), Refusal> {
-        let (session, user): (_, UserId) = { (entry.spec().id, entry.spec().user) };
-        let reserved = self.pool.send(Reserve { session, user }).await;
+        let SessionSpec { id: session, tenant, user, .. } = entry.spec();
+        let reserved = self.pool.send(Reserve { session, tenant, user }).await;
         reserved.map_err(|_| Refusal::Busy)?.map_err(Refusal::from)
     }
 

@@ -8,13 +8,14 @@ use crate::domain::event::{Event, EventKind};
 use crate::domain::exit::ExitReason;
 use crate::domain::ids::{ChatKey, ChatUuid, LinkEpoch, SessionId, SessionKey, SessionName, WorkerId, event_id};
 use crate::domain::login::Account;
+use crate::domain::quota::{Exceeded, Limits, Quota, Resource, Whose};
 use crate::domain::signal::{AgentState, Effect, Signal};
 use crate::domain::spec::{Network, SessionSpec};
 use crate::ports::clock::Clock;
 use crate::ports::engine::{Command, CommandError, DriverContext, Engine, Report};
 use crate::ports::journal::{AgentCommit, AgentStore, Entry, EventSink, Journal, NudgeSink, Pending, Recorded};
 use crate::ports::store::{
-    AcceptError, Accepted, CreateError, Delivery, NewSession, OutboxStore, Outgoing, SessionStore, Wanted,
+    AcceptError, Accepted, ConfigError, CreateError, Delivery, NewSession, OutboxStore, Outgoing, SessionStore, Wanted,
 };
 use crate::ports::worker::{LaunchError, Worker, WorkerLauncher};
 use crate::ports::{BoxFuture, PortError};
@@ -140,6 +141,12 @@ impl Memory {
     }
 }
 
+/// Everybody may have so many sessions; 0 = any number.
+#[must_use]
+pub fn sessions(most: u64) -> Quota {
+    Quota { user: Limits { sessions: most, ..Limits::default() }, ..Quota::default() }
+}
+
 impl SessionStore for Memory {
     fn all(&self) -> BoxFuture<'static, Result<Vec<SessionSpec>, PortError>> {
         self.all_of(false)
@@ -149,14 +156,18 @@ impl SessionStore for Memory {
         self.all_of(true)
     }
 
-    fn create(&self, new: NewSession, user_limit: usize) -> BoxFuture<'static, Result<SessionSpec, CreateError>> {
+    fn create(&self, new: NewSession, quota: Quota) -> BoxFuture<'static, Result<SessionSpec, CreateError>> {
         let mut rows = self.rows();
         let living = rows.sessions.iter().filter(|(spec, buried)| !buried && spec.tenant == new.tenant);
         if living.clone().any(|(spec, _)| spec.name == new.name) {
             return done(Err(CreateError::Exists));
         }
-        if living.filter(|(spec, _)| spec.user == new.user).count() >= user_limit {
-            return done(Err(CreateError::Quota { limit: user_limit }));
+        for whose in Whose::BOTH {
+            let counted = living.clone().filter(|(spec, _)| whose == Whose::Tenant || spec.user == new.user);
+            if !quota.of(whose).admits(Resource::Sessions, counted.count() as u64, 1) {
+                let limit = quota.of(whose).sessions;
+                return done(Err(Exceeded { resource: Resource::Sessions, whose, limit }.into()));
+            }
         }
         let spec = SessionSpec {
             tenant: new.tenant,
@@ -191,8 +202,10 @@ impl SessionStore for Memory {
         spec: &SessionSpec,
         network: Network,
         config: String,
-    ) -> BoxFuture<'static, Result<(), PortError>> {
-        self.change(spec, |spec, _| (spec.network, spec.config) = (network, config))
+        _: Quota,
+    ) -> BoxFuture<'static, Result<(), ConfigError>> {
+        let change = self.change(spec, |spec, _| (spec.network, spec.config) = (network, config));
+        Box::pin(async move { Ok(change.await?) })
     }
 
     fn linked(

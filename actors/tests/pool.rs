@@ -9,7 +9,7 @@ use wardroom_actors::actor::browser_pool::{BrowserPoolActor, Close, Deps, Policy
 use wardroom_actors::domain::ids::WorkerId;
 use wardroom_actors::ports::BoxFuture;
 use wardroom_actors::ports::worker::{LaunchError, Worker, WorkerLauncher};
-use wardroom_actors::testing::SharedClock;
+use wardroom_actors::testing::{SharedClock, sessions};
 
 struct SlowLauncher {
     begun: Semaphore,
@@ -62,13 +62,14 @@ async fn a_pool_is_closed_when_the_last_launch_has_come_to_its_end() {
     let alive = Arc::new(AtomicUsize::new(0));
     let launcher =
         Arc::new(SlowLauncher { begun: Semaphore::new(0), go_on: Semaphore::new(0), alive: Arc::clone(&alive) });
-    let policy = Policy { user_limit: 5, warm_spares: 2, launching_at_once: 1, starts_per_second: 1000 };
+    let policy = Policy { warm_spares: 2, launching_at_once: 1, starts_per_second: 1000 };
     let clock = SharedClock::default();
     let deps = Deps {
         clock: Arc::new(clock.clone()),
         launcher: Arc::clone(&launcher) as _,
         table: Arc::new(PoolTable::new(10)),
         io: tokio::runtime::Handle::current(),
+        quotas: Arc::new(sessions(5)),
         policy,
     };
     let pool = BrowserPoolActor::new(deps).start();

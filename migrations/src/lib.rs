@@ -12,6 +12,7 @@ mod m20261121_000001_files;
 mod m20261122_000001_row_security;
 mod m20261123_000001_people;
 mod m20261123_000002_audit;
+mod m20261124_000001_quotas;
 pub mod row_security;
 
 /// All migrations, oldest first.
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_row_security::Migration),
             Box::new(m20261123_000001_people::Migration),
             Box::new(m20261123_000002_audit::Migration),
+            Box::new(m20261124_000001_quotas::Migration),
         ]
     }
 }

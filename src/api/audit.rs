@@ -19,10 +19,22 @@ const MOST: u64 = 500;
 pub struct Asked {
     /// So many at most.
     #[param(minimum = 1, maximum = 500, default = 100, example = 100)]
-    limit: Option<u64>,
+    pub limit: Option<u64>,
     /// Those before this `seq`.
     #[param(example = 1000)]
-    before: Option<i64>,
+    pub before: Option<i64>,
+}
+
+impl Asked {
+    /// How many.
+    ///
+    /// # Errors
+    /// 400 for a number that is none.
+    pub fn limit(&self) -> Result<u64, ApiError> {
+        let limit = self.limit.unwrap_or(100);
+        let known = (1..=MOST).contains(&limit);
+        if known { Ok(limit) } else { Err(ApiError::invalid(format!("limit must be from 1 to {MOST}"))) }
+    }
 }
 
 fn fields(text: &str) -> Map<String, Value> {
@@ -30,7 +42,8 @@ fn fields(text: &str) -> Map<String, Value> {
 }
 
 /// A record with what is personal in it, if it can still be read.
-fn body(link: &Link) -> Value {
+#[must_use]
+pub fn body(link: &Link) -> Value {
     let mut body = fields(&link.record);
     if let Personal::Open(text) = &link.personal {
         body.extend(fields(text));
@@ -51,10 +64,6 @@ fn body(link: &Link) -> Value {
     (status = 200, description = "Records"), (status = 400, description = "No such limit"),
     (status = 403, description = "Not an admin")))]
 pub async fn list(caller: Caller, api: web::Data<Api>, asked: web::Query<Asked>) -> Result<HttpResponse, ApiError> {
-    let limit = asked.limit.unwrap_or(100);
-    if !(1..=MOST).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit must be from 1 to {MOST}")));
-    }
-    let links = api.store.audited(caller.0.tenant, asked.before, limit).await?;
+    let links = api.store.audited(caller.0.tenant, asked.before, asked.limit()?).await?;
     Ok(HttpResponse::Ok().json(links.iter().map(body).collect::<Vec<_>>()))
 }

@@ -5,15 +5,17 @@ use super::{
     files, groups, health, keys, labels,
 };
 use super::{
-    pictures, presence, profile, screenshot, sending, sending_files, server, sessions, sign_ins, statuses, supervision,
-    users, waha, webhooks,
+    pictures, presence, profile, quotas, screenshot, sending, sending_files, server, sessions, sign_ins, statuses,
+    supervision, users, waha, webhooks,
 };
+use crate::auth::needs;
+use actix_web::http::Method;
 use serde_json::Value;
 use std::collections::HashSet;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, RefOr};
+use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -55,9 +57,9 @@ use utoipa::{Modify, OpenApi};
         crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many, webhooks::test,
         sign_ins::sign_in, sign_ins::refresh, sign_ins::sign_out, sign_ins::me, sign_ins::ticket, sign_ins::accept,
         sign_ins::password, sign_ins::list, sign_ins::end_all, sign_ins::end_one, sign_ins::offer, sign_ins::begin,
-        sign_ins::remove, audit::list, users::list, users::invite, users::update, users::remove, users::invite_again, users::withdraw,
+        sign_ins::remove, audit::list, quotas::get, quotas::set, users::list, users::invite, users::update, users::remove, users::invite_again, users::withdraw,
     ),
-    modifiers(&Key, &Names, &Samples),
+    modifiers(&Key, &Names, &Samples, &Refusals),
     security(("api_key" = []), ("bearer" = [])),
 )]
 struct Document;
@@ -113,6 +115,50 @@ impl Modify for Samples {
                     let schema = schema_of(if row.maybe { &Value::Null } else { &sample });
                     let content = ContentBuilder::new().schema(Some(schema)).example(Some(sample.clone())).build();
                     answer.content.insert("application/json".to_owned(), RefOr::T(content));
+                }
+            }
+        }
+    }
+}
+
+/// What can be said of most calls, where the handler says nothing else of it.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            let verbs = [
+                (Method::GET, &mut item.get),
+                (Method::POST, &mut item.post),
+                (Method::PUT, &mut item.put),
+                (Method::DELETE, &mut item.delete),
+            ];
+            for (method, operation) in verbs {
+                let Some(operation) = operation else { continue };
+                let asked = operation.parameters.iter().flatten().count() > 0;
+                let session = path.contains("{session}")
+                    || operation
+                        .parameters
+                        .iter()
+                        .flatten()
+                        .any(|one| matches!(one, RefOr::T(one) if one.name == "session"));
+                let body = operation.request_body.is_some();
+                let (credential, rights) = needs(&method, path);
+                let said = [
+                    (asked || body, "400", "Bad input"),
+                    (credential, "401", "No credential, or none that is good"),
+                    (rights, "403", "It is good, but not for this"),
+                    (session || body, "404", "There is no such session, or what is named in it"),
+                    (body, "408", "The body came too slowly"),
+                    (body, "413", "The body is too large"),
+                    (body, "415", "The body is no JSON"),
+                    (session || body, "422", "It cannot be done: in this status, with this, or for a quota"),
+                    (true, "429", "Too often; Retry-After tells when again"),
+                    (credential, "503", "Not now; Retry-After tells when again"),
+                ];
+                for (_, status, what) in said.into_iter().filter(|(can_be, ..)| *can_be) {
+                    let refusal = || RefOr::T(ResponseBuilder::new().description(what).build());
+                    operation.responses.responses.entry(status.to_owned()).or_insert_with(refusal);
                 }
             }
         }

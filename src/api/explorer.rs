@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use utoipa_swagger_ui::Config;
 
 /// The page styles itself and has its pictures inside.
-const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; \
+const POLICY: &str = "default-src 'self'; object-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::from("/docs/openapi.json")));

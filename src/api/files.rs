@@ -67,8 +67,8 @@ pub(super) async fn of_message(api: &Api, spec: &SessionSpec, message: &str) -> 
     api.files.attached(spec, message).await?.ok_or_else(gone)
 }
 
-/// A file does not change; its reader may keep it for an hour.
-const KEPT: (header::HeaderName, &str) = (header::CACHE_CONTROL, "private, max-age=3600");
+/// It is somebody's: nothing on the way, and no browser, keeps it.
+const KEPT: (header::HeaderName, &str) = (header::CACHE_CONTROL, "private, no-store");
 
 fn answer(
     request: &HttpRequest,
@@ -103,7 +103,10 @@ fn answer(
         .insert_header(KEPT)
         .insert_header((header::CONTENT_DISPOSITION, disposition(media)))
         // Somebody else wrote it: whatever it is, it runs nothing here.
-        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"));
+        .insert_header((
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
+        ));
     if status == StatusCode::PARTIAL_CONTENT {
         let (first, last) = (range.start, range.end - 1);
         response.insert_header((header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));

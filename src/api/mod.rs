@@ -26,6 +26,7 @@ pub mod labels;
 pub mod pictures;
 pub mod presence;
 pub mod profile;
+pub mod quotas;
 pub mod screenshot;
 pub mod sending;
 pub mod sending_files;
@@ -42,6 +43,7 @@ pub mod webhooks;
 use crate::auth::{Caller, guard};
 use crate::error::ApiError;
 use crate::fetch::Fetcher;
+use crate::quotas::QuotaBook;
 use crate::store::Store;
 use crate::store::repo::identity::Holder;
 use actix_web::dev::Payload;
@@ -76,6 +78,8 @@ pub struct Api {
     pub files: Arc<dyn FileStore>,
     /// Webhooks, to try one.
     pub webhooks: crate::webhook::Dispatcher,
+    /// What everybody may have.
+    pub quotas: Arc<QuotaBook>,
     /// Files that users name by URL.
     pub fetcher: Fetcher,
     /// Makes voice messages and films.
@@ -289,6 +293,8 @@ fn of_people(config: &mut web::ServiceConfig) {
         .service(resource("/api/auth/second-factor/begin", [("POST", post().to(sign_ins::begin))]))
         .service(resource("/api/auth/second-factor/remove", [("POST", post().to(sign_ins::remove))]))
         .service(resource("/api/audit", [("GET", get().to(audit::list))]))
+        .service(resource("/api/quotas", [("GET", get().to(quotas::get))]))
+        .service(resource("/api/users/{id}/quota", [("PUT", put().to(quotas::set))]))
         .service(resource("/api/users", [("GET", get().to(users::list)), ("POST", post().to(users::invite))]))
         .service(resource(
             "/api/users/{id}",

@@ -289,6 +289,7 @@ pub(super) fn too_large(limit: u64) -> ApiError {
 fn refused(error: TakeError) -> ApiError {
     match error {
         TakeError::TooLarge { limit } => too_large(limit),
+        TakeError::Quota(exceeded) => exceeded.into(),
         TakeError::Store(error) => error.into(),
     }
 }

@@ -226,7 +226,7 @@ pub async fn end_all(
     store: web::Data<Store>,
     sockets: web::Data<Sockets>,
 ) -> Result<HttpResponse, ApiError> {
-    store.end_all_stays(caller.0.tenant, caller.0.user).await?;
+    store.end_all_stays(caller.0.tenant, caller.0.user, None).await?;
     sockets.forget_person(caller.0.tenant, caller.0.user);
     Ok(HttpResponse::NoContent().finish())
 }
@@ -320,7 +320,14 @@ pub async fn offer(caller: Caller, store: web::Data<Store>) -> Result<HttpRespon
     Ok(HttpResponse::Ok().json(json!({"secret": secret, "url": url})))
 }
 
-/// From now on the person needs a code to sign in. The answer has codes for paper, each good once, shown only now.
+/// Whoever got in before somebody changed how they get in does not stay.
+async fn end_others(caller: Caller, store: &Store, sockets: &Sockets) -> Result<(), ApiError> {
+    store.end_all_stays(caller.0.tenant, caller.0.user, caller.0.stay).await?;
+    Ok(sockets.look_again(store).await?)
+}
+
+/// From now on the person needs a code to sign in, and has left wherever else they were signed in. The answer has codes for paper,
+/// each good once, shown only now.
 ///
 /// # Errors
 /// 400 for a code that the secret does not give, 401 for a wrong password, 422 when there is a second factor already.
@@ -333,14 +340,16 @@ pub async fn begin(
     caller: Caller,
     door: web::Data<Door>,
     store: web::Data<Store>,
+    sockets: web::Data<Sockets>,
     body: web::Json<Begin>,
 ) -> Result<HttpResponse, ApiError> {
     let login = door.access.again(&store, caller.0, &body.password, Some(&body.code)).await?;
     let codes = door.access.begin_second_factor(&store, &login, &body.secret, &body.code).await?;
+    end_others(caller, &store, &sockets).await?;
     Ok(HttpResponse::Ok().json(json!({"recoveryCodes": codes})))
 }
 
-/// From now on the password is enough.
+/// From now on the password is enough. Wherever else the person was signed in, they have left.
 ///
 /// # Errors
 /// 401 for a wrong password or code.
@@ -352,6 +361,7 @@ pub async fn remove(
     caller: Caller,
     door: web::Data<Door>,
     store: web::Data<Store>,
+    sockets: web::Data<Sockets>,
     body: web::Json<Remove>,
 ) -> Result<HttpResponse, ApiError> {
     door.access.again(&store, caller.0, &body.password, Some(&body.code)).await?;
@@ -361,6 +371,7 @@ pub async fn remove(
     if !store.set_second_factor(&login, None).await? {
         return Err(ApiError::new("unavailable", "A code was used at the same time").retry(1));
     }
+    end_others(caller, &store, &sockets).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

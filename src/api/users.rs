@@ -18,7 +18,7 @@ use uuid::Uuid;
 use wardroom_actors::domain::ids::UserId;
 
 /// Users of a tenant.
-const MOST: u64 = 5000;
+pub(super) const MOST: u64 = 5000;
 /// How long an invitation is good, in milliseconds: three days.
 pub const INVITATION_MS: i64 = 3 * 24 * 3600 * 1000;
 
@@ -66,12 +66,16 @@ fn invited(person: &Person, token: &str, now_ms: i64) -> Value {
     body
 }
 
+pub(super) fn too_many() -> ApiError {
+    ApiError::new("quota_users", format!("A tenant may have {MOST} users"))
+}
+
 fn missing() -> ApiError {
     ApiError::new("not_found", "There is no such user")
 }
 
 /// Somebody of the caller's tenant.
-async fn find(api: &Api, caller: Caller, id: &str) -> Result<Person, ApiError> {
+pub(super) async fn find(api: &Api, caller: Caller, id: &str) -> Result<Person, ApiError> {
     let id = Uuid::parse_str(id).map_err(|_| missing())?;
     api.store.person_of(caller.0.tenant, UserId(id)).await?.ok_or_else(missing)
 }
@@ -125,7 +129,7 @@ pub async fn invite(caller: Caller, api: web::Data<Api>, body: web::Json<NewUser
         }
     }
     if api.store.count_people(caller.0.tenant).await? >= MOST {
-        return Err(ApiError::new("quota_users", format!("A tenant may have {MOST} users")));
+        return Err(too_many());
     }
     let token = secret("wri_");
     match api.store.invite(caller.0.tenant, Guest { name, email, role }, &token, INVITATION_MS).await? {

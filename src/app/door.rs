@@ -27,6 +27,7 @@ impl Parts<'_> {
             failures: guard.failures,
             failures_within_s: guard.failures_within_s,
             block_s: guard.block_s,
+            sign_in_origins: guard.sign_in_origins,
             refusals: guard.refusals,
             slow_s: guard.slow_s,
         };
@@ -147,6 +148,21 @@ impl Parts<'_> {
             }
         });
         Ok(())
+    }
+
+    /// Reads what operators give to tenants and users while the server runs.
+    pub(super) fn follow_quotas(&self) {
+        let (quotas, store) = (Arc::clone(&self.quotas), self.store.clone());
+        self.io.spawn(async move {
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                second.tick().await;
+                if let Err(error) = quotas.read(&store).await {
+                    tracing::debug!(%error, "quotas were not looked at");
+                }
+            }
+        });
     }
 
     /// Wraps data keys anew when another master key takes the place of the one that wraps, and renews them when that is wanted.

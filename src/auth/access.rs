@@ -124,13 +124,18 @@ impl Access {
             door.watch.admits(origin, &known).map_err(super::shut_out)?;
         }
         door.seldom(request).map_err(often)?;
+        if origin.is_none_or(|origin| !door.watch.knows(origin, &known))
+            && let Some(seconds) = door.watch.stuffed_s()
+        {
+            return Err(often(seconds.into()));
+        }
         // Who was let in from there before is not kept out by others who try elsewhere.
         if origin.is_none_or(|origin| !door.watch.knows(origin, &known)) {
             self.limits.as_account(&email).map_err(often)?;
         }
         let failed = |reason| {
             if let Some(origin) = origin {
-                door.watch.failed(origin);
+                door.watch.sign_in_failed(origin);
             }
             self.refused(reason)
         };

@@ -51,6 +51,15 @@ const TOLD: Duration = Duration::from_secs(60);
 /// Characters that are kept of what a client calls itself, and of each part of a path.
 const SHOWN: usize = 200;
 
+/// Something that an operator did.
+///
+/// # Errors
+/// The database's.
+pub async fn told(store: &Store, tenant: Option<TenantId>, what: &str, about: Option<Uuid>) -> Result<(), PortError> {
+    let record = json!({"what": what, "by": "operator", "about": about}).to_string();
+    store.audit(vec![Fact { tenant, user: None, at_ms: store.unix_ms(), record, personal: Map::new() }]).await
+}
+
 /// Who did something; left in the request by whoever finds out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Actor {

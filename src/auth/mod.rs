@@ -26,6 +26,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web
 use address::Proxies;
 use audit::Actor;
 use need::Need;
+pub use need::needs;
 use std::borrow::Cow;
 use std::future::{Ready, ready};
 use std::sync::{Arc, Once};
@@ -224,16 +225,15 @@ async fn authenticate(request: &HttpRequest, need: Need) -> Result<Holder, ApiEr
     let query = need::takes_key_from_query(&pattern);
     let key = header("x-api-key").or_else(|| if query { from_query("x-api-key") } else { None });
     let ticket = if pattern == "/ws" { from_query("ticket") } else { None };
+    if pattern == "/ws" && header(header::ORIGIN.as_str()).is_some_and(|origin| !door.origins.contains(&origin)) {
+        own_page(request)?;
+    }
     let holder = if let Some(key) = key {
         door.holder(store, request, &key).await?
     } else if let Some(token) = header(header::AUTHORIZATION.as_str()).as_deref().and_then(bearer) {
         let said = door.access.tokens.read(token).map_err(|bad| door.bad_token(bad))?;
         store.stays_on(said.tenant, said.stay).await?.ok_or_else(unauthorized)?
     } else if let Some(ticket) = ticket {
-        let origin = header(header::ORIGIN.as_str());
-        if origin.is_some_and(|origin| !door.origins.contains(&origin)) {
-            own_page(request)?;
-        }
         let holder = door.access.take(&ticket).ok_or_else(unauthorized)?;
         store.lasting(vec![holder]).await?.pop().ok_or_else(unauthorized)?
     } else if let Some(cookie) = request.cookie(door.cookie()) {

@@ -65,6 +65,13 @@ pub(super) fn comes_often(pattern: &str) -> bool {
         )
 }
 
+/// Whether a call needs a credential at all, and whether one that is good may still be refused.
+#[must_use]
+pub fn needs(method: &Method, pattern: &str) -> (bool, bool) {
+    let need = Need::of(method, pattern);
+    (need != Need::Nobody, !matches!(need, Need::Nobody | Need::Any))
+}
+
 impl Need {
     /// Of a route by its pattern. One that does not stand here is for admins.
     pub fn of(method: &Method, pattern: &str) -> Self {
@@ -86,7 +93,8 @@ impl Need {
             | "/api/server/status"
             | "/dashboard/sign-out"
             | "/api/engines"
-            | "/api/apps" => Self::Any,
+            | "/api/apps"
+            | "/api/quotas" => Self::Any,
             "/api/sessions" if get => Self::Any,
             "/api/sessions" | "/api/sessions/start" => Self::Create,
             "/api/sessions/stop" => Self::May(Control),
@@ -174,6 +182,7 @@ mod tests {
         "/api/users",
         "/api/users/{id}",
         "/api/users/{id}/invitation",
+        "/api/users/{id}/quota",
     ];
 
     #[test]

@@ -1,15 +1,16 @@
 //! Who fails too often. An address from which keys are guessed is shut out; a key whose calls are refused again and again is
-//! slowed down. Everything here is in memory, counted in fixed windows, and bounded.
+//! slowed down; while sign-ins fail from many addresses, people sign in only from where they did before. Everything here is in memory, counted in fixed windows, and bounded.
 
 use super::alarm::Alarm;
 use crate::metrics::Metrics;
 use dashmap::DashMap;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use uuid::Uuid;
 use wardroom_actors::ports::clock::Clock;
 
@@ -26,10 +27,21 @@ pub struct WatchPolicy {
     pub failures_within_s: u32,
     /// For how long it is shut out, in seconds.
     pub block_s: u32,
+    /// Addresses from which sign-ins fail in that window until people sign in only from where they did before; 0: no number.
+    pub sign_in_origins: usize,
     /// Refused calls of a key in a minute that slow it down; 0: none do.
     pub refusals: u32,
-    /// For how long, in seconds.
+    /// For how long, in seconds; and for how long people sign in only from where they did before.
     pub slow_s: u32,
+}
+
+/// Passwords that leaked elsewhere are tried one by one, each from another address.
+#[derive(Debug, Default)]
+struct Stuffing {
+    since: u32,
+    origins: HashSet<Origin>,
+    /// It goes on until then.
+    until: u32,
 }
 
 /// A minute, in which refusals are counted.
@@ -115,6 +127,7 @@ pub struct Watch {
     metrics: Arc<Metrics>,
     alarm: OnceLock<Arc<Alarm>>,
     failures: DashMap<Origin, Tally, RandomState>,
+    stuffing: Mutex<Stuffing>,
     refusals: DashMap<Uuid, Calls, RandomState>,
     /// Keys that were good at an address, and when: whoever shares it with somebody who guesses is not shut out with them.
     good: DashMap<(Origin, u64), u32, RandomState>,
@@ -133,7 +146,8 @@ impl Watch {
     #[must_use]
     pub fn new(policy: WatchPolicy, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let (failures, refusals, good) = (DashMap::default(), DashMap::default(), DashMap::default());
-        Self { policy, clock, metrics, alarm: OnceLock::new(), failures, refusals, good }
+        let stuffing = Mutex::default();
+        Self { policy, clock, metrics, alarm: OnceLock::new(), failures, stuffing, refusals, good }
     }
 
     /// From now on what is severe is told to operators.
@@ -174,10 +188,52 @@ impl Watch {
         }
     }
 
+    /// Somebody failed to sign in from there.
+    pub fn sign_in_failed(&self, origin: Origin) {
+        self.failed(origin);
+        let WatchPolicy { failures_within_s, sign_in_origins, slow_s, .. } = self.policy;
+        if sign_in_origins == 0 {
+            return;
+        }
+        let now = self.now();
+        let mut stuffing = self.stuffing.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(stuffing.since) >= failures_within_s {
+            stuffing.since = now;
+            stuffing.origins.clear();
+        }
+        stuffing.origins.insert(origin);
+        if stuffing.origins.len() >= sign_in_origins && now >= stuffing.until {
+            stuffing.until = now.saturating_add(slow_s);
+            stuffing.origins.clear();
+            drop(stuffing);
+            self.count("credential_stuffing", "high", || format!("{sign_in_origins} addresses"));
+            tracing::warn!(
+                sign_in_origins,
+                slow_s,
+                "sign-ins fail from many addresses: now only from where people were before"
+            );
+        }
+    }
+
+    /// Seconds for which people sign in only from where they did before, while that is so.
+    #[must_use]
+    pub fn stuffed_s(&self) -> Option<u32> {
+        let until = self.stuffing.lock().unwrap_or_else(PoisonError::into_inner).until;
+        until.checked_sub(self.now()).filter(|left| *left > 0)
+    }
+
+    /// Lets people sign in from everywhere again; false when they were let.
+    pub fn forgive(&self) -> bool {
+        let was = self.stuffed_s().is_some();
+        *self.stuffing.lock().unwrap_or_else(PoisonError::into_inner) = Stuffing::default();
+        was
+    }
+
     /// A key from there was good.
     pub fn succeeded(&self, origin: Origin, key: &str) {
         let (place, now) = ((origin, short(key)), self.now());
-        if self.policy.failures > 0 && has_room(&self.good, &place) {
+        let WatchPolicy { failures, sign_in_origins, .. } = self.policy;
+        if (failures > 0 || sign_in_origins > 0) && has_room(&self.good, &place) {
             self.good.insert(place, now);
         }
     }
@@ -248,8 +304,14 @@ mod tests {
     use super::*;
     use wardroom_actors::testing::SharedClock;
 
-    const POLICY: WatchPolicy =
-        WatchPolicy { failures: 5, failures_within_s: 300, block_s: 3600, refusals: 100, slow_s: 300 };
+    const POLICY: WatchPolicy = WatchPolicy {
+        failures: 5,
+        failures_within_s: 300,
+        block_s: 3600,
+        sign_in_origins: 50,
+        refusals: 100,
+        slow_s: 300,
+    };
 
     fn watch() -> (Watch, SharedClock) {
         let clock = SharedClock::default();
@@ -299,6 +361,32 @@ mod tests {
         assert_eq!(watch.blocks()[0].origin.to_string(), "2001:db8:1:2::");
         assert!(watch.unblock(one) && !watch.unblock(one));
         assert_eq!(watch.admits(one, "guess"), Ok(()));
+    }
+
+    #[test]
+    fn many_addresses_that_fail_once_each_are_noticed() {
+        let (watch, clock) = watch();
+        clock.0.advance(600_000);
+        let from = |n: u32| Origin::from(IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + n)));
+        for n in 0..49 {
+            watch.sign_in_failed(from(n));
+        }
+        for _ in 0..4 {
+            watch.sign_in_failed(from(1));
+        }
+        assert_eq!(watch.stuffed_s(), None, "one address again and again is another matter");
+        clock.0.advance(300_000);
+        watch.sign_in_failed(from(50));
+        assert_eq!(watch.stuffed_s(), None, "another five minutes");
+        for n in 51..100 {
+            watch.sign_in_failed(from(n));
+        }
+        assert_eq!(watch.stuffed_s(), Some(300));
+        assert!(watch.stuffing.lock().unwrap().origins.len() < 50, "what is remembered is bounded");
+        clock.0.advance(299_000);
+        assert_eq!(watch.stuffed_s(), Some(1));
+        assert!(watch.forgive() && !watch.forgive());
+        assert_eq!(watch.stuffed_s(), None);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use super::AuditCommand;
 use super::operate::{blocking, store};
 use crate::config::Config;
 use crate::store::Store;
-use crate::store::repo::audit::{Base, Edge, Fact, Link, Personal, Walk};
+use crate::store::repo::audit::{Base, Edge, Link, Personal, Walk};
 use crate::store::repo::own::SERVER;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, json};
+use serde_json::json;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
@@ -92,9 +92,7 @@ pub(super) async fn told(
     what: &str,
     about: Option<Uuid>,
 ) -> anyhow::Result<()> {
-    let record = json!({"what": what, "by": "operator", "about": about}).to_string();
-    let fact = Fact { tenant, user: None, at_ms: store.unix_ms(), record, personal: Map::new() };
-    store.audit(vec![fact]).await.context("what was done is not recorded")
+    crate::auth::audit::told(store, tenant, what, about).await.context("what was done is not recorded")
 }
 
 /// A tenant's chain by its name, or its id: a deleted tenant has no name any more.

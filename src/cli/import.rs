@@ -2,17 +2,21 @@
 
 use super::ImportCommand;
 use super::operate::{blocking, store_with_vault};
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engine::web::{PARTS, Snapshots};
 use crate::ground;
+use crate::quotas::QuotaBook;
 use anyhow::{Context as _, bail};
 use serde_json::json;
 use std::fs::{DirBuilder, File};
 use std::io::{self, BufReader, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use wardroom_actors::domain::ids::SessionName;
 use wardroom_actors::domain::spec::{EngineName, Network};
+use wardroom_actors::ports::quotas::Quotas as _;
 use wardroom_actors::ports::store::{CreateError, NewSession, SessionStore};
 use zip::ZipArchive;
 
@@ -58,6 +62,8 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
         let tenant = tenant.with_context(|| format!("there is no tenant named {}", what.tenant))?;
         let user = store.user_named(tenant, &what.user).await?;
         let snapshots = Snapshots::new(dir.join("snapshots"), vault);
+        let book = QuotaBook::new(&config.quotas, Arc::new(SystemClock::start()));
+        book.read(&store).await?;
         let mut left = vec![];
         for (name, path) in named {
             let new = NewSession {
@@ -70,7 +76,7 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
                 // Not before its login is here.
                 desired_running: false,
             };
-            let spec = match store.create(new, config.pool.sessions_per_user).await {
+            let spec = match store.create(new, book.of(tenant, user)).await {
                 Ok(spec) => spec,
                 Err(CreateError::Exists) => {
                     left.push(name.to_string());

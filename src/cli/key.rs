@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use wardroom_actors::domain::quota::Quota;
 use wardroom_actors::ports::store::SessionStore as _;
 
 /// How often it is told how far a rotation has come.
@@ -141,7 +142,8 @@ async fn sealed(config: &Config, dir: &Path) -> anyhow::Result<(Store, Snapshots
     let snapshots = Snapshots::new(dir.join("snapshots"), Arc::clone(&vault));
     let (clock, io) = (Arc::new(SystemClock::start()), tokio::runtime::Handle::current());
     let objects = ground::objects(config, dir)?;
-    let files = Files::new(store.clone(), vault, objects, clock, config.media.max_bytes, io);
+    let files =
+        Files::new(store.clone(), vault, objects, clock, config.media.max_bytes, Arc::new(Quota::default()), io);
     Ok((store, snapshots, files))
 }
 

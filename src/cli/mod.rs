@@ -10,6 +10,7 @@ mod import;
 mod key;
 mod operate;
 mod people;
+mod quotas;
 mod reading;
 mod serve;
 
@@ -45,6 +46,9 @@ enum Command {
     /// People who sign in.
     #[command(subcommand)]
     Users(UsersCommand),
+    /// What tenants and users may have.
+    #[command(subcommand)]
+    Quotas(quotas::QuotasCommand),
     /// API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -280,9 +284,15 @@ enum BlocksCommand {
     List,
     /// Let one in again.
     Remove {
-        /// An address.
-        address: std::net::IpAddr,
+        /// An address; or `sign-ins`, while people sign in only from where they did before.
+        #[arg(value_parser = blocked)]
+        address: String,
     },
+}
+
+fn blocked(text: &str) -> Result<String, String> {
+    let known = text == crate::ops::SIGN_INS || text.parse::<std::net::IpAddr>().is_ok();
+    if known { Ok(text.to_owned()) } else { Err("neither an address nor `sign-ins`".to_owned()) }
 }
 
 /// Which server, and with which key.
@@ -575,6 +585,7 @@ pub fn main() -> ExitCode {
         Command::Keys(KeysCommand::Create { tenant, user, admin }) => {
             config().and_then(|config| operate::create_key(config, tenant, user, admin))
         }
+        Command::Quotas(verb) => config().and_then(|config| quotas::run(config, verb)),
         Command::Backup(what) => config().and_then(|config| backup::run(config, what)),
         Command::Audit(what) => audit::run(config, what),
         Command::Openapi => {

@@ -4,6 +4,7 @@ use super::audit::told;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::ground;
+use crate::ops::tenants::is_tenant_name;
 use crate::store::{Role, Store};
 use crate::vault::{Kek, Vault};
 use anyhow::{Context as _, bail};
@@ -35,7 +36,7 @@ pub(super) fn migrate(config: Config) -> anyhow::Result<()> {
 }
 
 pub(super) fn create_tenant(config: Config, name: String) -> anyhow::Result<()> {
-    if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+    if !is_tenant_name(&name) {
         bail!("a tenant's name has 1 to 64 characters");
     }
     blocking(async {

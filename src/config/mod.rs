@@ -102,11 +102,11 @@ fn overlay(under: &mut Table, over: Table, origin: &str, path: &str) -> Result<(
 fn set(table: &mut Table, variable: &str, path: &str, text: String) -> Result<(), ConfigError> {
     let unknown = || ConfigError::Unknown { origin: "environment".to_owned(), key: variable.to_owned() };
     let lower = path.to_lowercase();
-    let (section, key) = lower.split_once("__").map_or((None, lower.as_str()), |(section, key)| (Some(section), key));
-    let table = match section {
-        None => table,
-        Some(section) => table.get_mut(section).and_then(Value::as_table_mut).ok_or_else(unknown)?,
-    };
+    let (mut table, mut key) = (table, lower.as_str());
+    while let Some((section, rest)) = key.split_once("__") {
+        table = table.get_mut(section).and_then(Value::as_table_mut).ok_or_else(unknown)?;
+        key = rest;
+    }
     let slot = table.get_mut(key).ok_or_else(unknown)?;
     let bad = |what: &str| ConfigError::Invalid { origin: variable.to_owned(), detail: format!("expected {what}") };
     *slot = match slot {

@@ -36,6 +36,8 @@ pub struct Config {
     pub login: Login,
     /// `[limits]`
     pub limits: Limits,
+    /// `[quotas]`
+    pub quotas: Quotas,
     /// `[pacing]`
     pub pacing: Pacing,
     /// `[retention]`
@@ -120,6 +122,8 @@ pub struct Guard {
     pub block_s: u32,
     /// Refused calls of a key in a minute that slow it down; 0: none do.
     pub refusals: u32,
+    /// Addresses from which sign-ins fail until people sign in only from where they did before; 0 = any number.
+    pub sign_in_origins: usize,
     /// For so many seconds.
     pub slow_s: u32,
     /// Tries to sign in per minute, of an address and of an account; 0: any number.
@@ -166,8 +170,6 @@ pub struct Bootstrap {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
-    /// Sessions that a user may have.
-    pub sessions_per_user: usize,
     /// Browsers that this node may run, warm spares included.
     pub workers_per_node: usize,
     /// Browsers held ready for new sessions.
@@ -260,6 +262,30 @@ pub struct Limits {
     pub chat_idle_ms: u64,
     /// A signal whose handling panicked so often is set aside as a dead letter.
     pub poison_limit: u32,
+}
+
+/// `[quotas]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quotas {
+    /// What a user may have.
+    pub user: Limited,
+    /// What a tenant may have with all of its users.
+    pub tenant: Limited,
+}
+
+/// What somebody may have; 0 = any number.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limited {
+    /// Sessions.
+    pub sessions: u64,
+    /// Messages that are accepted in a minute.
+    pub messages_per_minute: u64,
+    /// Bytes of files that messages carry.
+    pub storage_bytes: u64,
+    /// Webhooks in the configs of sessions.
+    pub webhooks: u64,
 }
 
 /// `[pacing]`

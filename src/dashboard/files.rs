@@ -12,11 +12,18 @@ use actix_web::http::header;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use rust_embed::RustEmbed;
 use serde::Deserialize;
+use std::borrow::Cow;
 use wardroom_actors::ports::PortError;
 
 #[derive(RustEmbed)]
 #[folder = "src/dashboard/static"]
 struct Files;
+
+/// One of them.
+#[must_use]
+pub fn file(name: &str) -> Option<Cow<'static, [u8]>> {
+    Files::get(name).map(|file| file.data)
+}
 
 /// The plots, which others keep; empty where `deploy/setup.sh` had not installed them when this was built.
 const PLOTS: &[(&str, &[u8])] = &[
@@ -40,7 +47,7 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     };
-    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; \
+    const POLICY: &str = "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; \
                           connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
     Ok(HttpResponse::Ok()
         .content_type(kind)
@@ -70,6 +77,7 @@ pub async fn sign_in(
     request: HttpRequest,
     door: web::Data<Door>,
     store: web::Data<Store>,
+    sockets: web::Data<Sockets>,
     body: web::Json<SignIn>,
 ) -> Result<HttpResponse, ApiError> {
     let who = match &*body {
@@ -84,6 +92,14 @@ pub async fn sign_in(
         }
         SignIn::Person(shown) => Staying::Person(Box::new(door.access.admit(&door, &store, &request, shown).await?)),
     };
+    // Whoever was signed in in this browser has left.
+    if let Some(cookie) = request.cookie(door.cookie())
+        && let Some(before) = store.signed_in(cookie.value()).await?
+        && let Some(stay) = before.stay
+    {
+        store.end_stay(before, stay).await?;
+        sockets.forget_stay(stay);
+    }
     let token = secret("");
     let begun = store.stay(who, &token, about(&door, &request), STAY_MS).await;
     begun.map_err(|error| match error {

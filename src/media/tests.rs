@@ -6,6 +6,7 @@ use wardroom_actors::domain::chat::ChatId;
 use wardroom_actors::domain::draft::{Content, Draft, Shown};
 use wardroom_actors::domain::ids::{NodeId, SessionName, TenantId};
 use wardroom_actors::domain::message::Media;
+use wardroom_actors::domain::quota::{Limits, Quota};
 use wardroom_actors::domain::spec::{EngineName, Network};
 use wardroom_actors::ports::store::{Delivery, NewSession, OutboxStore as _, SessionStore as _, Wanted};
 use wardroom_actors::testing::{ManualClock, SharedClock};
@@ -19,6 +20,12 @@ struct Ground {
     objects: Arc<InMemory>,
     clock: Arc<ManualClock>,
 }
+
+/// Room for eight of the longest.
+const QUOTA: Quota = Quota {
+    user: Limits { sessions: 0, messages_per_minute: 0, storage_bytes: 8 * LIMIT, webhooks: 0 },
+    tenant: Limits { sessions: 0, messages_per_minute: 0, storage_bytes: 0, webhooks: 0 },
+};
 
 async fn ground() -> Ground {
     let vault = Arc::new(Vault::new(Kek::parse(&"07".repeat(32), "test").unwrap()));
@@ -38,11 +45,11 @@ async fn ground() -> Ground {
         config: "{}".to_owned(),
         desired_running: false,
     };
-    let spec = store.create(new, 10).await.unwrap();
+    let spec = store.create(new, Quota::default()).await.unwrap();
     let objects = Arc::new(InMemory::new());
     let io = tokio::runtime::Handle::current();
     let kept = Objects { store: Arc::clone(&objects) as _, part: 5 << 20 };
-    let files = Files::new(store.clone(), vault, kept, shared, LIMIT, io);
+    let files = Files::new(store.clone(), vault, kept, shared, LIMIT, Arc::new(QUOTA), io);
     Ground { files, spec, store, objects, clock: clock.0 }
 }
 
@@ -106,6 +113,18 @@ async fn a_content_is_kept_once_and_what_was_given_up_not_at_all() {
     let too_long = ground.keep(&bytes(usize::try_from(LIMIT).unwrap() + 1)).await;
     assert_eq!(too_long, Err(TakeError::TooLarge { limit: LIMIT }));
     assert_eq!(ground.objects().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_that_finds_no_room_leaves_no_bytes() {
+    let ground = ground().await;
+    let large = |n| vec![n; usize::try_from(LIMIT).unwrap()];
+    for n in 0..8 {
+        ground.keep(&large(n)).await.unwrap();
+    }
+    assert!(matches!(ground.keep(b"one byte more, and more").await, Err(TakeError::Quota(_))));
+    assert_eq!(ground.objects().await.len(), 8);
+    ground.keep(&large(3)).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod audit;
 mod keys;
 mod people;
+mod quotas;
 mod reading;
 mod rows;
 mod shredding;
@@ -19,6 +20,7 @@ use wardroom_actors::domain::exit::ExitReason;
 use wardroom_actors::domain::ids::{ChatKey, NodeId, SessionKey, SessionName, TenantId, UserId, WorkerId};
 use wardroom_actors::domain::login::Account;
 use wardroom_actors::domain::message::{Ack, AckChange, Message};
+use wardroom_actors::domain::quota::{Exceeded, Quota, Resource, Whose};
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::domain::signal::{AgentState, Effect, Signal};
 use wardroom_actors::domain::spec::{EngineName, Network, SessionSpec};
@@ -28,7 +30,7 @@ use wardroom_actors::ports::journal::{AgentCommit, AgentStore, Entry, Journal, N
 use wardroom_actors::ports::store::{
     AcceptError, CreateError, Delivery, NewSession, OutboxStore, SessionStore, Wanted,
 };
-use wardroom_actors::testing::{Memory, RecordingSink, SharedClock};
+use wardroom_actors::testing::{Memory, RecordingSink, SharedClock, sessions as at_most};
 use wardroom_load::postgres::Postgres;
 
 /// A store under test, as the kernel sees it.
@@ -120,7 +122,7 @@ impl Ground {
     }
 
     async fn session(&self, name: &str) -> SessionSpec {
-        self.sessions.create(self.new_session(name), 100).await.unwrap()
+        self.sessions.create(self.new_session(name), Quota::default()).await.unwrap()
     }
 
     async fn get(&self, key: SessionKey) -> SessionSpec {
@@ -180,14 +182,18 @@ async fn sessions_are_named_once_counted_and_forgotten(ground: &Ground) {
     let one = ground.session("one").await;
     assert_eq!(ground.get(one.key()).await, one);
     assert_eq!((one.config.as_str(), one.network), ("{\"a\":1}", Network::Simulator));
-    assert_eq!(ground.sessions.create(ground.new_session("one"), 100).await.unwrap_err(), CreateError::Exists);
-    let full = ground.sessions.create(ground.new_session("two"), 1).await.unwrap_err();
-    assert_eq!(full, CreateError::Quota { limit: 1 });
+    assert_eq!(
+        ground.sessions.create(ground.new_session("one"), Quota::default()).await.unwrap_err(),
+        CreateError::Exists
+    );
+    let full = ground.sessions.create(ground.new_session("two"), at_most(1)).await.unwrap_err();
+    let exceeded = Exceeded { resource: Resource::Sessions, whose: Whose::User, limit: 1 };
+    assert_eq!(full, CreateError::Quota(exceeded));
     let stranger = SessionKey { tenant: TenantId::generate(), session: one.id };
     assert_eq!(ground.sessions.get(stranger).await.unwrap(), None);
 
     ground.sessions.set_desired(&one, false).await.unwrap();
-    ground.sessions.set_config(&one, Network::Whatsapp, "{}".into()).await.unwrap();
+    ground.sessions.set_config(&one, Network::Whatsapp, "{}".into(), Quota::default()).await.unwrap();
     let worker = WorkerId::generate();
     ground.sessions.set_worker(&one, Some(worker)).await.unwrap();
     let account = Account { id: "1@c.us".into(), lid: Some("9@lid".into()), push_name: "One".into() };
@@ -590,7 +596,7 @@ async fn fences(url: &str) {
         config: "{}".into(),
         desired_running: true,
     };
-    let spec = old.create(new, 5).await.unwrap();
+    let spec = old.create(new, Quota::default()).await.unwrap();
     let fresh = opened(url, vault, node).await;
     assert_eq!(old.set_desired(&spec, false).await, Err(PortError::Conflict));
     let own = fresh.all().await.unwrap();

@@ -40,6 +40,8 @@ pub enum Reason {
     Webhooks,
     /// Looking whether the database answers.
     Health,
+    /// What everybody may have.
+    Quotas,
     /// An operator's command line.
     Operator,
 }

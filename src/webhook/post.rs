@@ -54,7 +54,7 @@ impl Poster {
             .user_agent(concat!("Wardroom/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
-            .dns_resolver(Arc::new(Resolver(Arc::clone(&egress))))
+            .dns_resolver(Arc::new(Resolver::new(Arc::clone(&egress))))
             .connect_timeout(timeout.min(Duration::from_secs(5)))
             .timeout(timeout)
             .build()?;

@@ -391,6 +391,12 @@ async fn a_person_who_is_invited_chooses_a_password_and_signs_in() {
     let link = admin.page.evaluate("document.getElementById('invited-link').textContent").await.unwrap();
     let link: String = link.into_value().unwrap();
     assert!(link.starts_with(&format!("{url}#invitation=wri_")), "{link}");
+    // What somebody may have is shown, and given.
+    admin.find("#people-list li:last-child summary").await.click().await.unwrap();
+    admin.fill("#people-list li:last-child input[name=sessions]", "7").await;
+    admin.press("#people-list li:last-child input[name=sessions]", "Enter").await;
+    admin.sees("document.querySelector('#people-list li:last-child input[name=sessions]').value === '7'").await;
+    admin.says("#people-room", "0 of 1,000 webhooks").await;
     admin.picture("people").await;
     admin.look(360, true).await;
     admin.fits().await;
@@ -425,4 +431,99 @@ async fn a_person_who_is_invited_chooses_a_password_and_signs_in() {
     for person in [admin, anna] {
         person.leave().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_to_tenants_and_let_in_who_was_shut_out() {
+    let settings = [
+        ("WARDROOM__POOL__WARM_SPARES", "0"),
+        ("WARDROOM__OPS__TOKEN", "of the operator"),
+        ("WARDROOM__GUARD__FAILURES", "1"),
+        ("WARDROOM__GUARD__TRUSTED_PROXIES", "127.0.0.1"),
+    ];
+    let house = House::with(&settings, &[]).await;
+    let ops = format!("http://127.0.0.1:{}", house.ops);
+    let guess = reqwest::Client::new().get(format!("http://127.0.0.1:{}/api/sessions", house.http));
+    guess.header("x-api-key", "guess").header("x-forwarded-for", "203.0.113.9").send().await.unwrap();
+    let ask = async |method: &str, path: &str, token: &str, body: Option<serde_json::Value>| {
+        let request =
+            reqwest::Client::new().request(method.parse().unwrap(), format!("{ops}{path}")).bearer_auth(token);
+        let request = if let Some(body) = body { request.json(&body) } else { request };
+        request.send().await.unwrap()
+    };
+    for (method, path) in [("GET", "/tenants"), ("POST", "/tenants"), ("DELETE", "/tenants/default"), ("GET", "/audit")]
+    {
+        assert_eq!(ask(method, path, "guess", None).await.status(), 401, "{method} {path}");
+    }
+
+    let person = Person::at(&ops).await;
+    person.look(1200, false).await;
+    person.fill("#token", "wrong").await;
+    person.press("#token", "Enter").await;
+    person.says("#door-problem", "ops.token is needed").await;
+    person.page.evaluate("document.getElementById('token').value = ''").await.unwrap();
+    person.fill("#token", "of the operator").await;
+    person.press("#token", "Enter").await;
+    person.says("#tenants", "default").await;
+    person.says("#blocks", "203.0.113.9").await;
+    person.fill("#name", "acme").await;
+    person.press("#name", "Enter").await;
+    person.says("#tenants", "acme").await;
+    person.find("#tenants li:last-child summary").await.click().await.unwrap();
+    person.fill("#tenants li:last-child input[name=sessions]", "3").await;
+    person.press("#tenants li:last-child input[name=sessions]", "Enter").await;
+    until("the tenant's quota is changed", SOON, || async {
+        let tenants: serde_json::Value = ask("GET", "/tenants", "of the operator", None).await.json().await.unwrap();
+        (tenants[1]["quota"]["sessions"] == json!({"limit": 3, "used": 0, "isDefault": false})).then_some(())
+    })
+    .await;
+    person.says("#tenants li:last-child summary", "What it may have").await;
+    person.find("#tenants li:last-child .actions button:first-child").await.click().await.unwrap();
+    person.find("#sure .danger").await.click().await.unwrap();
+    person.says("#tenants li:last-child", "suspended").await;
+    person.find("#blocks button").await.click().await.unwrap();
+    person.says("#blocks", "Nobody").await;
+    person.picture("operators").await;
+    person.look(360, true).await;
+    person.fits().await;
+    person.picture("operators-narrow-dark").await;
+    person.find("#tenants li:last-child .actions .danger, #tenants li:last-child .actions button:last-child").await;
+    person
+        .page
+        .evaluate("document.querySelector('#tenants li:last-child .actions button:last-child').click()")
+        .await
+        .unwrap();
+    person.find("#sure .danger").await.click().await.unwrap();
+    person.sees("!document.getElementById('tenants').textContent.includes('acme')").await;
+    person.says("#records", "tenant deleted").await;
+    person.find("#leave").await.click().await.unwrap();
+    person.find("#token").await;
+    person.sees("!document.body.textContent.includes('default')").await;
+    person.leave().await;
+
+    // What is no tenant, and no limit, changes nothing.
+    let token = "of the operator";
+    for (method, path, body, status) in [
+        ("POST", "/tenants", json!({"name": ""}), 400),
+        ("POST", "/tenants", json!({"name": "x", "id": 1}), 400),
+        ("POST", "/tenants", json!({"name": "default"}), 422),
+        ("PUT", "/tenants/none", json!({"status": "active"}), 404),
+        ("PUT", "/tenants/default", json!({"status": "deleted"}), 400),
+        ("PUT", "/tenants/default/quota", json!({"sessions": -1}), 400),
+        ("DELETE", "/tenants/none", json!({}), 404),
+        ("GET", "/audit?limit=0", json!({}), 400),
+        ("GET", "/audit?tenant=none", json!({}), 404),
+    ] {
+        assert_eq!(ask(method, path, token, Some(body)).await.status().as_u16(), status, "{method} {path}");
+    }
+    ask("PUT", "/tenants/default/quota", token, Some(json!({"sessions": 50}))).await;
+    let records: serde_json::Value = ask("GET", "/audit?tenant=default", token, None).await.json().await.unwrap();
+    assert!(records.as_array().is_some_and(|records| !records.is_empty()), "{records}");
+    // Without a token nobody manages tenants here.
+    let mut house = house;
+    house.close().await;
+    house.set("WARDROOM__OPS__TOKEN", "");
+    house.open().await;
+    assert_eq!(ask("POST", "/tenants", "", Some(json!({"name": "free"}))).await.status(), 403);
+    assert_eq!(ask("GET", "/blocks", "", None).await.status(), 200);
 }

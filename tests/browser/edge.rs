@@ -27,7 +27,13 @@ async fn every_answer_says_what_it_is_not() {
         let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
         assert_eq!((header("x-content-type-options"), header("referrer-policy")), ("nosniff", "no-referrer"), "{path}");
         let policy = header("content-security-policy");
-        assert!(policy.contains("frame-ancestors 'none'") && policy.starts_with("default-src '"), "{path}: {policy}");
+        assert!(
+            policy.contains("frame-ancestors 'none'")
+                && policy.contains("base-uri 'none'")
+                && policy.contains("object-src 'none'")
+                && policy.starts_with("default-src '"),
+            "{path}: {policy}"
+        );
         assert!(!policy.contains("script-src 'unsafe") && header("x-request-id").starts_with("req_"), "{path}");
         if path.starts_with("/api") {
             assert_eq!(header("cache-control"), "no-store", "{path}");
@@ -92,7 +98,7 @@ async fn tls_is_spoken_and_a_new_certificate_taken() {
     let trusts = |one: &reqwest::Certificate| reqwest::Client::builder().tls_certs_only([one.clone()]).build().unwrap();
     let url = |path: &str| format!("https://localhost:{}{path}", house.http);
     let answer = trusts(&first).get(url("/ping")).send().await.unwrap();
-    assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000");
+    assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000; includeSubDomains");
     let plain = reqwest::get(format!("http://localhost:{}/ping", house.http)).await;
     assert!(plain.is_err(), "plain HTTP is not spoken");
     let signed_in = trusts(&first).post(url("/dashboard/sign-in")).json(&json!({"key": KEY})).send().await.unwrap();

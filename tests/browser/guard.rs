@@ -10,25 +10,25 @@ use wardroom_load::receiver::Receiver;
 
 /// What nobody but the victim may read.
 const CANARY: &str = "canary-7f3a";
-const CHAT: &str = "491700002@c.us";
+pub const CHAT: &str = "491700002@c.us";
 
 /// A call with what the table sends, and the victim's ids in it.
-struct Call {
-    verb: String,
+pub struct Call {
+    pub verb: String,
     /// As the document writes it.
-    pattern: String,
-    path: String,
-    body: Option<Value>,
+    pub pattern: String,
+    pub path: String,
+    pub body: Option<Value>,
 }
 
 impl Call {
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("{} {}", self.verb, self.pattern)
     }
 }
 
 /// All calls of the document, and the socket. One that the table does not know fails.
-fn calls(house: &House, known: &Known) -> Vec<Call> {
+pub fn calls(house: &House, known: &Known) -> Vec<Call> {
     let document: Value = serde_json::from_str(&house.run(&["openapi"])).unwrap();
     let mut calls = vec![];
     for (pattern, verbs) in document["paths"].as_object().unwrap() {
@@ -72,7 +72,7 @@ async fn made(house: &House, call: &Call, key: Option<&str>, body: Option<&str>)
     Answer::of(response).await
 }
 
-async fn made_whole(house: &House, call: &Call, key: &str) -> Answer {
+pub async fn made_whole(house: &House, call: &Call, key: &str) -> Answer {
     made(house, call, Some(key), call.body.as_ref().map(Value::to_string).as_deref()).await
 }
 
@@ -100,6 +100,7 @@ const OWN: &[&str] = &[
     "GET /api/apps",
     "GET /api/engines",
     "GET /api/sessions",
+    "GET /api/quotas",
 ];
 /// The same, for those who may read.
 const OWN_READ: &[&str] = &[
@@ -123,11 +124,45 @@ const ADMIN: &[&str] = &[
     "POST /api/users",
     "PUT /api/users/{id}",
     "DELETE /api/users/{id}",
+    "PUT /api/users/{id}/quota",
     "POST /api/users/{id}/invitation",
     "DELETE /api/users/{id}/invitation",
 ];
 /// Makes something of the caller's own.
 const MAKES: &[&str] = &["POST /api/sessions", "POST /api/sessions/start"];
+
+/// What a call needs to be about somebody whose session is `default`, who wrote with [`CHAT`]: a message, a file, a key of theirs.
+pub fn known(message: &str, file: &str, key: &str) -> Known {
+    let group = "120363000000000000@g.us";
+    let mut known = HashMap::new();
+    for (value, names) in [
+        ("default", &["session", "waiting"][..]),
+        (CHAT, &["chat", "other"]),
+        (file, &["file"]),
+        (key, &["id", "key", "user"]),
+        (group, &["group", "gone"]),
+        (
+            message,
+            &[
+                "message",
+                "heard",
+                "text",
+                "poll",
+                "call",
+                "label",
+                "channel",
+                "other_channel",
+                "lid",
+                "phone",
+                "code",
+                "status",
+            ],
+        ),
+    ] {
+        known.extend(names.iter().map(|name| ((*name).to_owned(), value.to_owned())));
+    }
+    Known(known)
+}
 
 /// The statuses with which somebody is answered whose key is good, but not for this.
 fn expected(call: &Call, admin: bool, powers: bool) -> &'static [u16] {
@@ -177,37 +212,11 @@ async fn nobody_does_what_they_may_not() {
     let file = json!({"mimetype": "text/plain", "filename": format!("{CANARY}.txt"), "data": "aGVsbG8="});
     let sent = house.post("/api/sendFile", json!({"chatId": CHAT, "file": file})).await;
     let spare = house.post("/api/keys", json!({"session": "default"})).await;
-    let mut known = Known(HashMap::new());
-    let (group, message) = ("120363000000000000@g.us", heard["id"].as_str().unwrap());
-    for (name, value) in [
-        ("session", "default"),
-        ("waiting", "default"),
-        ("chat", CHAT),
-        ("other", CHAT),
-        ("file", sent["media"]["url"].as_str().unwrap().rsplit('/').next().unwrap()),
-        ("id", spare["id"].as_str().unwrap()),
-        ("key", spare["id"].as_str().unwrap()),
-        ("group", group),
-        ("gone", group),
-    ] {
-        known.0.insert(name.to_owned(), value.to_owned());
-    }
-    for name in [
-        "message",
-        "heard",
-        "text",
-        "poll",
-        "call",
-        "label",
-        "channel",
-        "other_channel",
-        "lid",
-        "phone",
-        "code",
-        "status",
-    ] {
-        known.0.insert(name.to_owned(), message.to_owned());
-    }
+    let known = known(
+        heard["id"].as_str().unwrap(),
+        sent["media"]["url"].as_str().unwrap().rsplit('/').next().unwrap(),
+        spare["id"].as_str().unwrap(),
+    );
     let calls = calls(&house, &known);
 
     // Keys that are none, or none any more.
@@ -400,6 +409,14 @@ async fn a_server_that_would_stand_open_does_not_start() {
             [("WARDROOM__ENVIRONMENT", "production"), ("WARDROOM__OPS__LISTEN", everywhere.as_str())],
             "set ops.token, or choose a loopback address",
         ),
+        (
+            [("WARDROOM__ENVIRONMENT", "production"), ("WARDROOM__SIMULATOR__LISTEN", "0.0.0.0:3002")],
+            "its phones are anybody's",
+        ),
+        (
+            [("WARDROOM__ENVIRONMENT", "production"), ("WARDROOM__HTTP__LISTEN", "0.0.0.0:3000")],
+            "without TLS: set http.tls_chain",
+        ),
         ([("WARDROOM__HTTP__TLS_CHAIN", "chain.pem"), ("WARDROOM__HTTP__TLS_KEY", "")], "need each other"),
         ([("WARDROOM__HTTP__TLS_CHAIN", "/none"), ("WARDROOM__HTTP__TLS_KEY", "/none")], "/none"),
         (
@@ -411,7 +428,8 @@ async fn a_server_that_would_stand_open_does_not_start() {
             "is no address or network",
         ),
     ] {
-        let out = house.command().arg("serve").envs(settings).output().unwrap();
+        let out =
+            house.command().arg("serve").env("WARDROOM__SIMULATOR__ENABLED", "true").envs(settings).output().unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
         assert!(!out.status.success() && said.contains(says), "{settings:?}: {said}");
     }

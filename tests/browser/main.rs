@@ -9,8 +9,10 @@
 )]
 
 mod apart;
+mod attacks;
 mod audit;
 mod backups;
+mod canaries;
 mod channels;
 mod clients;
 mod comeback;
@@ -29,6 +31,7 @@ mod keys;
 mod kinds;
 mod login;
 mod people;
+mod quotas;
 mod refusals;
 mod rude;
 mod scripted;

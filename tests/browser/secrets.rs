@@ -24,7 +24,7 @@ fn forms(canary: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-fn search(place: &str, bytes: &[u8], canaries: &[String]) {
+pub fn search(place: &str, bytes: &[u8], canaries: &[String]) {
     for canary in canaries {
         for form in forms(canary) {
             assert!(!bytes.windows(form.len()).any(|part| part == form), "{canary} is in {place}");

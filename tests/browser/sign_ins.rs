@@ -391,6 +391,45 @@ async fn who_tries_too_often_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn passwords_that_are_tried_from_everywhere_are_not_looked_at() {
+    let settings = [
+        ("WARDROOM__GUARD__TRUSTED_PROXIES", "127.0.0.1"),
+        ("WARDROOM__GUARD__SIGN_IN_ORIGINS", "10"),
+        ("WARDROOM__OPS__TOKEN", "of the operator"),
+    ];
+    let house = house(&settings).await;
+    house.person("anna", "viewer").await;
+    let sign_in = async |from: &str, email: &str, password: &str| {
+        let url = format!("http://127.0.0.1:{}/api/auth/token", house.http);
+        let body = json!({"email": email, "password": password});
+        let request = reqwest::Client::new().post(url).json(&body).header("x-forwarded-for", from);
+        Answer::of(request.send().await.unwrap()).await
+    };
+    let (home, elsewhere, anna) = ("198.51.100.7", "198.51.100.8", "anna@example.com");
+    sign_in(home, anna, PASSWORD).await.ok();
+    for n in 0..10 {
+        let from = format!("203.0.113.{n}");
+        assert_eq!(sign_in(&from, &format!("{n}@example.com"), "a password that leaked").await.status, 401, "{n}");
+    }
+    // Right or wrong, from elsewhere it is not looked at; where she was before she still gets in, and keys are another matter.
+    for password in [PASSWORD, "a password that leaked"] {
+        let refused = sign_in(elsewhere, anna, password).await;
+        assert!((200..=300).contains(&refused.headers["retry-after"].to_str().unwrap().parse().unwrap()));
+        assert_eq!(refused.refused(429), "too_many_requests");
+    }
+    sign_in(home, anna, PASSWORD).await.ok();
+    house.get("/api/sessions").await;
+    let listed = house.run(&["blocks", "list"]);
+    assert!(listed.starts_with("sign-ins "), "{listed}");
+    house.run(&["blocks", "remove", "sign-ins"]);
+    sign_in(elsewhere, anna, PASSWORD).await.ok();
+    let metrics = reqwest::Client::new().get(format!("http://127.0.0.1:{}/metrics", house.ops));
+    let metrics = metrics.bearer_auth("of the operator").send().await.unwrap().text().await.unwrap();
+    let line = r#"wardroom_security_events_total{event_type="credential_stuffing",severity="high"} 1"#;
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_opens_one_socket_for_our_own_pages() {
     let house = house(&[("WARDROOM__HTTP__CORS_ORIGINS", "https://app.example.com")]).await;
     let ticket = async || {

@@ -10,6 +10,7 @@ use super::inbox::{Doorbell, Inbox, Permit};
 use super::living::{ChatEntry, Living, Poison, SessionEntry, lock};
 use super::session::{self, Control, SessionActor, Wish, new_entry};
 use crate::domain::ids::{ChatKey, SessionKey};
+use crate::domain::quota::Quota;
 use crate::domain::spec::SessionSpec;
 use crate::failpoint;
 use crate::policy::restart::RestartPolicy;
@@ -27,8 +28,8 @@ use tokio::sync::oneshot;
 pub struct Create {
     /// What.
     pub new: NewSession,
-    /// The quota of its user.
-    pub user_limit: usize,
+    /// What its user and tenant may have.
+    pub quota: Quota,
     /// The outcome; the session is in the routing table then.
     pub done: oneshot::Sender<Result<Arc<SessionEntry>, CreateError>>,
     /// The place in the inbox.
@@ -244,7 +245,7 @@ impl Handler<Create> for RegistryActor {
         create.permit.begin();
         let (store, addr) = (Arc::clone(&self.deps.session.sessions), ctx.address());
         self.deps.session.io.spawn(async move {
-            match store.create(create.new, create.user_limit).await {
+            match store.create(create.new, create.quota).await {
                 Ok(spec) => addr.do_send(Created { spec, done: create.done }),
                 Err(error) => drop(create.done.send(Err(error))),
             }

@@ -13,6 +13,7 @@ pub mod ignoring;
 pub mod login;
 pub mod message;
 pub mod notice;
+pub mod quota;
 pub mod session;
 pub mod signal;
 pub mod spec;

@@ -40,6 +40,9 @@ pub enum CommandError {
     /// The message's file is longer than the operator allows.
     #[error("the message's file is longer than this server takes")]
     FileTooLarge,
+    /// The user has no room left for files.
+    #[error("there is no room left for this user's files")]
+    NoRoom,
     /// The network does not know the other side.
     #[error("the number is not on WhatsApp")]
     NotOnNetwork,

@@ -2,6 +2,7 @@
 
 use super::{BoxFuture, PortError};
 use crate::domain::ids::FileId;
+use crate::domain::quota::Exceeded;
 use crate::domain::spec::SessionSpec;
 
 /// Bytes of a piece; only the last one of a file is shorter.
@@ -16,6 +17,9 @@ pub enum TakeError {
         /// The limit.
         limit: u64,
     },
+    /// More than the quota allows.
+    #[error(transparent)]
+    Quota(#[from] Exceeded),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] PortError),

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod engine;
 pub mod files;
 pub mod journal;
+pub mod quotas;
 pub mod store;
 pub mod worker;
 

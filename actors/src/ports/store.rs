@@ -5,6 +5,7 @@ use crate::domain::chat::ChatId;
 use crate::domain::draft::Draft;
 use crate::domain::ids::{LinkEpoch, SessionKey, SessionName, TenantId, UserId, WorkerId};
 use crate::domain::login::Account;
+use crate::domain::quota::{Exceeded, Quota};
 use crate::domain::spec::{EngineName, Network, SessionSpec};
 
 /// A session that does not exist yet.
@@ -32,12 +33,20 @@ pub enum CreateError {
     /// The tenant has one of this name.
     #[error("a session of this name exists")]
     Exists,
-    /// The user has as many as the quota allows.
-    #[error("the user's quota of {limit} sessions is used up")]
-    Quota {
-        /// The quota.
-        limit: usize,
-    },
+    /// More than the quota allows.
+    #[error(transparent)]
+    Quota(#[from] Exceeded),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] PortError),
+}
+
+/// Why a session's config stayed what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// More than the quota allows.
+    #[error(transparent)]
+    Quota(#[from] Exceeded),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] PortError),
@@ -51,8 +60,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Sessions whose deletion was begun and not finished.
     fn tombstones(&self) -> BoxFuture<'static, Result<Vec<SessionSpec>, PortError>>;
 
-    /// Creates one, unless the name is taken or `user_limit` sessions of the user exist.
-    fn create(&self, new: NewSession, user_limit: usize) -> BoxFuture<'static, Result<SessionSpec, CreateError>>;
+    /// Creates one, unless the name is taken, or it or its webhooks are more than `quota` allows.
+    fn create(&self, new: NewSession, quota: Quota) -> BoxFuture<'static, Result<SessionSpec, CreateError>>;
 
     /// As it stands now; `None` when there is none.
     fn get(&self, key: SessionKey) -> BoxFuture<'static, Result<Option<SessionSpec>, PortError>>;
@@ -60,13 +69,14 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Whether a person wants it to run.
     fn set_desired(&self, spec: &SessionSpec, running: bool) -> BoxFuture<'static, Result<(), PortError>>;
 
-    /// Replaces the client's config.
+    /// Replaces the client's config, unless it has more webhooks than `quota` allows.
     fn set_config(
         &self,
         spec: &SessionSpec,
         network: Network,
         config: String,
-    ) -> BoxFuture<'static, Result<(), PortError>>;
+        quota: Quota,
+    ) -> BoxFuture<'static, Result<(), ConfigError>>;
 
     /// An account was linked: the link epoch rises by one. Answers the new epoch.
     fn linked(

@@ -1,6 +1,6 @@
 //! The kernel on a fake engine and a fake launcher, for tests and benches.
 
-use super::{FakeEngine, FakeLauncher, Memory, RecordingSink};
+use super::{FakeEngine, FakeLauncher, Memory, RecordingSink, sessions};
 use crate::actor::arbiters::Arbiters;
 use crate::actor::browser_pool::{self, PoolDoor, PoolTable};
 use crate::actor::living::Living;
@@ -91,13 +91,14 @@ impl Ground {
             (self.limits, self.arbiters.first().unwrap().clone(), Arc::clone(&self.supervision.clock));
         let table = Arc::new(PoolTable::new(limits.workers.1));
         let policy = browser_pool::Policy {
-            user_limit: limits.workers.0,
             warm_spares: 0,
             launching_at_once: limits.starts.0,
             starts_per_second: limits.starts.1,
         };
         let (launcher, io) = (Arc::new(FakeLauncher), self.io.clone());
-        let pool = browser_pool::Deps { clock: Arc::clone(&clock), launcher, table: Arc::clone(&table), io, policy };
+        let quotas = Arc::new(sessions(limits.workers.0 as u64));
+        let table_of_pool = Arc::clone(&table);
+        let pool = browser_pool::Deps { clock: Arc::clone(&clock), launcher, table: table_of_pool, io, quotas, policy };
         let pool = start_pool(&first, Arc::clone(&self.supervision), pool);
         let bell = Arc::new(ChatBell::default());
         let journal = journal(Arc::clone(&self.sink) as _, Arc::clone(&bell) as _);
@@ -133,7 +134,7 @@ impl Ground {
                     poison_limit: 3,
                 },
             },
-            user_limit: limits.sessions,
+            quotas: Arc::new(sessions(limits.sessions as u64)),
             outbox_limit: limits.outbox,
             outbox_retry_s: 1,
             registry_inbox: limits.registry_inbox,

@@ -2,6 +2,7 @@
 
 use crate::api::Api;
 use crate::api::shape::{read_config, session_body};
+use crate::api::users::{MOST, too_many};
 use crate::auth::Caller;
 use crate::auth::audit::made;
 use crate::error::ApiError;
@@ -65,6 +66,11 @@ pub async fn create(
         Some(name) => {
             if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
                 return Err(ApiError::invalid("user must have 1 to 64 characters"));
+            }
+            if api.store.count_people(caller.0.tenant).await? >= MOST
+                && api.store.people(caller.0.tenant).await?.iter().all(|one| one.name != name)
+            {
+                return Err(too_many());
             }
             api.store.user_named(caller.0.tenant, &name).await?
         }

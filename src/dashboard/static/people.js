@@ -3,6 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const element = (tag, text, className) => Object.assign(document.createElement(tag), { textContent: text, className: className || '' });
 const ROLES = ['viewer', 'operator', 'admin', 'owner'];
+const ROOM = { sessions: 'Sessions', messagesPerMinute: 'Messages a minute', storageBytes: 'Bytes of files', webhooks: 'Webhooks' };
 const INVITATION = '#invitation=';
 
 // `ask` asks the API, `doing` runs what a form asks for, `enter` shows the house.
@@ -47,12 +48,40 @@ export function invited() {
 
 // The view of all people of the tenant.
 export function people({ ask, doing, sure }) {
+  // What somebody may have, and has of it; asked for when it is opened.
+  function room(person) {
+    const view = element('details');
+    const form = element('form', '', 'quota');
+    async function drawRoom({ user }) {
+      form.replaceChildren(...Object.entries(ROOM).flatMap(([name, text]) => {
+        const { limit, used, isDefault } = user[name];
+        const field = element('input');
+        Object.assign(field, { id: `${name}-${person.id}`, name, type: 'number', min: 0, max: Number.MAX_SAFE_INTEGER });
+        Object.assign(field, { value: isDefault ? '' : limit ?? 0, placeholder: `${limit ?? 'any number'} (default)` });
+        const label = element('label', `${text}: has ${used.toLocaleString()}`);
+        label.htmlFor = field.id;
+        return [label, field];
+      }), element('p', 'Empty: the default. 0: any number.', 'hint'), element('button', 'Save'));
+    }
+    view.addEventListener('toggle', doing($('people-problem'), async () => {
+      if (view.open) await drawRoom(await ask('GET', `/api/quotas?user=${person.id}`));
+    }));
+    form.addEventListener('submit', doing($('people-problem'), async () => {
+      const limits = [...form.querySelectorAll('input')].map(({ name, value }) => [name, value === '' ? null : Number(value)]);
+      await drawRoom({ user: await ask('PUT', `/api/users/${person.id}/quota`, Object.fromEntries(limits)) });
+    }));
+    view.append(element('summary', 'What they may have'), form);
+    return view;
+  }
+  const whole = ({ limit, used }, text) => `${used.toLocaleString()} of ${limit?.toLocaleString() ?? 'any number of'} ${text}`;
   const show = ({ invitation }) => {
     $('invited-link').textContent = `${location.origin}/${INVITATION}${invitation}`;
     $('invited').hidden = false;
   };
   async function draw() {
-    const list = await ask('GET', '/api/users');
+    const [list, { tenant }] = await Promise.all([ask('GET', '/api/users'), ask('GET', '/api/quotas')]);
+    $('people-room').textContent =
+      `All together: ${Object.entries(ROOM).map(([name, text]) => whole(tenant[name], text.toLowerCase())).join(' · ')}`;
     $('people-list').replaceChildren(...list.map((person) => {
       const item = element('li', '', 'card entry');
       const path = `/api/users/${person.id}`;
@@ -88,7 +117,7 @@ export function people({ ask, doing, sure }) {
         person.email || 'keys only', active ? '' : 'shut out', person.email && !person.hasPassword ? 'invited' : '',
         person.secondFactor ? 'second factor' : '',
       ];
-      item.append(element('strong', person.name), element('p', facts.filter(Boolean).join(' · '), 'hint'), actions);
+      item.append(element('strong', person.name), element('p', facts.filter(Boolean).join(' · '), 'hint'), actions, room(person));
       return item;
     }));
   }

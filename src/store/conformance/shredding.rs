@@ -15,6 +15,7 @@ use sea_orm::EntityTrait as _;
 use std::time::Duration;
 use wardroom_actors::domain::ids::{NodeId, SessionId, UserId};
 use wardroom_actors::domain::login::Account;
+use wardroom_actors::domain::quota::Quota;
 use wardroom_actors::ports::store::{CreateError, NewSession};
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -44,7 +45,7 @@ async fn a_person_is_gone(ground: &Ground, url: &str) {
     let wish = KeyWish { is_admin: true, session: None, is_active: true, actions: Default::default() };
     store.create_key(ground.tenant, user, "his key", wish).await.unwrap();
     assert!(store.key_holder("his key").await.unwrap().is_some());
-    let spec = ground.sessions.create(session_of(ground, user, "his"), 100).await.unwrap();
+    let spec = ground.sessions.create(session_of(ground, user, "his"), Quota::default()).await.unwrap();
     let account = Account { id: "1@c.us".into(), lid: None, push_name: "Fritz".into() };
     ground.sessions.linked(&spec, &account, 77).await.unwrap();
     ground.outbox.accept(&spec, &wanted("k", "a text"), 5).await.unwrap();
@@ -70,7 +71,7 @@ async fn a_person_is_gone(ground: &Ground, url: &str) {
     let after = row(store, user).await;
     assert!(after.dek.is_empty() && after.login.is_none() && after.email.is_none() && after.password.is_none());
     assert!(!after.name.contains("fritz"));
-    let refused = ground.sessions.create(session_of(ground, user, "late"), 100).await;
+    let refused = ground.sessions.create(session_of(ground, user, "late"), Quota::default()).await;
     assert!(matches!(refused, Err(CreateError::Store(_))), "nothing new is sealed for them");
 
     // The session is buried, and can be removed by who does not know the key.

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod meta;
 pub mod nodes;
 pub mod outbox;
+pub mod quotas;
 pub mod sessions;
 pub mod sign_ins;
 pub mod signing_keys;

@@ -23,6 +23,10 @@ pub struct Model {
     pub owner_epoch: i64,
     pub created_at: i64,
     pub deleted_at: Option<i64>,
+    /// Webhooks in its config; NULL until they are counted.
+    pub webhooks: Option<i32>,
+    /// Bytes of its files.
+    pub file_bytes: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,15 +1,17 @@
 //! Which files there are, and which message carries what. The bytes lie elsewhere; a row is written when they are all there.
 
 use super::outbox::WAITING;
-use crate::store::entity::{attachments, files, outbox, tenants};
+use crate::store::entity::{attachments, files, outbox, sessions, tenants};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
 use sea_orm::ActiveValue::Set;
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query, SimpleExpr};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TryInsertResult};
-use wardroom_actors::domain::ids::{FileId, SessionId, SessionKey, TenantId};
+use wardroom_actors::domain::ids::{FileId, SessionId, SessionKey, TenantId, UserId};
+use wardroom_actors::domain::quota::{Quota, Resource};
 use wardroom_actors::domain::spec::SessionSpec;
 use wardroom_actors::ports::PortError;
+use wardroom_actors::ports::files::TakeError;
 
 /// Files that go at once.
 const BITE: u64 = 100;
@@ -38,16 +40,17 @@ impl Store {
     /// Notes a file whose bytes are all there. Answers the one that counts: an earlier one, if it has the same content.
     ///
     /// # Errors
-    /// The database's.
+    /// More than the quota allows; the database's.
     pub async fn note_file(
         &self,
         key: SessionKey,
         file: FileId,
         fingerprint: Vec<u8>,
         size: u64,
-    ) -> Result<FileId, PortError> {
+        quota: Quota,
+    ) -> Result<FileId, TakeError> {
         let store = self.clone();
-        self.on_io(async move {
+        let noted = self.on_io(async move {
             let tx = Tx::tenant(&store, key.tenant, Mode::Write).await?;
             let row = files::ActiveModel {
                 tenant_id: Set(key.tenant.0),
@@ -60,7 +63,15 @@ impl Store {
             use files::Column::{Fingerprint, SessionId, TenantId};
             let insert = files::Entity::insert(row).on_conflict_do_nothing_on([TenantId, SessionId, Fingerprint]);
             let file = match insert.exec_without_returning(&*tx).await? {
-                TryInsertResult::Inserted(1) => file,
+                TryInsertResult::Inserted(1) => {
+                    let user = sessions::Entity::find_by_id((key.tenant.0, key.session.0)).one(&*tx).await?;
+                    let user = UserId(user.ok_or(Failure::Gone)?.user_id);
+                    if let Err(exceeded) = store.room(&tx, (key.tenant, user), &quota, Resource::Storage, size).await? {
+                        return Ok(Err(exceeded));
+                    }
+                    Self::weigh(&tx, key, i64::try_from(size).map_err(|_| Failure::Strange)?).await?;
+                    file
+                }
                 _ => {
                     let same = of(key).and(Fingerprint.eq(fingerprint));
                     let known = files::Entity::find().filter(same).one(&*tx).await?.ok_or(Failure::Strange)?;
@@ -69,9 +80,19 @@ impl Store {
                 }
             };
             tx.commit().await?;
-            Ok(file)
-        })
-        .await
+            Ok(Ok(file))
+        });
+        Ok(noted.await??)
+    }
+
+    /// So many bytes of files more, or less, in a session.
+    async fn weigh(tx: &Tx, key: SessionKey, bytes: i64) -> Result<(), Failure> {
+        sessions::Entity::update_many()
+            .col_expr(sessions::Column::FileBytes, Expr::col(sessions::Column::FileBytes).add(bytes))
+            .filter(sessions::Column::TenantId.eq(key.tenant.0).and(sessions::Column::Id.eq(key.session.0)))
+            .exec(&**tx)
+            .await?;
+        Ok(())
     }
 
     /// A file's length in bytes, if it is there.
@@ -226,6 +247,7 @@ impl Store {
                     .filter(attachments::Column::FileId.eq(row.id))
                     .exec(&*tx)
                     .await?;
+                Self::weigh(&tx, key, -row.size).await?;
                 gone.push((key, FileId(row.id)));
             }
             tx.commit().await?;

@@ -16,6 +16,7 @@ pub mod node;
 pub mod outbox;
 pub mod own;
 pub mod people;
+pub mod quotas;
 pub(in crate::store) mod recent;
 pub mod renewal;
 pub mod retention;

@@ -1,17 +1,20 @@
 //! Sessions. Every write is fenced by `owner_epoch`: a start of this node that was superseded changes nothing.
 
+use super::quotas::webhooks_in;
 use crate::store::entity::{
     agent_state, api_keys, attachments, chat_aliases, chats, dead_letters, files, journal, outbox, sessions, users,
 };
 use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
 use crate::vault::Kind;
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, SimpleExpr};
-use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use std::collections::HashSet;
 use uuid::Uuid;
 use wardroom_actors::domain::ids::{LinkEpoch, SessionId, SessionKey, SessionName, TenantId, UserId, WorkerId};
 use wardroom_actors::domain::login::Account;
+use wardroom_actors::domain::quota::{Exceeded, Quota, Resource};
 use wardroom_actors::domain::spec::{EngineName, Network, SessionSpec};
-use wardroom_actors::ports::store::{CreateError, NewSession, SessionStore};
+use wardroom_actors::ports::store::{ConfigError, CreateError, NewSession, SessionStore};
 use wardroom_actors::ports::{BoxFuture, PortError};
 
 type Row = sessions::Model;
@@ -66,7 +69,17 @@ impl Store {
             .order_by_asc(sessions::Column::CreatedAt)
             .all(&*tx)
             .await?;
-        self.specs(&tx, rows).await
+        let uncounted: HashSet<_> = rows.iter().filter(|row| row.webhooks.is_none()).map(|row| row.id).collect();
+        let specs = self.specs(&tx, rows).await?;
+        tx.rollback().await?;
+        for spec in specs.iter().filter(|spec| uncounted.contains(&spec.id.0)) {
+            let count = i32::try_from(webhooks_in(&spec.config)).ok();
+            let tx = Tx::tenant(self, spec.tenant, Mode::Write).await?;
+            let update = sessions::Entity::update_many().col_expr(sessions::Column::Webhooks, Expr::value(count));
+            update.filter(is(spec.key())).filter(sessions::Column::Webhooks.is_null()).exec(&*tx).await?;
+            tx.commit().await?;
+        }
+        Ok(specs)
     }
 
     /// Those that can be read.
@@ -143,11 +156,7 @@ impl Store {
         })
     }
 
-    async fn create_session(
-        &self,
-        new: NewSession,
-        user_limit: usize,
-    ) -> Result<Result<SessionSpec, CreateError>, Failure> {
+    async fn create_session(&self, new: NewSession, quota: Quota) -> Result<Result<SessionSpec, CreateError>, Failure> {
         let tx = Tx::tenant(self, new.tenant, Mode::Write).await?;
         // Two creations of one user wait for each other here; SQLite has one writer anyway.
         let mut user = users::Entity::find_by_id((new.tenant.0, new.user.0));
@@ -162,9 +171,11 @@ impl Store {
         if same.is_some() {
             return Ok(Err(CreateError::Exists));
         }
-        let count = living.filter(sessions::Column::UserId.eq(new.user.0)).count(&*tx).await?;
-        if usize::try_from(count).unwrap_or(usize::MAX) >= user_limit {
-            return Ok(Err(CreateError::Quota { limit: user_limit }));
+        let webhooks = webhooks_in(&new.config);
+        for (resource, more) in [(Resource::Sessions, 1), (Resource::Webhooks, webhooks)] {
+            if let Err(exceeded) = self.room(&tx, (new.tenant, new.user), &quota, resource, more).await? {
+                return Ok(Err(exceeded.into()));
+            }
         }
         self.need_dek(&tx, new.tenant, new.user).await?;
         let id = SessionId::generate();
@@ -186,6 +197,8 @@ impl Store {
             owner_epoch: self.epoch,
             created_at: self.now(),
             deleted_at: None,
+            webhooks: i32::try_from(webhooks).ok(),
+            file_bytes: 0,
         };
         let insert = sessions::Entity::insert(sessions::ActiveModel::from(row.clone()).reset_all());
         match insert.exec_without_returning(&*tx).await {
@@ -195,6 +208,39 @@ impl Store {
         let spec = self.spec(&tx, row).await?;
         tx.commit().await?;
         Ok(Ok(spec))
+    }
+
+    async fn configure(
+        &self,
+        spec: &SessionSpec,
+        to: Network,
+        config: &str,
+        quota: Quota,
+    ) -> Result<Result<(), Exceeded>, Failure> {
+        let label = Self::label(spec.tenant, spec.user, Kind::Config, spec.id);
+        let (sealed, webhooks) = (self.vault.seal(&label, config.as_bytes())?, webhooks_in(config));
+        let tx = Tx::tenant(self, spec.tenant, Mode::Write).await?;
+        let row = sessions::Entity::find().filter(is(spec.key())).one(&*tx).await?.ok_or(Failure::Gone)?;
+        let before = row.webhooks.and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
+        // Whoever was left with more than they may have can still have fewer.
+        if let Some(more) = webhooks.checked_sub(before).filter(|more| *more > 0)
+            && let Err(exceeded) = self.room(&tx, (spec.tenant, spec.user), &quota, Resource::Webhooks, more).await?
+        {
+            return Ok(Err(exceeded));
+        }
+        let changed = sessions::Entity::update_many()
+            .col_expr(sessions::Column::Config, Expr::value(sealed))
+            .col_expr(sessions::Column::Network, Expr::value(network(to)))
+            .col_expr(sessions::Column::Webhooks, Expr::value(i32::try_from(webhooks).ok()))
+            .filter(is(spec.key()))
+            .filter(sessions::Column::OwnerEpoch.eq(self.epoch))
+            .exec(&*tx)
+            .await?;
+        if changed.rows_affected == 0 {
+            return Err(Failure::Gone);
+        }
+        tx.commit().await?;
+        Ok(Ok(()))
     }
 
     async fn purge_session(&self, key: SessionKey) -> Result<(), Failure> {
@@ -244,9 +290,9 @@ impl SessionStore for Store {
         self.on_io(async move { store.owned(true).await })
     }
 
-    fn create(&self, new: NewSession, user_limit: usize) -> BoxFuture<'static, Result<SessionSpec, CreateError>> {
+    fn create(&self, new: NewSession, quota: Quota) -> BoxFuture<'static, Result<SessionSpec, CreateError>> {
         let store = self.clone();
-        let work = self.on_io(async move { store.create_session(new, user_limit).await });
+        let work = self.on_io(async move { store.create_session(new, quota).await });
         Box::pin(async move { work.await? })
     }
 
@@ -265,16 +311,16 @@ impl SessionStore for Store {
         self.change(spec, vec![(sessions::Column::DesiredRunning, Expr::value(running))])
     }
 
-    fn set_config(&self, spec: &SessionSpec, to: Network, config: String) -> BoxFuture<'static, Result<(), PortError>> {
-        let label = Self::label(spec.tenant, spec.user, Kind::Config, spec.id);
-        let Ok(sealed) = self.vault.seal(&label, config.as_bytes()) else {
-            return Box::pin(async { Err(PortError::Corrupt) });
-        };
-        let columns = vec![
-            (sessions::Column::Config, Expr::value(sealed)),
-            (sessions::Column::Network, Expr::value(network(to))),
-        ];
-        self.change(spec, columns)
+    fn set_config(
+        &self,
+        spec: &SessionSpec,
+        to: Network,
+        config: String,
+        quota: Quota,
+    ) -> BoxFuture<'static, Result<(), ConfigError>> {
+        let (store, spec) = (self.clone(), spec.clone());
+        let work = self.on_io(async move { store.configure(&spec, to, &config, quota).await });
+        Box::pin(async move { Ok(work.await??) })
     }
 
     fn linked(

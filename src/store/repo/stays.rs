@@ -409,15 +409,15 @@ impl Store {
         .await
     }
 
-    /// Ends all stays of a person; answers how many.
+    /// Ends all stays of a person but `keep`; answers how many.
     ///
     /// # Errors
     /// The database's.
-    pub async fn end_all_stays(&self, tenant: TenantId, user: UserId) -> Result<u64, PortError> {
+    pub async fn end_all_stays(&self, tenant: TenantId, user: UserId, keep: Option<Uuid>) -> Result<u64, PortError> {
         let store = self.clone();
         self.on_io(async move {
             let tx = Tx::tenant(&store, tenant, Mode::Write).await?;
-            let gone = Self::end_stays_of(&tx, (tenant, user), None).await?;
+            let gone = Self::end_stays_of(&tx, (tenant, user), keep).await?;
             tx.commit().await?;
             store.forget_keys();
             Ok(gone)

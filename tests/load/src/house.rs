@@ -246,9 +246,13 @@ impl House {
             .env("WARDROOM__EGRESS__ALLOW_PRIVATE", "true")
             // Tests make many calls that are refused.
             .env("WARDROOM__GUARD__FAILURES", "0")
+            .env("WARDROOM__GUARD__SIGN_IN_ORIGINS", "0")
             .env("WARDROOM__GUARD__REFUSALS", "0")
             .env("WARDROOM__GUARD__SIGN_INS", "0")
             .env("WARDROOM__GUARD__CONNECTION_TESTS", "0")
+            .env("WARDROOM__QUOTAS__TENANT__SESSIONS", "0")
+            .env("WARDROOM__QUOTAS__USER__MESSAGES_PER_MINUTE", "0")
+            .env("WARDROOM__QUOTAS__TENANT__MESSAGES_PER_MINUTE", "0")
             .envs(
                 ["SESSION_PER_MINUTE", "CHAT_PER_MINUTE", "JITTER_MS"]
                     .map(|key| (format!("WARDROOM__PACING__{key}"), "0")),

@@ -10,6 +10,8 @@
 
 mod chaos;
 mod figures;
+mod fuzz;
+mod sbom;
 mod soak;
 
 use clap::{Parser, Subcommand};
@@ -63,6 +65,17 @@ enum What {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Calls that a machine makes up from the API's document.
+    FuzzApi {
+        /// Calls of each kind and route.
+        #[arg(long, default_value_t = 20)]
+        examples: u32,
+        /// Draws the calls.
+        #[arg(long, default_value_t = 1)]
+        seed: u32,
+    },
+    /// Prints what the product is made of, as CycloneDX.
+    Sbom,
     /// The server with an engine that has no browsers; for `bench`.
     #[command(hide = true)]
     Serve,
@@ -81,13 +94,17 @@ fn main() {
         What::Chaos { seed, only } => chaos::run(&runtime(), seed, only.as_deref()),
         What::Soak { minutes } => runtime().block_on(soak::run(minutes)),
         What::Bench { only } => figures::run(&runtime(), only.as_deref()),
+        What::FuzzApi { examples, seed } => {
+            assert!(runtime().block_on(fuzz::run(examples, seed)), "some calls were not answered as the document says");
+        }
+        What::Sbom => println!("{:#}", sbom::document()),
         What::Serve => served::serve(),
         What::Idle { kind } => println!("{}", figures::idle(&kind)),
     }
 }
 
 async fn load(sessions: usize, rate: f64, seconds: u64) {
-    let settings = [("WARDROOM__POOL__SESSIONS_PER_USER", "1000"), ("WARDROOM__POOL__WARM_SPARES", "0")];
+    let settings = [("WARDROOM__QUOTAS__USER__SESSIONS", "1000"), ("WARDROOM__POOL__WARM_SPARES", "0")];
     let mut house = House::with(&settings, &[]).await;
     house.listen().await;
     progress(&format!("linking {sessions} sessions"));

@@ -31,7 +31,7 @@ fn at_end(samples: &[Belongings]) -> Belongings {
 }
 
 pub async fn run(minutes: u64) {
-    let settings = [("WARDROOM__POOL__SESSIONS_PER_USER", "20"), ("WARDROOM__POOL__WARM_SPARES", "0")];
+    let settings = [("WARDROOM__QUOTAS__USER__SESSIONS", "20"), ("WARDROOM__POOL__WARM_SPARES", "0")];
     let mut house = House::with(&settings, &[]).await;
     house.listen().await;
     let players = link(&house, 5).await;

@@ -16,7 +16,7 @@ pub struct Start {
 
 /// Starts with the linked sessions alone, and with so many more beside them.
 pub async fn run(linked: usize, registered: usize) -> (Start, Start) {
-    let settings = [("WARDROOM__POOL__SESSIONS_PER_USER", "20000"), ("WARDROOM__POOL__WARM_SPARES", "0")];
+    let settings = [("WARDROOM__QUOTAS__USER__SESSIONS", "0"), ("WARDROOM__POOL__WARM_SPARES", "0")];
     let mut house = House::with(&settings, &[]).await;
     progress(&format!("linking {linked} sessions"));
     let names: Vec<_> = link(&house, linked).await.into_iter().map(|player| player.session).collect();

@@ -47,7 +47,14 @@ pub struct Watched {
 /// Each of a million addresses fails once, and is looked at.
 pub fn watch() -> Watched {
     const ADDRESSES: u32 = 1_000_000;
-    let policy = WatchPolicy { failures: 5, failures_within_s: 300, block_s: 3600, refusals: 100, slow_s: 300 };
+    let policy = WatchPolicy {
+        failures: 5,
+        failures_within_s: 300,
+        block_s: 3600,
+        sign_in_origins: 50,
+        refusals: 100,
+        slow_s: 300,
+    };
     let watch = Watch::new(policy, Arc::new(SystemClock::start()), Arc::new(Metrics::new().unwrap()));
     let origin = |n: u32| Origin::from(IpAddr::V4(Ipv4Addr::from_bits(n.wrapping_mul(2_654_435_761))));
     let before = resident(std::process::id());

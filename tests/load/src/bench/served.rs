@@ -46,7 +46,7 @@ pub async fn house(settings: &[(&str, &str)]) -> House {
     let score = dir.path().join("score").display().to_string();
     let mut all = vec![
         (SCORE, score.as_str()),
-        ("WARDROOM__POOL__SESSIONS_PER_USER", "1000"),
+        ("WARDROOM__QUOTAS__USER__SESSIONS", "1000"),
         ("WARDROOM__POOL__WARM_SPARES", "0"),
         ("WARDROOM__LIMITS__SOCKETS_PER_TENANT", "2000"),
     ];

@@ -76,7 +76,7 @@ impl Kills {
     /// Two linked sessions. The same seed draws the same moments.
     pub async fn begin(seed: u64) -> Self {
         let settings = [
-            ("WARDROOM__POOL__SESSIONS_PER_USER", "1000"),
+            ("WARDROOM__QUOTAS__USER__SESSIONS", "1000"),
             ("WARDROOM__POOL__WARM_SPARES", "0"),
             ("WARDROOM__BROWSER__SNAPSHOT_EVERY_S", "5"),
         ];

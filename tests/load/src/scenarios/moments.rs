@@ -42,7 +42,7 @@ pub struct Moments {
 
 impl Moments {
     pub async fn begin() -> Self {
-        let settings = [("WARDROOM__POOL__SESSIONS_PER_USER", "20"), ("WARDROOM__POOL__WARM_SPARES", "0")];
+        let settings = [("WARDROOM__QUOTAS__USER__SESSIONS", "20"), ("WARDROOM__POOL__WARM_SPARES", "0")];
         let mut house = House::with(&settings, &[]).await;
         house.listen().await;
         let players = link(&house, 2).await;

@@ -40,7 +40,7 @@ pub struct Struck {
 /// Runs one kind of fault in a house of its own.
 pub async fn run(fault: Fault, size: &Size) -> Struck {
     let mut settings = vec![
-        ("WARDROOM__POOL__SESSIONS_PER_USER", "20".to_owned()),
+        ("WARDROOM__QUOTAS__USER__SESSIONS", "20".to_owned()),
         ("WARDROOM__POOL__WARM_SPARES", "0".to_owned()),
         ("WARDROOM__BROWSER__PROBE_EVERY_S", "1".to_owned()),
     ];

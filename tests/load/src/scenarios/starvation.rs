@@ -37,7 +37,7 @@ impl Drop for Spinners {
 /// Starves five linked sessions for so long; answers how many drivers ended, and the referee's word on what was sent meanwhile.
 pub async fn run(time: Duration) -> (u64, Verdict) {
     let settings = [
-        ("WARDROOM__POOL__SESSIONS_PER_USER", "20"),
+        ("WARDROOM__QUOTAS__USER__SESSIONS", "20"),
         ("WARDROOM__POOL__WARM_SPARES", "0"),
         ("WARDROOM__BROWSER__PROBE_EVERY_S", "5"),
     ];

@@ -1,0 +1,154 @@
+//! The one book of what tenants and users may have: the defaults of the config, and in their place what somebody was given. What there
+//! is of sessions, files and webhooks is counted in the database, in the transaction that adds to it; messages are counted here, by
+//! each node for itself.
+
+use crate::config;
+use crate::store::Store;
+use crate::store::repo::quotas::{Book, Given};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use wardroom_actors::domain::ids::{TenantId, UserId};
+use wardroom_actors::domain::quota::{Exceeded, Limits, Quota, Resource, Spent, Whose};
+use wardroom_actors::ports::PortError;
+use wardroom_actors::ports::clock::Clock;
+use wardroom_actors::ports::quotas::Quotas;
+
+/// Who is remembered for having sent, before those who have paid are forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// The book.
+pub struct QuotaBook {
+    defaults: Quota,
+    given: RwLock<Read>,
+    spent: Mutex<HashMap<(TenantId, Option<UserId>), Spent>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Read {
+    book: Book,
+    mark: (i64, i64),
+}
+
+impl From<&config::Limited> for Limits {
+    fn from(limited: &config::Limited) -> Self {
+        Self {
+            sessions: limited.sessions,
+            messages_per_minute: limited.messages_per_minute,
+            storage_bytes: limited.storage_bytes,
+            webhooks: limited.webhooks,
+        }
+    }
+}
+
+impl QuotaBook {
+    /// One with these defaults, in which nobody was given anything yet.
+    #[must_use]
+    pub fn new(defaults: &config::Quotas, clock: Arc<dyn Clock>) -> Self {
+        let defaults = Quota { user: (&defaults.user).into(), tenant: (&defaults.tenant).into() };
+        Self { defaults, given: RwLock::default(), spent: Mutex::default(), clock }
+    }
+
+    /// Reads what was given since the last time.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn read(&self, store: &Store) -> Result<(), PortError> {
+        let mark = self.given.read().unwrap_or_else(PoisonError::into_inner).mark;
+        if let Some((book, mark)) = store.quotas_since(mark).await? {
+            *self.given.write().unwrap_or_else(PoisonError::into_inner) = Read { book, mark };
+        }
+        Ok(())
+    }
+
+    /// What a user was given, or a tenant itself.
+    #[must_use]
+    pub fn given(&self, tenant: TenantId, user: Option<UserId>) -> Given {
+        let given = self.given.read().unwrap_or_else(PoisonError::into_inner);
+        given.book.get(&(tenant, user)).copied().unwrap_or_default()
+    }
+
+    fn limits(&self, tenant: TenantId, user: Option<UserId>) -> Limits {
+        let defaults = if user.is_some() { &self.defaults.user } else { &self.defaults.tenant };
+        self.given(tenant, user).over(defaults)
+    }
+
+    /// What a user, or a tenant itself, has of what they may have.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn seen(&self, store: &Store, tenant: TenantId, user: Option<UserId>) -> Result<Value, PortError> {
+        let (limits, given) = (self.limits(tenant, user), self.given(tenant, user));
+        let messages = {
+            let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            let spent = spent.get(&(tenant, user)).copied().unwrap_or_default();
+            spent.open(limits.messages_per_minute, self.clock.now())
+        };
+        let mut seen = serde_json::Map::new();
+        for (name, resource, given) in [
+            ("sessions", Resource::Sessions, given.sessions),
+            ("messagesPerMinute", Resource::Messages, given.messages_per_minute),
+            ("storageBytes", Resource::Storage, given.storage_bytes),
+            ("webhooks", Resource::Webhooks, given.webhooks),
+        ] {
+            let used =
+                if resource == Resource::Messages { messages } else { store.has(tenant, user, resource).await? };
+            let limit = Some(limits.of(resource)).filter(|limit| *limit > 0);
+            seen.insert(name.to_owned(), json!({"limit": limit, "used": used, "isDefault": given.is_none()}));
+        }
+        Ok(Value::Object(seen))
+    }
+}
+
+impl Quotas for QuotaBook {
+    fn of(&self, tenant: TenantId, user: UserId) -> Quota {
+        Quota { user: self.limits(tenant, Some(user)), tenant: self.limits(tenant, None) }
+    }
+
+    fn spend(&self, tenant: TenantId, user: UserId) -> Result<(), (Exceeded, u64)> {
+        let (quota, now) = (self.of(tenant, user), self.clock.now());
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let both = [(Whose::User, Some(user)), (Whose::Tenant, None)].map(|(whose, user)| {
+            let limit = quota.of(whose).messages_per_minute;
+            (whose, limit, (tenant, user), spent.get(&(tenant, user)).copied().unwrap_or_default())
+        });
+        for (whose, limit, _, before) in both {
+            let wait = before.wait(limit, now);
+            if wait > 0 {
+                return Err((Exceeded { resource: Resource::Messages, whose, limit }, wait));
+            }
+        }
+        if spent.len() >= REMEMBERED {
+            spent.retain(|_, spent| !spent.is_over(now));
+        }
+        for (_, limit, key, before) in both.into_iter().filter(|(_, limit, ..)| *limit > 0) {
+            spent.insert(key, before.and_one(limit, now));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wardroom_actors::testing::SharedClock;
+
+    #[test]
+    fn a_user_s_messages_are_bounded_and_a_tenant_s_together() {
+        let time = SharedClock::default();
+        let none = config::Limited { sessions: 0, messages_per_minute: 0, storage_bytes: 0, webhooks: 0 };
+        let of = |messages_per_minute| config::Limited { messages_per_minute, ..none.clone() };
+        let book = QuotaBook::new(&config::Quotas { user: of(3), tenant: of(5) }, Arc::new(time.clone()));
+        let (tenant, one, other) = (TenantId::generate(), UserId::generate(), UserId::generate());
+        let sent = |user| (0..10).take_while(|_| book.spend(tenant, user).is_ok()).count();
+        assert_eq!(sent(one), 3);
+        let (exceeded, wait) = book.spend(tenant, one).unwrap_err();
+        assert_eq!((exceeded.whose, exceeded.limit, wait), (Whose::User, 3, 20_000));
+        assert_eq!(sent(other), 2, "what the tenant has left");
+        assert_eq!(book.spend(tenant, other).unwrap_err().0.whose, Whose::Tenant);
+        assert!(book.spend(TenantId::generate(), one).is_ok(), "another tenant");
+        time.0.advance(20_000);
+        assert!(book.spend(tenant, one).is_ok() && book.spend(tenant, one).is_err());
+    }
+}

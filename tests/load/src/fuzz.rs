@@ -1,0 +1,80 @@
+//! Calls that a machine makes up from the API's document: none may be answered with a 5xx, or with a status that the document does not
+//! know. Three passes: a linked session's name and chat in every call, so that the calls get as far
+//! as its browser; whatever comes to its mind; and the routes of people and keys as a person.
+
+use serde_json::json;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use wardroom_load::house::{House, KEY, root, until};
+use wardroom_load::report::progress;
+
+/// What the passes do not call: what happens does not end, the second pass wants its session to stay linked, and whoever deletes users
+/// and keys is sooner or later deleted.
+const ENDLESS: &str = "^/api/events$|^/api/(keys|users)";
+const ENDING: &str =
+    "/(logout|stop|restart|reconnect|start)$|^/api/sessions/\\{session\\}$|^/api/events$|^/api/(keys|users)";
+const OF_PEOPLE: &str = "^/api/(auth|users|keys)";
+
+struct Pass<'a> {
+    name: &'a str,
+    credential: String,
+    parameters: &'a str,
+    paths: [&'a str; 2],
+}
+
+/// Makes so many calls of each kind and route; answers whether all were answered as they should be.
+pub async fn run(examples: u32, seed: u32) -> bool {
+    let installed = root().join("tests/clients/installed-fuzz");
+    assert!(installed.is_dir(), "run deploy/setup.sh --fuzz");
+    // The person's token is good until the end.
+    let house = House::with(&[("WARDROOM__GUARD__TOKEN_S", "3600")], &[]).await;
+    house.network.phone("491700002", "Bob").await;
+    house.link("default", "491700001").await;
+    house.network.send("491700002", "491700001", "hello").await;
+    let chat = "491700002@c.us";
+    until("Bob is heard", Duration::from_secs(20), || async { house.messages("default", chat).await.pop() }).await;
+    house.person("anna", "owner").await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("openapi.json"), house.run(&["openapi"])).unwrap();
+    let (access, _) = house.sign_in("anna").await;
+    let known = format!("[parameters]\n\"path.session\" = \"default\"\n\"path.chat\" = {}\n", json!(chat));
+    let passes = [
+        Pass {
+            name: "a linked session",
+            credential: format!("x-api-key: {KEY}"),
+            parameters: &known,
+            paths: ["--exclude-path-regex", ENDING],
+        },
+        Pass {
+            name: "anything",
+            credential: format!("x-api-key: {KEY}"),
+            parameters: "",
+            paths: ["--exclude-path-regex", ENDLESS],
+        },
+        Pass {
+            name: "people",
+            credential: format!("authorization: Bearer {access}"),
+            parameters: "",
+            paths: ["--include-path-regex", OF_PEOPLE],
+        },
+    ];
+    let mut clean = true;
+    for pass in passes {
+        progress(&format!("{}: {examples} calls of each kind", pass.name));
+        clean &= made(&house, &installed, dir.path(), &pass, examples, seed).await;
+    }
+    clean
+}
+
+async fn made(house: &House, installed: &Path, dir: &Path, pass: &Pass<'_>, examples: u32, seed: u32) -> bool {
+    std::fs::write(dir.join("schemathesis.toml"), pass.parameters).unwrap();
+    let mut command = Command::new("python3");
+    command.current_dir(dir).env("PYTHONPATH", installed).arg(installed.join("bin/st"));
+    command.args(["run", "openapi.json", "--url", &format!("http://127.0.0.1:{}", house.http)]);
+    command.args(["--checks", "not_a_server_error,status_code_conformance", "--phases", "examples,coverage,fuzzing"]);
+    command.args(["--max-examples", &examples.to_string(), "--seed", &seed.to_string(), "--request-timeout", "60"]);
+    command.args(["--continue-on-failure", "--no-color", "--warnings", "off"]).args(pass.paths);
+    command.args(["--header", &pass.credential]);
+    tokio::task::spawn_blocking(move || command.status().unwrap()).await.unwrap().success()
+}
