@@ -373,7 +373,6 @@ impl Parts<'_> {
             launcher: Arc::clone(&self.launcher) as _,
             table: Arc::clone(table),
             io: self.io.clone(),
-            quotas: Arc::clone(&self.quotas) as _,
             policy: browser_pool::Policy {
                 warm_spares: pool.warm_spares,
                 launching_at_once: at_once,

@@ -127,6 +127,16 @@ impl Quotas for QuotaBook {
         }
         Ok(())
     }
+
+    fn give_back(&self, tenant: TenantId, user: UserId) {
+        let quota = self.of(tenant, user);
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        for (limits, user) in [(quota.user, Some(user)), (quota.tenant, None)] {
+            if let Some(spent) = spent.get_mut(&(tenant, user)) {
+                *spent = spent.less_one(limits.messages_per_minute);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,5 +160,10 @@ mod tests {
         assert!(book.spend(TenantId::generate(), one).is_ok(), "another tenant");
         time.0.advance(20_000);
         assert!(book.spend(tenant, one).is_ok() && book.spend(tenant, one).is_err());
+        book.give_back(tenant, one);
+        assert!(
+            book.spend(tenant, one).is_ok() && book.spend(tenant, one).is_err(),
+            "what was not accepted counts for nothing"
+        );
     }
 }

@@ -2,9 +2,10 @@
 //! tenant is not found.
 
 mod shut;
+mod slots;
 
 use crate::actor::arbiters::Lateness;
-use crate::actor::browser_pool::{self, BrowserPoolActor, Reserve};
+use crate::actor::browser_pool::{self, BrowserPoolActor};
 use crate::actor::inbox::Inbox;
 use crate::actor::living::{Living, SessionEntry, View, lock};
 use crate::actor::registry::{self, Adopt, Create, RegistryActor, Remove, WakeChat, refresh};
@@ -455,11 +456,13 @@ impl Handle {
             let accepted = outbox.accept(&spec, wanted, self.kernel.outbox_limit).await;
             match accepted {
                 Ok(accepted) if accepted.ended.is_none() && accepted.outgoing.message_id != awaited => {
+                    self.kernel.quotas.give_back(tenant, spec.user);
                     // An earlier request of this name: what became of it meanwhile is asked once more.
                     entry.hear_no_more(&awaited, hear);
                     awaited = accepted.outgoing.message_id;
                 }
                 Ok(accepted) if accepted.ended.is_some() => {
+                    self.kernel.quotas.give_back(tenant, spec.user);
                     entry.hear_no_more(&awaited, hear);
                     return Ok((accepted, oneshot::channel().1));
                 }
@@ -469,6 +472,7 @@ impl Handle {
                 }
                 Err(error) => {
                     entry.hear_no_more(&awaited, hear);
+                    self.kernel.quotas.give_back(tenant, spec.user);
                     return Err(match error {
                         AcceptError::Full => Refusal::QueueFull { retry_s: self.kernel.outbox_retry_s },
                         AcceptError::Taken => Refusal::Taken,
@@ -536,28 +540,6 @@ impl Handle {
         }
         let _ = tokio::time::timeout_at(deadline, closed).await;
         stragglers
-    }
-
-    /// The user of a new session may not be known yet; this tells whether the node could run one more at all.
-    fn room_for_one(&self) -> Result<(), Refusal> {
-        let table = &self.kernel.registry.session.pool_table;
-        lock(&table.ledger).room().map_err(Refusal::from)
-    }
-
-    async fn run(&self, entry: &SessionEntry) -> Result<(), Refusal> {
-        if self.living.shut.contains(&entry.spec().tenant) {
-            return Ok(());
-        }
-        self.reserve(entry).await?;
-        self.wish(entry, Wish::Start).await?;
-        // Shut meanwhile.
-        if self.living.shut.contains(&entry.spec().tenant) { self.wish(entry, Wish::Stop).await } else { Ok(()) }
-    }
-
-    async fn reserve(&self, entry: &SessionEntry) -> Result<(), Refusal> {
-        let SessionSpec { id: session, tenant, user, .. } = entry.spec();
-        let reserved = self.pool.send(Reserve { session, tenant, user }).await;
-        reserved.map_err(|_| Refusal::Busy)?.map_err(Refusal::from)
     }
 
     async fn desire(&self, entry: &SessionEntry, running: bool) -> Result<(), Refusal> {

@@ -9,7 +9,7 @@ use wardroom_actors::actor::browser_pool::{BrowserPoolActor, Close, Deps, Policy
 use wardroom_actors::domain::ids::WorkerId;
 use wardroom_actors::ports::BoxFuture;
 use wardroom_actors::ports::worker::{LaunchError, Worker, WorkerLauncher};
-use wardroom_actors::testing::{SharedClock, sessions};
+use wardroom_actors::testing::SharedClock;
 
 struct SlowLauncher {
     begun: Semaphore,
@@ -69,7 +69,6 @@ async fn a_pool_is_closed_when_the_last_launch_has_come_to_its_end() {
         launcher: Arc::clone(&launcher) as _,
         table: Arc::new(PoolTable::new(10)),
         io: tokio::runtime::Handle::current(),
-        quotas: Arc::new(sessions(5)),
         policy,
     };
     let pool = BrowserPoolActor::new(deps).start();

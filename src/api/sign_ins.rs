@@ -321,9 +321,12 @@ pub async fn offer(caller: Caller, store: web::Data<Store>) -> Result<HttpRespon
 }
 
 /// Whoever got in before somebody changed how they get in does not stay.
-async fn end_others(caller: Caller, store: &Store, sockets: &Sockets) -> Result<(), ApiError> {
-    store.end_all_stays(caller.0.tenant, caller.0.user, caller.0.stay).await?;
-    Ok(sockets.look_again(store).await?)
+async fn end_others(caller: Caller, store: &Store, sockets: &Sockets) {
+    let ended = store.end_all_stays(caller.0.tenant, caller.0.user, caller.0.stay).await;
+    // The change is made, and its answer has what is shown only now.
+    if let Err(error) = ended.and(sockets.look_again(store).await) {
+        tracing::warn!(%error, user = %caller.0.user, "other stays of a person were not ended with a change of their second factor");
+    }
 }
 
 /// From now on the person needs a code to sign in, and has left wherever else they were signed in. The answer has codes for paper,
@@ -345,7 +348,7 @@ pub async fn begin(
 ) -> Result<HttpResponse, ApiError> {
     let login = door.access.again(&store, caller.0, &body.password, Some(&body.code)).await?;
     let codes = door.access.begin_second_factor(&store, &login, &body.secret, &body.code).await?;
-    end_others(caller, &store, &sockets).await?;
+    end_others(caller, &store, &sockets).await;
     Ok(HttpResponse::Ok().json(json!({"recoveryCodes": codes})))
 }
 
@@ -371,7 +374,7 @@ pub async fn remove(
     if !store.set_second_factor(&login, None).await? {
         return Err(ApiError::new("unavailable", "A code was used at the same time").retry(1));
     }
-    end_others(caller, &store, &sockets).await?;
+    end_others(caller, &store, &sockets).await;
     Ok(HttpResponse::NoContent().finish())
 }
 

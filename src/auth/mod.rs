@@ -122,7 +122,7 @@ impl Door {
     }
 
     /// Where a request comes from; `None` when nobody knows: a proxy of the operator's own network that is not listed.
-    fn origin(&self, request: &HttpRequest) -> Option<Origin> {
+    pub(crate) fn origin(&self, request: &HttpRequest) -> Option<Origin> {
         let peer = request.peer_addr()?.ip();
         let forwarded = forwarded(request);
         let client = self.proxies.client(peer, forwarded.iter().map(AsRef::as_ref));

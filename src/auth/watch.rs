@@ -55,6 +55,13 @@ pub struct Origin(u64);
 /// IPv4 stands where IPv6 has multicast, from which nothing comes.
 const V4: u64 = 0xff << 56;
 
+impl Origin {
+    /// The network of whoever has it: of an IPv6 address the 48 bits that one customer may have.
+    fn site(self) -> Self {
+        if self.0 & V4 == V4 { self } else { Self(self.0 & !0xffff) }
+    }
+}
+
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -74,14 +81,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What is counted of somebody, in seconds of the server's clock.
+/// What is counted of somebody, in seconds of the server's clock. Small, for there may be a million of them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    since: u32,
+    /// Since when it is counted; or until when something holds.
+    at: u32,
+    /// How often it came; or [`HELD`].
     count: u32,
-    /// Something holds until then.
-    until: u32,
 }
+
+/// Stands in the place of a count while something holds.
+const HELD: u32 = u32::MAX;
 
 /// What is counted of a key.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,22 +102,29 @@ struct Calls {
 }
 
 impl Tally {
+    /// Until when something holds; 0 where nothing does.
+    fn until(self) -> u32 {
+        if self.count == HELD { self.at } else { 0 }
+    }
+
     /// Counts one more; true when it is the one that is too many.
     fn add(&mut self, now: u32, within: u32, most: u32, for_s: u32) -> bool {
-        if now.saturating_sub(self.since) >= within {
-            (self.since, self.count) = (now, 0);
+        if now < self.until() {
+            return false;
         }
-        self.count = self.count.saturating_add(1);
-        let over = most > 0 && self.count >= most && now >= self.until;
+        if self.count == HELD || now.saturating_sub(self.at) >= within {
+            *self = Self { at: now, count: 0 };
+        }
+        self.count = self.count.saturating_add(1).min(HELD - 1);
+        let over = most > 0 && self.count >= most;
         if over {
-            self.until = now.saturating_add(for_s);
-            self.count = 0;
+            *self = Self { at: now.saturating_add(for_s), count: HELD };
         }
         over
     }
 
-    fn is_over(&self, now: u32, within: u32) -> bool {
-        now >= self.until && now.saturating_sub(self.since) >= within
+    fn is_over(self, now: u32, within: u32) -> bool {
+        if self.count == HELD { now >= self.at } else { now.saturating_sub(self.at) >= within }
     }
 }
 
@@ -165,7 +182,7 @@ impl Watch {
     /// Seconds until it is.
     pub fn admits(&self, origin: Origin, key: &str) -> Result<(), u32> {
         let now = self.now();
-        let until = self.failures.get(&origin).map_or(0, |tally| tally.until);
+        let until = self.failures.get(&origin).map_or(0, |tally| tally.until());
         if now >= until || self.good.contains_key(&(origin, short(key))) { Ok(()) } else { Err(until - now) }
     }
 
@@ -201,7 +218,7 @@ impl Watch {
             stuffing.since = now;
             stuffing.origins.clear();
         }
-        stuffing.origins.insert(origin);
+        stuffing.origins.insert(origin.site());
         if stuffing.origins.len() >= sign_in_origins && now >= stuffing.until {
             stuffing.until = now.saturating_add(slow_s);
             stuffing.origins.clear();
@@ -242,7 +259,7 @@ impl Watch {
     pub fn lets_call(&self, key: Uuid) -> bool {
         let now = self.now();
         let Some(mut calls) = self.refusals.get_mut(&key) else { return true };
-        let lets = now >= calls.refused.until || now > calls.last;
+        let lets = now >= calls.refused.until() || now > calls.last;
         calls.last = now;
         lets
     }
@@ -272,7 +289,7 @@ impl Watch {
     pub fn blocks(&self) -> Vec<Block> {
         let now = self.now();
         let block = |origin, until: u32| Block { origin, left_s: until.saturating_sub(now) };
-        let mut blocks: Vec<_> = self.failures.iter().map(|one| block(*one.key(), one.until)).collect();
+        let mut blocks: Vec<_> = self.failures.iter().map(|one| block(*one.key(), one.until())).collect();
         blocks.retain(|block| block.left_s > 0);
         blocks.sort_by_key(|block| block.origin);
         blocks
@@ -281,7 +298,7 @@ impl Watch {
     /// Lets an address in again; false when it was not shut out.
     pub fn unblock(&self, origin: Origin) -> bool {
         let now = self.now();
-        self.failures.remove(&origin).is_some_and(|(_, tally)| tally.until > now)
+        self.failures.remove(&origin).is_some_and(|(_, tally)| tally.until() > now)
     }
 
     /// Forgets what is over; to be called every minute or so.
@@ -375,6 +392,16 @@ mod tests {
             watch.sign_in_failed(from(1));
         }
         assert_eq!(watch.stuffed_s(), None, "one address again and again is another matter");
+        for n in 0..100 {
+            watch.sign_in_failed(origin(&format!("2001:db8:7:{n:x}::1")));
+        }
+        assert_eq!(watch.stuffed_s(), Some(300), "fifty, of which one has many addresses");
+        assert!(watch.forgive());
+        for n in 0..48 {
+            watch.sign_in_failed(from(n));
+            watch.sign_in_failed(origin(&format!("2001:db8:7:{n:x}::1")));
+        }
+        assert_eq!(watch.stuffed_s(), None, "forty-nine");
         clock.0.advance(300_000);
         watch.sign_in_failed(from(50));
         assert_eq!(watch.stuffed_s(), None, "another five minutes");

@@ -29,6 +29,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Stands among blocked addresses while people sign in only from where they did before.
 pub const SIGN_INS: &str = "sign-ins";
 
+/// Characters of a token that nobody guesses.
+const LEAST_TOKEN: usize = 16;
 /// By what name the token is remembered where it was shown.
 const TOKEN: &str = "ops.token";
 
@@ -64,6 +66,11 @@ pub fn sound(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     let (listen, open) = (&config.ops.listen, config.ops.token.expose_secret().is_empty());
+    let short = config.ops.token.expose_secret().len() < LEAST_TOKEN;
+    anyhow::ensure!(
+        open || !short,
+        "ops.token must have {LEAST_TOKEN} characters or more: `openssl rand -hex 32` makes one"
+    );
     anyhow::ensure!(at_home(listen) || !open, "ops.listen is {listen}: set ops.token, or choose a loopback address");
     let simulator = &config.simulator;
     anyhow::ensure!(
@@ -141,7 +148,9 @@ async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceRe
     // Digests are compared, so that the time tells nothing of the token.
     let same = |token: &str| Sha256::digest(token) == Sha256::digest(shown.unwrap_or_default());
     // On this machine others share the address.
-    let origin = request.peer_addr().filter(|peer| !peer.ip().is_loopback()).map(|peer| Origin::from(peer.ip()));
+    let at_home = request.peer_addr().is_some_and(|peer| peer.ip().is_loopback());
+    let origin = ops.as_ref().and_then(|ops| ops.door.origin(request.request()));
+    let origin = origin.filter(|origin| !at_home || *origin != Origin::from(IpAddr::from([127, 0, 0, 1])));
     if let (Some(ops), Some(origin)) = (&ops, origin)
         && let Err(seconds) = ops.door.watch.admits(origin, TOKEN)
     {
@@ -190,7 +199,10 @@ async fn blocks(ops: web::Data<Ops>) -> HttpResponse {
 }
 
 async fn unblock(ops: web::Data<Ops>, address: web::Path<String>) -> HttpResponse {
-    if address.as_str() == SIGN_INS && ops.door.watch.forgive() {
+    if address.as_str() == SIGN_INS {
+        if !ops.door.watch.forgive() {
+            return HttpResponse::NotFound().body("sign-ins are not shut out\n");
+        }
         ops.auditor.note(None, None, "sign-ins let in again", String::new());
         return HttpResponse::NoContent().finish();
     }

@@ -120,16 +120,24 @@ async fn lines_that_are_smuggled_in_stay_in_their_place() {
         house.messages("default", chat).await.into_iter().find(|one| one["fromMe"] == false)
     })
     .await;
-    for message in house.messages("default", chat).await.into_iter().filter(|one| one["hasMedia"] == true) {
-        let path = message["media"]["url"].as_str().unwrap().split_once("/api/").unwrap().1.to_owned();
-        let shown = house.ask("GET", &format!("/api/{path}"), None).await;
-        assert!(!shown.headers.contains_key("set-cookie") && shown.status == 200, "{:?}", shown.headers);
-        let disposition = shown.headers["content-disposition"].to_str().unwrap().to_owned();
-        assert!(!disposition.contains('\r') && !disposition.contains('\n'), "{disposition}");
-    }
+    let url = format!("http://127.0.0.1:{}/api/phones/491700002/files", house.network.port);
+    let query = [("to", "491700001"), ("kind", "document"), ("filename", line)];
+    let file = reqwest::Client::new().post(url).query(&query).header("content-type", "text/plain").body("hello");
+    assert!(file.send().await.unwrap().status().is_success());
+    let message = until("the file is heard", SOON, || async {
+        house.messages("default", chat).await.into_iter().find(|one| one["hasMedia"] == true)
+    })
+    .await;
+    assert_eq!(message["media"]["filename"], line, "as it came");
+    let path = message["media"]["url"].as_str().unwrap().split_once("/api/").unwrap().1.to_owned();
+    let shown = house.ask("GET", &format!("/api/{path}"), None).await;
+    assert!(!shown.headers.contains_key("set-cookie") && shown.status == 200, "{:?}", shown.headers);
+    let disposition = shown.headers["content-disposition"].to_str().unwrap();
+    assert!(!disposition.contains(['\r', '\n']), "{disposition}");
     house.close().await;
     let log = house.log();
     let stamped = |line: &str| line.starts_with("20") && line.contains("Z ") || line.starts_with(' ');
+    assert!(log.lines().count() > 20, "{log}");
     for line in log.lines().filter(|line| line.contains("forged") || line.contains("smuggled")) {
         assert!(stamped(line) && !line.starts_with("2026-01-01"), "{line}");
     }

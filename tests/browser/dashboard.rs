@@ -477,7 +477,8 @@ async fn operators_see_to_tenants_and_let_in_who_was_shut_out() {
         (tenants[1]["quota"]["sessions"] == json!({"limit": 3, "used": 0, "isDefault": false})).then_some(())
     })
     .await;
-    person.says("#tenants li:last-child summary", "What it may have").await;
+    // The list is drawn anew then, with all closed.
+    person.sees("!document.querySelector('#tenants li:last-child details').open").await;
     person.find("#tenants li:last-child .actions button:first-child").await.click().await.unwrap();
     person.find("#sure .danger").await.click().await.unwrap();
     person.says("#tenants li:last-child", "suspended").await;

@@ -40,6 +40,9 @@ async fn an_archive_of_remote_auth_is_taken_over_without_a_scan() {
     .await;
 }
 
+/// By which the simulator's page knows again that it is linked.
+const LOGIN: &[u8] = b"wa-sim-device";
+
 fn pack(zip: &mut ZipWriter<File>, root: &Path, path: &Path) {
     if path.is_dir() {
         return std::fs::read_dir(path).unwrap().for_each(|entry| pack(zip, root, &entry.unwrap().path()));
@@ -57,7 +60,16 @@ async fn taken_over(leave: impl FnOnce(&Path, &Path) -> PathBuf) {
     let browser = first.browsers()[0];
     let line = std::fs::read_to_string(format!("/proc/{browser}/cmdline")).unwrap();
     let profile = line.split('\0').find_map(|argument| argument.strip_prefix("--user-data-dir=")).unwrap();
-    // As the other program would leave it: closed in order, so that all is written. Our own server would seal it.
+    // As the other program would leave it after a while: Chromium writes what a page keeps seconds later, and does not always when it is
+    // told to end before. Our own server would seal it.
+    let kept = Path::new(profile).join("Default/Local Storage/leveldb");
+    until("the login is written", SOON, || async {
+        let files = std::fs::read_dir(&kept).ok()?.flatten();
+        let logs = files.filter(|file| file.path().extension().is_some_and(|end| end == "log"));
+        let mut texts = logs.filter_map(|log| std::fs::read(log.path()).ok());
+        texts.any(|text| text.windows(LOGIN.len()).any(|part| part == LOGIN)).then_some(())
+    })
+    .await;
     signal(browser, "TERM");
     until("the browser is closed", SOON, || async { (!first.browsers().contains(&browser)).then_some(()) }).await;
     first.kill();

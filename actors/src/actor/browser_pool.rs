@@ -4,7 +4,7 @@
 
 use super::fairness::Fairness;
 use super::living::lock;
-use crate::domain::ids::{SessionId, TenantId, UserId, WorkerId};
+use crate::domain::ids::{SessionId, UserId, WorkerId};
 use crate::domain::spec::SessionSpec;
 use crate::failpoint;
 use crate::policy::admission::{Ledger, Refused, Slot};
@@ -12,7 +12,6 @@ use crate::policy::pacing::Pacing;
 use crate::ports::BoxFuture;
 use crate::ports::clock::Clock;
 use crate::ports::engine::WorkerPool;
-use crate::ports::quotas::Quotas;
 use crate::ports::worker::{LaunchError, Worker, WorkerLauncher};
 use actix::prelude::*;
 use dashmap::DashMap;
@@ -25,10 +24,10 @@ use tokio::sync::{Semaphore, oneshot, watch};
 pub struct Reserve {
     /// The session.
     pub session: SessionId,
-    /// In which tenant.
-    pub tenant: TenantId,
     /// Whose.
     pub user: UserId,
+    /// So many of theirs may run.
+    pub limit: usize,
 }
 
 /// Gives a slot back. Idempotent. Sent by the session.
@@ -44,7 +43,6 @@ pub struct Release {
 #[rtype(result = "()")]
 struct Lease {
     session: SessionId,
-    tenant: TenantId,
     user: UserId,
     profile: Option<WorkerId>,
     answer: oneshot::Sender<Result<Arc<dyn Worker>, LaunchError>>,
@@ -128,8 +126,6 @@ pub struct Deps {
     pub table: Arc<PoolTable>,
     /// The runtime of launches.
     pub io: tokio::runtime::Handle,
-    /// How many sessions of a user may run.
-    pub quotas: Arc<dyn Quotas>,
     /// Numbers.
     pub policy: Policy,
 }
@@ -165,13 +161,6 @@ impl BrowserPoolActor {
                 permit.forget();
             }
         })
-    }
-
-    fn limit(&self, tenant: TenantId, user: UserId) -> usize {
-        match self.deps.quotas.of(tenant, user).user.sessions {
-            0 => usize::MAX,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX),
-        }
     }
 
     /// Launches on the `io` runtime, when its place is free, at the next place of the node's pacing.
@@ -272,8 +261,7 @@ impl Handler<Reserve> for BrowserPoolActor {
     fn handle(&mut self, reserve: Reserve, ctx: &mut Context<Self>) -> Self::Result {
         self.fairness.spend(ctx);
         failpoint::pass("browser_pool.reserve");
-        let limit = self.limit(reserve.tenant, reserve.user);
-        let slot = lock(&self.deps.table.ledger).reserve(reserve.session, reserve.user, limit);
+        let slot = lock(&self.deps.table.ledger).reserve(reserve.session, reserve.user, reserve.limit);
         let free = match slot {
             Ok(Slot::Displaced(spare)) => {
                 let worker = self.deps.table.spares.remove(&spare);
@@ -304,8 +292,8 @@ impl Handler<Lease> for BrowserPoolActor {
     fn handle(&mut self, lease: Lease, ctx: &mut Context<Self>) {
         self.fairness.spend(ctx);
         failpoint::pass("browser_pool.lease");
-        let limit = self.limit(lease.tenant, lease.user);
-        let reserved = lock(&self.deps.table.ledger).reserve(lease.session, lease.user, limit);
+        // Its user's limit was asked when it was reserved for.
+        let reserved = lock(&self.deps.table.ledger).reserve(lease.session, lease.user, usize::MAX);
         let spare = match reserved {
             Err(refused) => {
                 let _ = lease.answer.send(Err(LaunchError(refused.to_string())));
@@ -379,7 +367,7 @@ impl WorkerPool for PoolDoor {
         profile: Option<WorkerId>,
     ) -> BoxFuture<'static, Result<Arc<dyn Worker>, LaunchError>> {
         let (answer, worker) = oneshot::channel();
-        self.0.do_send(Lease { session: spec.id, tenant: spec.tenant, user: spec.user, profile, answer });
+        self.0.do_send(Lease { session: spec.id, user: spec.user, profile, answer });
         Box::pin(async move { worker.await.unwrap_or_else(|_| Err(LaunchError("the pool did not answer".into()))) })
     }
 }

@@ -129,11 +129,18 @@ impl Spent {
         Self(self.0.max(now_ms.saturating_mul(1000)).saturating_add(Self::price(per_minute)))
     }
 
-    /// How many are not paid for yet.
+    /// One was not sent after all.
+    #[must_use]
+    pub fn less_one(self, per_minute: u64) -> Self {
+        Self(self.0.saturating_sub(Self::price(per_minute)))
+    }
+
+    /// How many are not paid for yet; none where any number may be sent.
     #[must_use]
     pub fn open(self, per_minute: u64, now_ms: u64) -> u64 {
         let ahead = self.0.saturating_sub(now_ms.saturating_mul(1000));
-        ahead.div_ceil(Self::price(per_minute).max(1))
+        // More than a minute's were sent under a higher limit.
+        ahead.checked_div(Self::price(per_minute)).map_or(0, |open| open.saturating_add(1).min(per_minute))
     }
 
     /// Whether nothing is left to pay.
@@ -172,7 +179,7 @@ mod tests {
                     }
                     wait => assert_eq!(spent.wait(per_minute, now + wait), 0, "seed {seed}"),
                 }
-                assert!(spent.open(per_minute, now) <= per_minute + 1, "seed {seed}");
+                assert!(spent.open(per_minute, now) <= per_minute, "seed {seed}");
             }
             for (at, from) in sent.iter().enumerate() {
                 let within = sent.iter().skip(at).take_while(|one| **one < from + 60_000).count();
@@ -180,6 +187,8 @@ mod tests {
             }
         }
         let none = Spent::default();
+        let two = none.and_one(60, 0).and_one(60, 0);
+        assert_eq!((two.less_one(60), two.open(60, 0), two.open(0, 0)), (none.and_one(60, 0), 3, 0));
         assert!((0..10_000).fold(none, |spent, _| spent.and_one(0, 5)).wait(0, 5) == 0, "0 is any number");
         assert!(none.is_over(0) && !none.and_one(60, 0).is_over(999) && none.and_one(60, 0).is_over(1000));
     }

@@ -13,6 +13,9 @@ pub trait Quotas: Send + Sync + 'static {
     /// # Errors
     /// The bound that it would exceed, and the milliseconds after which it would not.
     fn spend(&self, tenant: TenantId, user: UserId) -> Result<(), (Exceeded, u64)>;
+
+    /// A message that was counted was not accepted, or had been before.
+    fn give_back(&self, tenant: TenantId, user: UserId);
 }
 
 /// The same for everybody, and messages in any number.
@@ -24,4 +27,6 @@ impl Quotas for Quota {
     fn spend(&self, _: TenantId, _: UserId) -> Result<(), (Exceeded, u64)> {
         Ok(())
     }
+
+    fn give_back(&self, _: TenantId, _: UserId) {}
 }

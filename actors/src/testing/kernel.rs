@@ -96,9 +96,8 @@ impl Ground {
             starts_per_second: limits.starts.1,
         };
         let (launcher, io) = (Arc::new(FakeLauncher), self.io.clone());
-        let quotas = Arc::new(sessions(limits.workers.0 as u64));
         let table_of_pool = Arc::clone(&table);
-        let pool = browser_pool::Deps { clock: Arc::clone(&clock), launcher, table: table_of_pool, io, quotas, policy };
+        let pool = browser_pool::Deps { clock: Arc::clone(&clock), launcher, table: table_of_pool, io, policy };
         let pool = start_pool(&first, Arc::clone(&self.supervision), pool);
         let bell = Arc::new(ChatBell::default());
         let journal = journal(Arc::clone(&self.sink) as _, Arc::clone(&bell) as _);

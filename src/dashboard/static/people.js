@@ -73,7 +73,7 @@ export function people({ ask, doing, sure }) {
     view.append(element('summary', 'What they may have'), form);
     return view;
   }
-  const whole = ({ limit, used }, text) => `${used.toLocaleString()} of ${limit?.toLocaleString() ?? 'any number of'} ${text}`;
+  const whole = ({ limit, used }, text) => `${used.toLocaleString()}${limit ? ` of ${limit.toLocaleString()}` : ''} ${text}`;
   const show = ({ invitation }) => {
     $('invited-link').textContent = `${location.origin}/${INVITATION}${invitation}`;
     $('invited').hidden = false;

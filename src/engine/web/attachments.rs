@@ -100,7 +100,10 @@ async fn fetch_alone(live: &Live, message: &str) -> Result<(), CommandError> {
 async fn take(live: &Live, message: &str, handle: u64) -> Result<FileId, CommandError> {
     let refused = |error: TakeError| match error {
         TakeError::TooLarge { .. } => CommandError::FileTooLarge,
-        TakeError::Quota(_) => CommandError::NoRoom,
+        TakeError::Quota(exceeded) => {
+            tracing::info!(session = %live.spec().id, %exceeded, "the file of a message finds no room");
+            CommandError::NoRoom
+        }
         TakeError::Store(_) => CommandError::NoAnswer,
     };
     let limit = live.shared.options.file_bytes;

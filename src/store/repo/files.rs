@@ -233,8 +233,10 @@ impl Store {
                 .limit(BITE)
                 .all(&*tx)
                 .await?;
+            // Of one session at a time: whoever changes several would wait crosswise.
+            let session = old.first().map(|row| row.session_id);
             let mut gone = Vec::with_capacity(old.len());
-            for row in old {
+            for row in old.into_iter().filter(|row| Some(row.session_id) == session) {
                 let key = SessionKey { tenant: TenantId(row.tenant_id), session: SessionId(row.session_id) };
                 // Somebody may have used it since.
                 let unused = of(key).and(files::Column::Id.eq(row.id)).and(files::Column::UsedAt.lt(before));

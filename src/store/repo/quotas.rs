@@ -163,6 +163,17 @@ impl Store {
         Ok(sum.and_then(|sum| u64::try_from(sum).ok()).unwrap_or_default())
     }
 
+    /// Waits until nobody else counts what this tenant has, until the end of the transaction. To be asked for before a session's row.
+    pub(super) async fn alone(&self, tx: &Tx, tenant: TenantId) -> Result<(), Failure> {
+        // SQLite has one writer.
+        if !self.is_sqlite() {
+            let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+            let wait = Statement::from_sql_and_values(tx.get_database_backend(), wait, [tenant.0.to_string().into()]);
+            tx.execute_raw(wait).await?;
+        }
+        Ok(())
+    }
+
     /// Whether so much may come to what a user and its tenant have. Two who ask at the same time wait for each other until the end of
     /// the transaction.
     pub(super) async fn room(
@@ -176,12 +187,7 @@ impl Store {
         if more == 0 || Whose::BOTH.iter().all(|whose| quota.of(*whose).of(resource) == 0) {
             return Ok(Ok(()));
         }
-        // SQLite has one writer.
-        if !self.is_sqlite() {
-            let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-            let wait = Statement::from_sql_and_values(tx.get_database_backend(), wait, [tenant.0.to_string().into()]);
-            tx.execute_raw(wait).await?;
-        }
+        self.alone(tx, tenant).await?;
         for whose in Whose::BOTH {
             let limits = quota.of(whose);
             let limit = limits.of(resource);

@@ -220,6 +220,7 @@ impl Store {
         let label = Self::label(spec.tenant, spec.user, Kind::Config, spec.id);
         let (sealed, webhooks) = (self.vault.seal(&label, config.as_bytes())?, webhooks_in(config));
         let tx = Tx::tenant(self, spec.tenant, Mode::Write).await?;
+        self.alone(&tx, spec.tenant).await?;
         let row = sessions::Entity::find().filter(is(spec.key())).one(&*tx).await?.ok_or(Failure::Gone)?;
         let before = row.webhooks.and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
         // Whoever was left with more than they may have can still have fewer.

@@ -61,8 +61,12 @@ fn crates() -> (Vec<Value>, BTreeMap<String, Vec<String>>) {
     let whole = packages.keys().find(|id| packages[*id]["name"] == "wardroom").unwrap().clone();
     let (mut waiting, mut seen, mut edges) = (vec![whole.clone()], HashSet::from([whole]), BTreeMap::new());
     while let Some(id) = waiting.pop() {
-        // What only tests or build scripts need is in no program.
-        let linked = |one: &Value| list(&one["dep_kinds"]).iter().any(|kind| kind["kind"].is_null());
+        // What only tests, build scripts or macros need is in no program.
+        let linked = |one: &Value| {
+            let targets = list(&packages[one["pkg"].as_str().unwrap()]["targets"]);
+            let is_macro = targets.iter().any(|target| list(&target["kind"]).contains(&json!("proc-macro")));
+            !is_macro && list(&one["dep_kinds"]).iter().any(|kind| kind["kind"].is_null())
+        };
         let needs: Vec<String> = list(&nodes[&id]["deps"])
             .iter()
             .filter(|one| linked(one))
