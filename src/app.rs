@@ -134,6 +134,7 @@ pub async fn start(
     let (limit, keys) = (config.media.max_bytes, Arc::clone(&vault));
     let quotas = Arc::new(QuotaBook::new(&config.quotas, Arc::clone(&clock)));
     quotas.read(&store).await?;
+    egress.set_tenants(store.hosts().await?);
     let (allowed, time) = (Arc::clone(&quotas) as _, Arc::clone(&clock));
     let files = Files::new(store.clone(), keys, objects, time, limit, allowed, io.clone());
     let parts = Parts {
@@ -158,7 +159,7 @@ pub async fn start(
     parts.sockets.connect(handle.clone());
     parts.watch_sockets();
     parts.follow_keys();
-    parts.follow_quotas();
+    parts.follow_gifts();
     parts.forget_old();
     parts.watch_arbiters(&handle);
     let ready = Arc::new(AtomicBool::new(false));
@@ -172,6 +173,7 @@ pub async fn start(
         door: door.clone(),
         store: parts.store.clone(),
         quotas: Arc::clone(&parts.quotas),
+        egress: Arc::clone(&parts.egress),
         token: config.ops.token.clone(),
     };
     for server in [parts.http(&health, door, Arc::clone(&auditor))?, parts.ops(ops)?] {
@@ -191,8 +193,8 @@ impl Running {
     pub async fn stop(self) {
         self.ready.store(false, Ordering::Release);
         let stragglers = self.handle.shut_down(SESSIONS_END).await;
-        for name in stragglers {
-            tracing::error!(session = %name, "did not end in time");
+        for session in stragglers {
+            tracing::error!(%session, "did not end in time");
         }
         for server in self.servers {
             let _ = tokio::time::timeout(Duration::from_secs(1), server.stop(false)).await;
@@ -217,7 +219,7 @@ async fn bootstrap(config: &Config, store: &Store) -> anyhow::Result<()> {
     };
     let owner = store.user_named(tenant, OWNER).await?;
     let key = if made { format!("key_{}", Kek::generate().get(..40).unwrap_or_default()) } else { key.to_owned() };
-    store.add_key(tenant, owner, &key, true).await.context("bootstrap.api_key belongs to another tenant")?;
+    store.add_first_key(tenant, owner, &key).await.context("bootstrap.api_key belongs to another tenant")?;
     if made {
         let path = ground::data_dir(config)?.join("api-key.txt");
         std::fs::write(&path, format!("{key}\n"))?;

@@ -4,10 +4,15 @@
 use ipnet::IpNet;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use wardroom_actors::domain::ids::TenantId;
 use wardroom_actors::ports::BoxFuture;
+
+/// Hosts of one tenant.
+const HOSTS: usize = 100;
 
 /// Chooses who encrypts what this process sends, once; to be called before anything is asked over the network.
 pub fn provide_tls() {
@@ -15,8 +20,52 @@ pub fn provide_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// The only hosts that a tenant's URLs may name: `example.com`, `*.example.com` for whatever is below it, or an address. What is private
+/// stays so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hosts(Vec<String>);
+
+impl Hosts {
+    /// Reads such a list; none at all is nowhere.
+    ///
+    /// # Errors
+    /// What is no host.
+    pub fn read(list: &[String]) -> Result<Self, String> {
+        if list.len() > HOSTS {
+            return Err(format!("a tenant has at most {HOSTS} hosts"));
+        }
+        let read = |text: &String| host(text).ok_or_else(|| format!("{text:?} is no host"));
+        list.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The list.
+    #[must_use]
+    pub fn list(&self) -> &[String] {
+        &self.0
+    }
+
+    fn allow(&self, host: &str) -> bool {
+        self.0.iter().any(|one| match one.strip_prefix('*') {
+            Some(end) => host.len() > end.len() && host.ends_with(end),
+            None => one == host,
+        })
+    }
+}
+
+/// One of such a list, as URLs have it.
+fn host(text: &str) -> Option<String> {
+    let (below, name) = text.strip_prefix("*.").map_or(("", text), |name| ("*.", name));
+    let name = name.parse::<Ipv6Addr>().map_or_else(|_| name.to_owned(), |address| format!("[{address}]"));
+    // A port would be left out where it is the usual one.
+    let url = Url::parse(&format!("http://{name}/"))
+        .ok()
+        .filter(|_| !name.rsplit(']').next().is_some_and(|end| end.contains(':')))?;
+    let host = url.host_str().filter(|host| url.as_str() == format!("http://{host}/") && !host.contains('*'))?;
+    (below.is_empty() || url.domain().is_some()).then(|| format!("{below}{host}"))
+}
+
 /// The rules.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Egress {
     /// Nothing is refused.
     pub all: bool,
@@ -26,6 +75,8 @@ pub struct Egress {
     pub networks: Vec<IpNet>,
     /// Ports of everybody else; none: any.
     pub ports: Vec<u16>,
+    /// Of tenants that have such a list.
+    tenants: RwLock<HashMap<TenantId, Hosts>>,
 }
 
 /// Why a connection was refused.
@@ -40,6 +91,9 @@ pub enum Refused {
     /// A port that is not meant for this.
     #[error("port {1} of {0} is none of egress.ports: the operator has to list it there, or the host in egress.allow")]
     Port(String, u16),
+    /// A host that is none of the tenant's.
+    #[error("{0} is none of the hosts that this tenant's URLs may name")]
+    Host(String),
 }
 
 impl Egress {
@@ -56,17 +110,28 @@ impl Egress {
         rules
     }
 
-    /// Reads a URL and refuses what cannot be allowed whatever its name resolves to.
+    /// From now on these tenants have these lists, and all others none. One that cannot be read leads nowhere.
+    pub fn set_tenants(&self, tenants: HashMap<TenantId, Vec<String>>) {
+        let read = |(tenant, list): (_, Vec<_>)| (tenant, Hosts::read(&list).unwrap_or(Hosts(vec![])));
+        let tenants = tenants.into_iter().map(read).collect();
+        *self.tenants.write().unwrap_or_else(PoisonError::into_inner) = tenants;
+    }
+
+    /// Reads a URL, a tenant's or the operator's own, and refuses what cannot be allowed whatever its name resolves to.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn url(&self, text: &str) -> Result<Url, Refused> {
+    pub fn url(&self, whose: Option<TenantId>, text: &str) -> Result<Url, Refused> {
         let not_http = || Refused::NotHttp(text.to_owned());
         let url = Url::parse(text).map_err(|_| not_http())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(not_http());
         }
         let host = url.host_str().ok_or_else(not_http)?;
+        let lists = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        if whose.and_then(|tenant| lists.get(&tenant)).is_some_and(|hosts| !hosts.allow(host)) {
+            return Err(Refused::Host(host.to_owned()));
+        }
         // An address in the place of a name is connected to without asking a resolver.
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
         if address.is_some_and(|address| !self.allows(address)) {
@@ -198,22 +263,22 @@ mod tests {
             "0x7f.1",
             "017700000001",
         ] {
-            let refused = rules.url(&format!("http://{private}:8080/hook"));
+            let refused = rules.url(None, &format!("http://{private}:8080/hook"));
             assert!(matches!(refused, Err(Refused::Private(_))), "{private}: {refused:?}");
         }
         for public in ["8.8.8.8", "[2606:4700::1]", "example.com", "n8n"] {
-            assert!(rules.url(&format!("https://{public}/hook")).is_ok(), "{public}");
+            assert!(rules.url(None, &format!("https://{public}/hook")).is_ok(), "{public}");
         }
         for odd in ["ftp://example.com", "file:///etc/passwd", "example.com/hook", "http://", ""] {
-            assert!(matches!(rules.url(odd), Err(Refused::NotHttp(_))), "{odd}");
+            assert!(matches!(rules.url(None, odd), Err(Refused::NotHttp(_))), "{odd}");
         }
     }
 
     #[test]
     fn an_operator_opens_what_is_needed() {
         let rules = Egress::new(&["10.0.0.0/8".into(), "192.168.1.7".into(), "N8N".into()], &[80, 443], false);
-        assert!(rules.url("http://10.9.9.9/").is_ok() && rules.url("http://192.168.1.7/").is_ok());
-        assert!(rules.url("http://192.168.1.8/").is_err());
+        assert!(rules.url(None, "http://10.9.9.9/").is_ok() && rules.url(None, "http://192.168.1.7/").is_ok());
+        assert!(rules.url(None, "http://192.168.1.8/").is_err());
         assert!(rules.allows_host("n8n") && !rules.allows_host("db"));
         // Ports: of those that are listed any, of others some.
         for (url, refused) in [
@@ -223,11 +288,73 @@ mod tests {
             ("http://example.com:443/", false),
             ("http://[2606:4700::1111]:25/", true),
         ] {
-            assert_eq!(matches!(rules.url(url), Err(Refused::Port(..))), refused, "{url}");
+            assert_eq!(matches!(rules.url(None, url), Err(Refused::Port(..))), refused, "{url}");
         }
         let hosts = Egress::new(&["n8n".into()], &[443], false);
-        assert!(hosts.url("https://example.com:22/").is_err() && hosts.url("http://n8n:22/").is_ok());
-        assert!(Egress::new(&[], &[80, 443], true).url("http://127.0.0.1/").is_ok());
+        assert!(hosts.url(None, "https://example.com:22/").is_err() && hosts.url(None, "http://n8n:22/").is_ok());
+        assert!(Egress::new(&[], &[80, 443], true).url(None, "http://127.0.0.1/").is_ok());
+    }
+
+    #[test]
+    fn a_tenant_s_urls_name_the_hosts_of_its_list() {
+        let list = |hosts: &[&str]| Hosts::read(&hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>());
+        let rules = Egress::default();
+        let (one, other) = (TenantId::generate(), TenantId::generate());
+        let hosts =
+            list(&["Hooks.Example.com", "*.example.org", "8.8.8.8", "2606:4700::1", "10.0.0.1", "bücher.example"])
+                .unwrap();
+        assert_eq!(hosts.list().last().map(String::as_str), Some("xn--bcher-kva.example"));
+        rules.set_tenants([(one, hosts.list().to_vec())].into());
+        for (host, allowed) in [
+            ("hooks.example.com", true),
+            ("HOOKS.EXAMPLE.COM:8443", true),
+            ("a.b.example.org", true),
+            ("8.8.8.8", true),
+            ("134744072", true),
+            ("[2606:4700:0::1]", true),
+            ("b%C3%BCcher.example", true),
+            ("example.org", false),
+            (".example.org", false),
+            ("badexample.org", false),
+            ("hooks.example.com.", false),
+            ("hooks.example.com.evil.example", false),
+            ("hooks.example.com@evil.example", false),
+            ("8.8.4.4", false),
+        ] {
+            let refused = rules.url(Some(one), &format!("https://{host}/x"));
+            assert_eq!(refused.is_ok(), allowed, "{host}: {refused:?}");
+        }
+        // Of whom there is no list; and what is private stays so.
+        assert!(
+            rules.url(Some(other), "https://evil.example/").is_ok() && rules.url(None, "https://evil.example/").is_ok()
+        );
+        assert!(matches!(rules.url(Some(one), "http://10.0.0.1/"), Err(Refused::Private(_))));
+        for nowhere in [vec![], vec!["8.8.8.8".to_owned(), "no host".to_owned()]] {
+            rules.set_tenants([(one, nowhere)].into());
+            assert_eq!(rules.url(Some(one), "https://8.8.8.8/"), Err(Refused::Host("8.8.8.8".into())));
+        }
+        rules.set_tenants(HashMap::new());
+        assert!(rules.url(Some(one), "https://8.8.8.8/").is_ok());
+        for bad in [
+            "",
+            "*",
+            "*.",
+            "*.8.8.8.8",
+            "a b",
+            "a/b",
+            "a:80",
+            "u@a",
+            "http://a",
+            "a?b",
+            "*.*.a",
+            "a.*",
+            "%2A.a",
+            "[::1",
+            "a#",
+        ] {
+            assert!(list(&[bad]).is_err(), "{bad}");
+        }
+        assert!(list(&["a"; HOSTS]).is_ok() && list(&["a"; HOSTS + 1]).is_err());
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ const TABLE: &[(&str, u16)] = &[
     ("token_expired", 401),
     ("second_factor_needed", 401),
     ("forbidden", 403),
+    ("second_factor_required", 403),
     ("session_not_found", 404),
     ("not_found", 404),
     ("message_not_found", 404),

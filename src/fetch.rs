@@ -6,9 +6,7 @@ use reqwest::{Client, Response, redirect};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Redirects that are followed, as long as they stay at the same host.
-const REDIRECTS: usize = 3;
+use wardroom_actors::domain::ids::TenantId;
 
 /// Why a file could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,19 +31,9 @@ impl Fetcher {
     /// # Errors
     /// When the system has no certificates to trust.
     pub fn new(egress: Arc<Egress>, timeout: Duration) -> reqwest::Result<Self> {
-        let same_host = redirect::Policy::custom(|attempt| {
-            let origin = attempt.previous().first().map(reqwest::Url::origin);
-            if attempt.previous().len() > REDIRECTS {
-                attempt.error("too many redirects")
-            } else if origin == Some(attempt.url().origin()) {
-                attempt.follow()
-            } else {
-                attempt.error("redirects elsewhere")
-            }
-        });
         let http = Client::builder()
             .user_agent(concat!("Wardroom/", env!("CARGO_PKG_VERSION")))
-            .redirect(same_host)
+            .redirect(redirect::Policy::none())
             .no_proxy()
             // A connection that is kept may be closed by its host just when the next file is asked for.
             .pool_max_idle_per_host(0)
@@ -57,13 +45,16 @@ impl Fetcher {
         Ok(Self { http, egress })
     }
 
-    /// Begins to fetch; the body is still to come.
+    /// Begins to fetch what a tenant's URL names; the body is still to come.
     ///
     /// # Errors
     /// [`FetchError`].
-    pub async fn open(&self, url: &str) -> Result<Opened, FetchError> {
-        let url = self.egress.url(url).map_err(|refused| FetchError::Refused(refused.to_string()))?;
+    pub async fn open(&self, tenant: TenantId, url: &str) -> Result<Opened, FetchError> {
+        let url = self.egress.url(Some(tenant), url).map_err(|refused| FetchError::Refused(refused.to_string()))?;
         let response = self.http.get(url).send().await.map_err(|error| failed(&error))?;
+        if response.status().is_redirection() {
+            return Err(FetchError::Failed("redirects: name the URL that it leads to".to_owned()));
+        }
         if !response.status().is_success() {
             return Err(FetchError::Failed(format!("answered {}", response.status().as_u16())));
         }
@@ -109,7 +100,6 @@ fn failed(error: &reqwest::Error) -> FetchError {
     FetchError::Failed(
         match () {
             () if error.is_timeout() => "takes too long",
-            () if error.is_redirect() => "redirects elsewhere",
             () if error.is_connect() => "cannot be reached",
             () => "broke off",
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use wardroom::auth::address::Proxies;
 use wardroom::auth::second_factor::SecondFactor;
 use wardroom::auth::token::Tokens;
-use wardroom::egress::{Egress, is_private};
+use wardroom::egress::{Egress, Hosts, is_private};
 use wardroom::frames;
 use wardroom::simulator::script::Script;
 use wardroom::store::repo::people::{is_user_name, normal_email};
@@ -136,7 +136,7 @@ proptest! {
     #[test]
     fn no_url_leads_inside(text in texts("https?://([a-z]{0,8}@)?([0-9a-fx.]{1,16}|\\[[0-9a-f:.]{2,24}\\]|[a-z.]{1,12}\\.?)(:[0-9]{1,5})?/.{0,10}")) {
         let egress = Egress::new(&[], &[80, 443], false);
-        if let Ok(url) = egress.url(&text) {
+        if let Ok(url) = egress.url(None, &text) {
             prop_assert!(matches!(url.scheme(), "http" | "https"));
             prop_assert!(matches!(url.port_or_known_default(), Some(80 | 443)));
             let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -145,6 +145,17 @@ proptest! {
             }
             prop_assert_eq!(Url::parse(&text).unwrap(), url);
         }
+    }
+
+    #[test]
+    fn a_tenant_s_host_is_one_and_the_same_when_it_is_read_again(text in texts("(\\*\\.)?([0-9a-fx.]{1,16}|\\[?[0-9a-f:.]{2,24}\\]?|[a-zA-Zü.%-]{1,12}\\.?)(:[0-9]{1,3})?[/#?]?")) {
+        let Ok(hosts) = Hosts::read(&[text]) else { return Ok(()) };
+        prop_assert_eq!(Hosts::read(hosts.list()), Ok(hosts.clone()));
+        let host = hosts.list()[0].replace("*.", "below.");
+        let (egress, tenant) = (Egress::new(&[], &[], true), TenantId::generate());
+        egress.set_tenants([(tenant, hosts.list().to_vec())].into());
+        prop_assert!(egress.url(Some(tenant), &format!("https://{host}:8443/x")).is_ok(), "{}", host);
+        prop_assert!(egress.url(Some(tenant), &format!("https://{host}.evil.example/")).is_err(), "{}", host);
     }
 
     #[test]

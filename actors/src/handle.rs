@@ -11,7 +11,7 @@ use crate::actor::living::{Living, SessionEntry, View, lock};
 use crate::actor::registry::{self, Adopt, Create, RegistryActor, Remove, WakeChat, refresh};
 use crate::actor::session::{Ask, Control, Wish};
 use crate::domain::event::Step;
-use crate::domain::ids::{ChatKey, SessionKey, SessionName, TenantId};
+use crate::domain::ids::{ChatKey, SessionId, SessionKey, SessionName, TenantId};
 use crate::domain::message::Message;
 use crate::domain::quota::Exceeded;
 use crate::domain::session::{Phase, Status};
@@ -518,8 +518,8 @@ impl Handle {
         }
     }
 
-    /// Ends everything, drivers first; answers with the names of those that did not end in time.
-    pub async fn shut_down(&self, limit: Duration) -> Vec<SessionName> {
+    /// Ends everything, drivers first; answers which did not end in time.
+    pub async fn shut_down(&self, limit: Duration) -> Vec<SessionId> {
         let entries: Vec<_> = self.living.sessions.iter().map(|entry| Arc::clone(entry.value())).collect();
         let mut ends = vec![];
         for entry in &entries {
@@ -527,15 +527,15 @@ impl Handle {
             if let Some(inbox) = entry.inbox.get() {
                 inbox.addr.do_send(Control { wish: Wish::Stop, done: Some(done), permit: None });
             }
-            ends.push((entry.spec().name, ended));
+            ends.push((entry.spec().id, ended));
         }
         let (done, closed) = oneshot::channel();
         self.pool.do_send(browser_pool::Close { done });
         let deadline = tokio::time::Instant::now() + limit;
         let mut stragglers = vec![];
-        for (name, ended) in ends {
+        for (session, ended) in ends {
             if tokio::time::timeout_at(deadline, ended).await.is_err() {
-                stragglers.push(name);
+                stragglers.push(session);
             }
         }
         let _ = tokio::time::timeout_at(deadline, closed).await;

@@ -13,6 +13,7 @@ mod m20261122_000001_row_security;
 mod m20261123_000001_people;
 mod m20261123_000002_audit;
 mod m20261124_000001_quotas;
+mod m20261125_000001_hosts;
 pub mod row_security;
 
 /// All migrations, oldest first.
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_people::Migration),
             Box::new(m20261123_000002_audit::Migration),
             Box::new(m20261124_000001_quotas::Migration),
+            Box::new(m20261125_000001_hosts::Migration),
         ]
     }
 }

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use std::io::Read as _;
+use wardroom_actors::domain::ids::TenantId;
 
 /// Makes a voice message of a recording, where the server has ffmpeg. `Accept: application/json` answers with base64, anything
 /// else with the bytes.
@@ -24,11 +25,11 @@ use std::io::Read as _;
         (status = 422, description = "It cannot be converted")))]
 pub async fn voice(
     request: HttpRequest,
-    _: Named,
+    named: Named,
     api: web::Data<Api>,
     body: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    convert(&request, &api, body, Target::Voice).await
+    convert(&request, &api, named.holder.tenant, body, Target::Voice).await
 }
 
 /// Makes a film that WhatsApp shows, where the server has ffmpeg.
@@ -42,23 +43,24 @@ pub async fn voice(
         (status = 422, description = "It cannot be converted")))]
 pub async fn video(
     request: HttpRequest,
-    _: Named,
+    named: Named,
     api: web::Data<Api>,
     body: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
-    convert(&request, &api, body, Target::Film).await
+    convert(&request, &api, named.holder.tenant, body, Target::Film).await
 }
 
 async fn convert(
     request: &HttpRequest,
     api: &Api,
+    tenant: TenantId,
     body: web::Payload,
     target: Target,
 ) -> Result<HttpResponse, ApiError> {
     let held = {
         let (_turn, body) = body_of(api, body, api.file_bytes).await?;
         let file: ReadFile<'_> = serde_json::from_slice(&body).map_err(bad_body)?;
-        held(api, Source::of(api, file.url, file.data).await?).await?
+        held(api, Source::of(api, tenant, file.url, file.data).await?).await?
     };
     let made = api.converter.convert(target, held).await.map_err(not_converted)?;
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

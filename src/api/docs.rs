@@ -201,6 +201,16 @@ pub fn document() -> String {
     text
 }
 
+/// Whether there is such a route, like `POST /api/sendText`.
+#[must_use]
+pub fn is_route(route: &str) -> bool {
+    let document = Document::openapi();
+    let paths = serde_json::to_value(&document.paths).unwrap_or_default();
+    let Some((method, path)) = route.split_once(' ') else { return false };
+    method == method.to_ascii_uppercase()
+        && paths.get(path).is_some_and(|path| path.get(method.to_ascii_lowercase()).is_some())
+}
+
 /// Every literal that stands beside or above `{session}` in a path.
 #[must_use]
 pub fn reserved_names() -> HashSet<String> {

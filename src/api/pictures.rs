@@ -13,6 +13,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use wardroom_actors::domain::action::{Action, Image};
 use wardroom_actors::domain::chat::ChatId;
+use wardroom_actors::domain::ids::TenantId;
 
 /// Longest picture in bytes; the page makes it smaller anyway.
 const MOST: u64 = 5 << 20;
@@ -52,7 +53,7 @@ macro_rules! routes {
             body: web::Payload,
         ) -> Result<HttpResponse, ApiError> {
             let group = $group;
-            let image = read(&api, body).await?;
+            let image = read(&api, $named.holder.tenant, body).await?;
             put(&api, &$named, group, Some(image)).await
         }
 
@@ -101,7 +102,7 @@ async fn put(
     Ok(HttpResponse::Ok().json(json!({"success": true})))
 }
 
-async fn read(api: &Api, body: web::Payload) -> Result<Image, ApiError> {
+async fn read(api: &Api, tenant: TenantId, body: web::Payload) -> Result<Image, ApiError> {
     let (_turn, body) = body_of(api, body, MOST).await?;
     let NewPicture { file } = serde_json::from_slice(&body).map_err(|error| ApiError::invalid(error.to_string()))?;
     let bytes = match file {
@@ -110,7 +111,7 @@ async fn read(api: &Api, body: web::Payload) -> Result<Image, ApiError> {
             STANDARD.decode(text.trim()).map_err(|_| ApiError::invalid("file.data is not base64"))?
         }
         PictureFile { url: Some(url), data: None } => {
-            let (mut opened, mut bytes) = (api.fetcher.open(&url).await.map_err(fetch_failed)?, vec![]);
+            let (mut opened, mut bytes) = (api.fetcher.open(tenant, &url).await.map_err(fetch_failed)?, vec![]);
             while let Some(more) = opened.next().await.map_err(fetch_failed)? {
                 bytes.extend_from_slice(&more);
                 if bytes.len() as u64 > MOST {

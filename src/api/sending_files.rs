@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 use wardroom_actors::domain::draft::{Content, Shown};
-use wardroom_actors::domain::ids::FileId;
+use wardroom_actors::domain::ids::{FileId, TenantId};
 use wardroom_actors::domain::message::Media;
 use wardroom_actors::domain::session::Status;
 use wardroom_actors::domain::spec::SessionSpec;
@@ -308,10 +308,15 @@ pub(super) enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub async fn of(api: &Api, url: Option<String>, data: Option<&'a RawValue>) -> Result<Self, ApiError> {
+    pub async fn of(
+        api: &Api,
+        tenant: TenantId,
+        url: Option<String>,
+        data: Option<&'a RawValue>,
+    ) -> Result<Self, ApiError> {
         match (url, data) {
             (None, Some(data)) => Ok(Self::Text(data)),
-            (Some(url), None) => Ok(Self::Host(api.fetcher.open(&url).await.map_err(fetch_failed)?)),
+            (Some(url), None) => Ok(Self::Host(api.fetcher.open(tenant, &url).await.map_err(fetch_failed)?)),
             _ => Err(ApiError::invalid("file must have a url, or data in base64")),
         }
     }
@@ -366,7 +371,7 @@ async fn take(
     shown: Shown,
     convert: bool,
 ) -> Result<Taken, ApiError> {
-    let source = Source::of(api, body.url, body.data).await?;
+    let source = Source::of(api, spec.tenant, body.url, body.data).await?;
     let (mimetype, filename) = match &source {
         Source::Text(_) => (None, None),
         Source::Host(opened) => (opened.mimetype(), opened.name()),

@@ -1,6 +1,7 @@
 //! People's stays: `/api/auth`. A person shows who they are and gets two tokens: one for ten minutes that calls the API, and one that
 //! is good once, to renew the stay.
 
+use super::shape::qr_png;
 use crate::auth::access::{Access, Credentials, TICKET_MS, about};
 use crate::auth::audit::{Actor, Auditor};
 use crate::auth::{Caller, Door};
@@ -10,6 +11,8 @@ use crate::store::Store;
 use crate::store::repo::identity::Holder;
 use crate::store::repo::stays::{Renewal, Renewed};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -306,7 +309,7 @@ pub async fn password(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// A secret for an authenticator, in base 32 and as the link that authenticators read. Nothing is kept of it yet.
+/// A secret for an authenticator, in base 32, as the link that authenticators read, and as the picture of it that they scan. Nothing is kept of it yet.
 ///
 /// # Errors
 /// 401, 403 for a key.
@@ -317,7 +320,8 @@ pub async fn offer(caller: Caller, store: web::Data<Store>) -> Result<HttpRespon
     let email = person.and_then(|person| person.email).unwrap_or_default();
     let (secret, url) =
         crate::auth::second_factor::offer(&email).ok_or_else(|| ApiError::new("internal", "no secret"))?;
-    Ok(HttpResponse::Ok().json(json!({"secret": secret, "url": url})))
+    let picture = format!("data:image/png;base64,{}", STANDARD.encode(qr_png(&url)?));
+    Ok(HttpResponse::Ok().json(json!({"secret": secret, "url": url, "qr": picture})))
 }
 
 /// Whoever got in before somebody changed how they get in does not stay.

@@ -41,13 +41,20 @@ impl Parts<'_> {
         let access = Access::new(
             Passwords::new(self.io.clone())?,
             Arc::clone(&tokens),
-            Limits::new(guard.sign_ins, guard.connection_tests, &self.clock),
+            Limits::new(guard, &self.clock).map_err(|bad| anyhow::anyhow!("guard.calls_per_route: {bad:?} is none"))?,
             Arc::clone(&self.clock),
             Arc::clone(&self.metrics),
         );
         let http = &self.config.http;
         let tls = !http.tls_chain.as_os_str().is_empty() || http.public_url.starts_with("https://");
-        let door = web::Data::new(Door { watch, access, proxies, origins: http.cors_origins.clone(), tls });
+        let door = web::Data::new(Door {
+            watch,
+            access,
+            proxies,
+            origins: http.cors_origins.clone(),
+            second_factor_of: guard.second_factor_of,
+            tls,
+        });
         let (tidies, store) = (door.clone(), self.store.clone());
         self.io.spawn(async move {
             let mut minute = tokio::time::interval(Duration::from_secs(60));
@@ -151,15 +158,16 @@ impl Parts<'_> {
     }
 
     /// Reads what operators give to tenants and users while the server runs.
-    pub(super) fn follow_quotas(&self) {
-        let (quotas, store) = (Arc::clone(&self.quotas), self.store.clone());
+    pub(super) fn follow_gifts(&self) {
+        let (quotas, egress, store) = (Arc::clone(&self.quotas), Arc::clone(&self.egress), self.store.clone());
         self.io.spawn(async move {
             let mut second = tokio::time::interval(Duration::from_secs(1));
             second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 second.tick().await;
-                if let Err(error) = quotas.read(&store).await {
-                    tracing::debug!(%error, "quotas were not looked at");
+                let hosts = store.hosts().await.map(|hosts| egress.set_tenants(hosts));
+                if let Err(error) = quotas.read(&store).await.and(hosts) {
+                    tracing::debug!(%error, "quotas and hosts were not looked at");
                 }
             }
         });

@@ -70,7 +70,7 @@ impl Alarm {
 
     async fn tell(&self, hook: &Hook, body: String) {
         for n in 0..TRIES {
-            if let Answer::Taken = self.poster.post(hook, body.clone(), self.clock.unix_ms()).await {
+            if let Answer::Taken = self.poster.post(None, hook, body.clone(), self.clock.unix_ms()).await {
                 self.metrics.alerted("told");
                 return;
             }

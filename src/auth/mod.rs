@@ -12,6 +12,7 @@ pub mod second_factor;
 pub mod token;
 pub mod watch;
 
+use crate::config::Whose;
 use crate::egress::is_private;
 use crate::error::ApiError;
 use crate::store::Store;
@@ -63,6 +64,9 @@ pub async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
     if need == Need::Nobody {
         return next.call(request).await;
     }
+    if let Err(error) = seldom_called(&request) {
+        return Ok(request.into_response(error.error_response()));
+    }
     let key = match authenticate(request.request(), need).await {
         Ok(holder) => holder.key,
         Err(error) => return Ok(request.into_response(error.error_response())),
@@ -75,6 +79,17 @@ pub async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
         door.watch.refused(key);
     }
     Ok(answered)
+}
+
+/// Refuses an address that calls too often, before it is looked who it is.
+fn seldom_called(request: &ServiceRequest) -> Result<(), ApiError> {
+    let door = request.app_data::<web::Data<Door>>().ok_or_else(unauthorized)?;
+    let origin = door.origin(request.request());
+    origin.map_or(Ok(()), |origin| door.access.limits.calls_from(origin).map_err(too_often))
+}
+
+fn too_often(seconds: u64) -> ApiError {
+    ApiError::new("too_many_requests", "Too many calls").retry(seconds)
 }
 
 /// Answers that tell a caller that it does something wrong.
@@ -94,6 +109,8 @@ pub struct Door {
     pub proxies: Proxies,
     /// Origins of other pages that may use the API.
     pub origins: Vec<String>,
+    /// Of whom a second factor is demanded.
+    pub second_factor_of: Whose,
     /// Browsers come over TLS, to this server or to a proxy in front of it.
     pub tls: bool,
 }
@@ -104,6 +121,16 @@ impl Door {
     pub fn cookie(&self) -> &'static str {
         let [over_tls, plain] = COOKIES;
         if self.tls { over_tls } else { plain }
+    }
+
+    /// Whether a second factor is demanded of somebody who signs in.
+    #[must_use]
+    pub fn demands_of(&self, holder: &Holder) -> bool {
+        match self.second_factor_of {
+            Whose::Nobody => false,
+            Whose::Admins => holder.is_admin,
+            Whose::Everybody => true,
+        }
     }
 
     /// From which address a request comes.
@@ -249,9 +276,14 @@ async fn authenticate(request: &HttpRequest, need: Need) -> Result<Holder, ApiEr
             ApiError::new("too_many_refusals", "Too many calls of this key were refused: one a second").retry(1)
         );
     }
+    door.access.limits.calls(&holder, request.method(), &pattern).map_err(too_often)?;
     if !need.is_met_by(&holder) {
         door.watch.refused(holder.key);
         return Err(ApiError::new("forbidden", "This key may not do that"));
+    }
+    let of_oneself = need == Need::Person || matches!(&*pattern, "/api/auth/me" | "/dashboard/sign-out");
+    if holder.stay.is_some() && !holder.has_second_factor && !of_oneself && door.demands_of(&holder) {
+        return Err(ApiError::new("second_factor_required", "A second factor is demanded of you: set one up"));
     }
     request.extensions_mut().insert(holder);
     Ok(holder)

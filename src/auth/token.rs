@@ -216,6 +216,7 @@ mod tests {
             key: stay,
             stay: Some(stay),
             role: Some(Role::Viewer),
+            has_second_factor: false,
             tenant: TenantId::generate(),
             user: UserId::generate(),
             is_admin: false,

@@ -184,6 +184,16 @@ enum TenantsCommand {
         /// Its name.
         name: String,
     },
+    /// Show the hosts that the URLs of its webhooks and files may name, or change them.
+    Hosts {
+        /// Its name.
+        name: String,
+        /// These and no others: `example.com`, `*.example.com` for what is below it, or an address. What the config refuses stays so.
+        hosts: Vec<String>,
+        /// Any again.
+        #[arg(long, conflicts_with = "hosts")]
+        any: bool,
+    },
     /// Delete one with all that it has: the data keys of its users are destroyed at once, and nothing of it opens any more. What is
     /// left of it is removed by the server, now or when it is started.
     Delete {
@@ -577,6 +587,9 @@ pub fn main() -> ExitCode {
         }
         Command::Tenants(TenantsCommand::Resume { name }) => {
             config().and_then(|config| people::shut(config, name, Standing::Active))
+        }
+        Command::Tenants(TenantsCommand::Hosts { name, hosts, any }) => {
+            config().and_then(|config| people::hosts(config, name, hosts, any))
         }
         Command::Tenants(TenantsCommand::Delete { name, yes }) => {
             config().and_then(|config| people::delete_tenant(config, name, yes))

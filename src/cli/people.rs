@@ -6,6 +6,7 @@ use super::operate::{blocking, store};
 use crate::auth::access::secret;
 use crate::auth::password::is_imported;
 use crate::config::Config;
+use crate::egress::Hosts;
 use crate::store::Store;
 use crate::store::repo::invitations::{Guest, Invited};
 use crate::store::repo::people::{Change, Changed, Person, Role, Standing, is_user_name, normal_email};
@@ -37,6 +38,23 @@ pub(super) fn shut(config: Config, name: String, standing: Standing) -> anyhow::
         }
         told(&store, Some(tenant), &format!("tenant {}", standing.name()), None).await?;
         println!("{name} is {} now.", standing.name());
+        Ok(())
+    })
+}
+
+pub(super) fn hosts(config: Config, name: String, hosts: Vec<String>, any: bool) -> anyhow::Result<()> {
+    blocking(async {
+        let store = store(&config).await?;
+        let tenant = tenant_named(&store, &name).await?;
+        if any || !hosts.is_empty() {
+            let hosts = (!any).then(|| Hosts::read(&hosts)).transpose().map_err(anyhow::Error::msg)?;
+            store.give_hosts(tenant, hosts.as_ref().map(Hosts::list)).await?;
+            told(&store, Some(tenant), "hosts changed", None).await?;
+        }
+        match store.hosts().await?.remove(&tenant) {
+            Some(hosts) => hosts.iter().for_each(|host| println!("{host}")),
+            None => println!("any"),
+        }
         Ok(())
     })
 }

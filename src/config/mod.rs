@@ -59,6 +59,12 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     layered(layer, std::env::vars())
 }
 
+/// The defaults and these variables, for tests.
+#[cfg(test)]
+pub(crate) fn with(variables: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+    layered(None, variables)
+}
+
 fn layered(
     file: Option<(String, String)>,
     environment: impl Iterator<Item = (String, String)>,
@@ -133,8 +139,7 @@ mod tests {
     use super::*;
 
     fn with(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        layered(None, pairs.into_iter())
+        super::with(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
     }
 
     #[test]

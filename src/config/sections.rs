@@ -130,8 +130,30 @@ pub struct Guard {
     pub sign_ins: u32,
     /// Receivers that a user may try out in a minute; 0: any number.
     pub connection_tests: u32,
+    /// Calls that may come from an address in a minute; 0: any number.
+    pub calls_per_address: u32,
+    /// Calls that a key or a stay may make in a minute; 0: any number.
+    pub calls_per_key: u32,
+    /// Calls that a tenant may make in a minute; 0: any number.
+    pub calls_per_tenant: u32,
+    /// Calls of single routes that a user may make in a minute, like `POST /api/sendText 60`.
+    pub calls_per_route: Vec<String>,
+    /// Who has to have a second factor.
+    pub second_factor_of: Whose,
     /// Life of an access token, in seconds.
     pub token_s: u32,
+}
+
+/// Of whom something is demanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Whose {
+    /// Of nobody.
+    Nobody,
+    /// Of admins and owners.
+    Admins,
+    /// Of everybody.
+    Everybody,
 }
 
 /// `[database]`

@@ -87,6 +87,12 @@ pub async fn sign_in(
                 _ => error,
             };
             let holder = door.holder(&store, &request, key).await.map_err(unknown)?;
+            if door.demands_of(&holder) {
+                return Err(ApiError::new(
+                    "unauthorized",
+                    "A second factor is needed here: sign in with an e-mail address",
+                ));
+            }
             request.extensions_mut().insert(Actor::from(holder));
             Staying::Key(holder)
         }
@@ -100,10 +106,13 @@ pub async fn sign_in(
         store.end_stay(before, stay).await?;
         sockets.forget_stay(stay);
     }
-    let token = secret("");
+    let (token, refused) = match &who {
+        Staying::Key(_) => (secret(""), "This key's user has a second factor: sign in with the e-mail address"),
+        Staying::Person(_) => (secret(""), "E-mail address, password or code is wrong"),
+    };
     let begun = store.stay(who, &token, about(&door, &request), STAY_MS).await;
     begun.map_err(|error| match error {
-        PortError::Conflict => ApiError::new("unauthorized", "E-mail address, password or code is wrong"),
+        PortError::Conflict => ApiError::new("unauthorized", refused),
         other => other.into(),
     })?;
     Ok(HttpResponse::NoContent().cookie(cookie(&door, token, STAY_MS)).finish())

@@ -8,6 +8,7 @@ use crate::auth::audit::Auditor;
 use crate::auth::watch::{Block, Origin};
 use crate::config::{Config, Environment};
 use crate::dashboard;
+use crate::egress::Egress;
 use crate::error::ApiError;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -50,6 +51,8 @@ pub struct Ops {
     pub store: Store,
     /// What they may have.
     pub quotas: Arc<QuotaBook>,
+    /// Where they may connect to.
+    pub egress: Arc<Egress>,
     /// What has to be shown; empty: nothing.
     pub token: SecretString,
 }
@@ -109,6 +112,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route("/tenants/{name}", web::put().to(tenants::stand))
                 .route("/tenants/{name}", web::delete().to(tenants::remove))
                 .route("/tenants/{name}/quota", web::put().to(tenants::quota))
+                .route("/tenants/{name}/hosts", web::put().to(tenants::hosts))
                 .route("/audit", web::get().to(tenants::audit)),
         );
 }

@@ -4,6 +4,7 @@ use super::Ops;
 use crate::api::audit::{Asked, body as record};
 use crate::api::quotas::NewQuota;
 use crate::auth::audit::told;
+use crate::egress::Hosts;
 use crate::error::ApiError;
 use crate::store::repo::own::SERVER;
 use crate::store::repo::people::{Standing, Tenant};
@@ -25,6 +26,14 @@ pub struct Stand {
     status: Standing,
 }
 
+/// The hosts that its URLs may name; null: any.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    #[serde(deserialize_with = "Option::deserialize")]
+    hosts: Option<Vec<String>>,
+}
+
 /// Whose records, and which.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +53,7 @@ async fn shown(ops: &Ops, tenant: Tenant) -> Result<Value, ApiError> {
     let quota = ops.quotas.seen(&ops.store, tenant.id, None).await?;
     Ok(json!({
         "id": tenant.id.0, "name": tenant.name, "status": tenant.standing, "createdAt": tenant.created_ms, "quota": quota,
+        "hosts": tenant.hosts,
     }))
 }
 
@@ -111,6 +121,23 @@ pub async fn quota(
     ops.quotas.read(&ops.store).await?;
     told(&ops.store, Some(tenant.id), "quota changed", None).await?;
     Ok(HttpResponse::Ok().json(shown(&ops, tenant).await?))
+}
+
+/// `PUT /tenants/{name}/hosts`
+///
+/// # Errors
+/// 400 for what is no host, 404 for an unknown tenant.
+pub async fn hosts(
+    ops: web::Data<Ops>,
+    name: web::Path<String>,
+    body: web::Json<Named>,
+) -> Result<HttpResponse, ApiError> {
+    let hosts = body.into_inner().hosts.map(|hosts| Hosts::read(&hosts)).transpose().map_err(ApiError::invalid)?;
+    let tenant = found(&ops, &name).await?;
+    ops.store.give_hosts(tenant.id, hosts.as_ref().map(Hosts::list)).await?;
+    ops.egress.set_tenants(ops.store.hosts().await?);
+    told(&ops.store, Some(tenant.id), "hosts changed", None).await?;
+    Ok(HttpResponse::Ok().json(shown(&ops, found(&ops, &name).await?).await?))
 }
 
 /// `DELETE /tenants/{name}`

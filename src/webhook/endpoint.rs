@@ -307,7 +307,7 @@ async fn try_one(shared: &Shared, seen: &Seen, hook: Option<&Hook>, delivery: De
     }
     let now = shared.clock.unix_ms();
     let waits = u64::try_from(now.saturating_sub(delivery.since_ms)).unwrap_or_default();
-    match shared.poster.post(hook, body, now).await {
+    match shared.poster.post(Some(seen.spec.tenant), hook, body, now).await {
         Answer::Taken => Tried { outcome: Some(Outcome::Done), then: Next::Turn, heard: true },
         Answer::Refused(Refusal { code, wait_ms, by_receiver }) => {
             let failed = delivery.attempts.saturating_add(1);

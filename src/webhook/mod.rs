@@ -110,7 +110,7 @@ impl Dispatcher {
             let change = StatusChange { status: view.status, history: view.history.clone(), exit: view.exit.clone() };
             let told = Told { seq: None, id: event_id(), at_ms, kind: EventKind::Status(change) };
             let body = endpoint::body(&seen, told, "session.status")?;
-            let answer = shared.poster.post(&hook, body, at_ms).await;
+            let answer = shared.poster.post(Some(seen.spec.tenant), &hook, body, at_ms).await;
             Some((answer, shared.clock.now().saturating_sub(begun)))
         });
         trial.await.ok()?
@@ -162,7 +162,7 @@ impl EventSink for Dispatcher {
                 let told = Told { seq: None, id: event.id, at_ms: event.at_ms, kind: event.kind };
                 let body = seen.and_then(|(seen, _)| endpoint::body(&seen, told, name));
                 if let (Some(hook), Some(body)) = (hooks.get(hook), body) {
-                    let _ = shared.poster.post(hook, body, shared.clock.unix_ms()).await;
+                    let _ = shared.poster.post(Some(event.key.tenant), hook, body, shared.clock.unix_ms()).await;
                 }
             });
         }

@@ -8,6 +8,7 @@ use sha2::{Sha256, Sha512};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
+use wardroom_actors::domain::ids::TenantId;
 use wardroom_actors::domain::webhook::Hook;
 
 /// So much of an answer is read, so that its connection can be used again; a longer one costs the connection.
@@ -61,9 +62,9 @@ impl Poster {
         Ok(Self { http, egress })
     }
 
-    /// Posts once.
-    pub async fn post(&self, hook: &Hook, body: String, unix_ms: i64) -> Answer {
-        let url = match self.egress.url(&hook.url) {
+    /// Posts once, to a tenant's webhook or the operator's own.
+    pub async fn post(&self, whose: Option<TenantId>, hook: &Hook, body: String, unix_ms: i64) -> Answer {
+        let url = match self.egress.url(whose.filter(|_| !hook.global), &hook.url) {
             Ok(url) => url,
             Err(refused) => return refusal(&refused),
         };
@@ -139,7 +140,7 @@ async fn said(mut response: Response) -> Answer {
 fn refusal(refused: &Refused) -> Answer {
     let code = match refused {
         Refused::NotHttp(_) => "bad_url",
-        Refused::Private(_) | Refused::Port(..) => "egress_refused",
+        Refused::Private(_) | Refused::Port(..) | Refused::Host(_) => "egress_refused",
     };
     Answer::Refused(Refusal { code: code.to_owned(), wait_ms: RULES_MS, by_receiver: false })
 }

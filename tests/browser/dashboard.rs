@@ -1,100 +1,9 @@
 //! The dashboard as a person uses it: in a real browser, by keyboard too, on a narrow screen and in the dark.
 
-use chromiumoxide::browser::{Browser, BrowserConfig};
-use chromiumoxide::cdp::browser_protocol::emulation::{
-    MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
-};
-use chromiumoxide::page::ScreenshotParams;
-use chromiumoxide::{Element, Page};
-use futures_util::StreamExt;
+use crate::person::Person;
 use serde_json::json;
-use std::path::PathBuf;
-use tempfile::TempDir;
-use wardroom_load::house::{House, KEY, PASSWORD, SOON, root, until};
+use wardroom_load::house::{House, KEY, PASSWORD, SOON, until};
 use wardroom_load::receiver::{Manners, Receiver};
-
-/// A person's browser. It sees loopback pages of this test only, so it may do without its sandbox.
-struct Person {
-    page: Page,
-    browser: Browser,
-    _profile: TempDir,
-}
-
-impl Person {
-    async fn at(url: &str) -> Self {
-        let profile = tempfile::tempdir().unwrap();
-        let program = ["/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium", "/usr/bin/chromium"];
-        let program = program.iter().map(PathBuf::from).find(|path| path.exists()).unwrap();
-        let config = BrowserConfig::builder()
-            .chrome_executable(program)
-            .no_sandbox()
-            .user_data_dir(profile.path())
-            .args(["disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update"])
-            .build()
-            .unwrap();
-        let (browser, mut handler) = Browser::launch(config).await.unwrap();
-        tokio::spawn(async move { while let Some(Ok(()) | Err(_)) = handler.next().await {} });
-        let page = browser.new_page(url).await.unwrap();
-        Self { page, browser, _profile: profile }
-    }
-
-    /// What a person can see: much stands in the page before it is shown.
-    async fn find(&self, selector: &str) -> Element {
-        until(&format!("{selector} is there"), SOON, || async {
-            let element = self.page.find_element(selector).await.ok()?;
-            let seen = element.call_js_fn("function () { return this.checkVisibility(); }", false).await.ok()?;
-            (seen.result.value == Some(true.into())).then_some(element)
-        })
-        .await
-    }
-
-    async fn fill(&self, selector: &str, text: &str) {
-        self.find(selector).await.click().await.unwrap().type_str(text).await.unwrap();
-    }
-
-    async fn press(&self, selector: &str, key: &str) {
-        self.find(selector).await.press_key(key).await.unwrap();
-    }
-
-    async fn sees(&self, script: &str) {
-        until(script, SOON, || async {
-            let seen = self.page.evaluate(script).await.ok()?;
-            seen.into_value::<bool>().ok()?.then_some(())
-        })
-        .await;
-    }
-
-    async fn says(&self, selector: &str, text: &str) {
-        let text = serde_json::to_string(text).unwrap();
-        self.sees(&format!("!!document.querySelector('{selector}')?.textContent.includes({text})")).await;
-    }
-
-    async fn look(&self, width: i64, dark: bool) {
-        let size = SetDeviceMetricsOverrideParams::new(width, 900, 1.0, width < 500);
-        self.page.execute(size).await.unwrap();
-        let scheme = MediaFeature::new("prefers-color-scheme", if dark { "dark" } else { "light" });
-        let media = SetEmulatedMediaParams::builder().feature(scheme).build();
-        self.page.execute(media).await.unwrap();
-    }
-
-    /// A picture for people, kept with what a run leaves behind: `target/pictures`.
-    async fn picture(&self, name: &str) {
-        let dir = root().join("target/pictures");
-        std::fs::create_dir_all(&dir).unwrap();
-        let png = self.page.screenshot(ScreenshotParams::builder().build()).await.unwrap();
-        std::fs::write(dir.join(format!("{name}.png")), png).unwrap();
-    }
-
-    async fn fits(&self) {
-        // A narrow page that overflows is zoomed out, and `innerWidth` grows with it.
-        self.sees("document.documentElement.scrollWidth <= screen.width").await;
-    }
-
-    async fn leave(mut self) {
-        self.browser.close().await.unwrap();
-        self.browser.wait().await.unwrap();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_links_a_phone_and_tries_a_message() {
@@ -479,6 +388,10 @@ async fn operators_see_to_tenants_and_let_in_who_was_shut_out() {
     .await;
     // The list is drawn anew then, with all closed.
     person.sees("!document.querySelector('#tenants li:last-child details').open").await;
+    person.find("#tenants li:last-child details:last-child summary").await.click().await.unwrap();
+    person.fill("#tenants li:last-child textarea", "hooks.example.com *.example.org").await;
+    person.find("#tenants li:last-child details:last-child button").await.click().await.unwrap();
+    person.says("#tenants li:last-child", "name 2 hosts").await;
     person.find("#tenants li:last-child .actions button:first-child").await.click().await.unwrap();
     person.find("#sure .danger").await.click().await.unwrap();
     person.says("#tenants li:last-child", "suspended").await;
@@ -511,6 +424,9 @@ async fn operators_see_to_tenants_and_let_in_who_was_shut_out() {
         ("PUT", "/tenants/none", json!({"status": "active"}), 404),
         ("PUT", "/tenants/default", json!({"status": "deleted"}), 400),
         ("PUT", "/tenants/default/quota", json!({"sessions": -1}), 400),
+        ("PUT", "/tenants/default/hosts", json!({"hosts": ["https://example.com/"]}), 400),
+        ("PUT", "/tenants/default/hosts", json!({}), 400),
+        ("PUT", "/tenants/none/hosts", json!({"hosts": null}), 404),
         ("DELETE", "/tenants/none", json!({}), 404),
         ("GET", "/audit?limit=0", json!({}), 400),
         ("GET", "/audit?tenant=none", json!({}), 404),

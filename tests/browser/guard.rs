@@ -385,6 +385,40 @@ async fn a_key_that_is_refused_too_often_is_slowed_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_calls_too_often_waits() {
+    let settings = [
+        ("WARDROOM__POOL__WARM_SPARES", "0"),
+        ("WARDROOM__GUARD__CALLS_PER_KEY", "8"),
+        ("WARDROOM__GUARD__CALLS_PER_TENANT", "12"),
+        ("WARDROOM__GUARD__CALLS_PER_ADDRESS", "40"),
+        ("WARDROOM__GUARD__CALLS_PER_ROUTE", "GET /api/sessions/{session} 3"),
+    ];
+    let house = House::with(&settings, &[]).await;
+    let other = house.tenant("other");
+    let second = house.run(&["keys", "create", "--tenant", "default", "--admin"]).lines().last().unwrap().to_owned();
+    let mut answers = vec![];
+    for (key, path, times) in [
+        (KEY, "/api/sessions/none", 4),
+        (KEY, "/api/sessions", 5),
+        (&second, "/api/sessions", 9),
+        (&other, "/api/sessions", 1),
+        ("guess", "/api/sessions", 40),
+    ] {
+        for _ in 0..times {
+            let answer = house.ask_as(key, "GET", path, None).await;
+            assert!(answer.status != 429 || answer.headers["retry-after"].to_str().unwrap().parse::<u8>().unwrap() > 0);
+            answers.push(answer.status);
+        }
+    }
+    let counts =
+        |range: std::ops::Range<usize>, status: u16| answers[range].iter().filter(|one| **one == status).count();
+    // 4 calls more of the first key, 4 more of its tenant: what a route's limit refused counts, too.
+    assert_eq!((counts(0..4, 404), counts(0..4, 429)), (3, 1), "{answers:?}");
+    assert_eq!((counts(4..9, 200), counts(9..18, 200)), (4, 4), "{answers:?}");
+    assert_eq!((answers[18], counts(19..59, 401), counts(19..59, 429)), (200, 21, 19), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_is_not_listed_shuts_nobody_out() {
     let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__GUARD__FAILURES", "1")];
     let house = House::with(&settings, &[]).await;
@@ -426,6 +460,10 @@ async fn a_server_that_would_stand_open_does_not_start() {
         (
             [("WARDROOM__GUARD__TRUSTED_PROXIES", "proxy"), ("WARDROOM__LOG__FORMAT", "text")],
             "is no address or network",
+        ),
+        (
+            [("WARDROOM__GUARD__CALLS_PER_ROUTE", "POST /api/send 1"), ("WARDROOM__LOG__FORMAT", "text")],
+            "\"POST /api/send 1\" is none",
         ),
     ] {
         let out =

@@ -309,6 +309,38 @@ async fn a_webhook_cannot_look_around_inside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_s_urls_lead_where_its_operator_lets_them() {
+    let receiver = Receiver::open(0).await;
+    let house = House::with(COLD, &[]).await;
+    house.network.phone("491700002", "Bob").await;
+    house.link("default", "491700001").await;
+    let other = house.tenant("other");
+    house.ask_as(&other, "POST", "/api/sessions", Some(json!({"name": "default", "start": false}))).await.ok();
+    let trial = json!({"webhook": {"url": receiver.url()}});
+    let code = async || house.post("/api/webhooks/test", trial.clone()).await["code"].clone();
+    let file = json!({"chatId": "491700002@c.us", "file": {"url": receiver.url(), "mimetype": "a/b"}});
+    let sent = async || house.ask("POST", "/api/sendFile", Some(file.clone())).await;
+    assert!(code().await.is_null() && house.run(&["tenants", "hosts", "default"]).trim() == "any");
+    house.run(&["tenants", "hosts", "default", "*.example.com", "Hooks.Example.org"]);
+    until("the server knows of it", SOON, || async { (code().await == "egress_refused").then_some(()) }).await;
+    let before = receiver.count();
+    assert!(sent().await.refused(400) == "bad_request" && code().await == "egress_refused");
+    assert_eq!(receiver.count(), before, "nobody came");
+    let others = house.ask_as(&other, "POST", "/api/webhooks/test", Some(trial.clone())).await.ok();
+    assert!(others["taken"] == true, "{others}");
+    // What is no host changes nothing.
+    let bad = house.command().args(["tenants", "hosts", "default", "http://127.0.0.1/"]).output().unwrap();
+    assert!(!bad.status.success() && String::from_utf8_lossy(&bad.stderr).contains("is no host"), "{bad:?}");
+    assert_eq!(house.run(&["tenants", "hosts", "default"]), "*.example.com\nhooks.example.org\n");
+    house.run(&["tenants", "hosts", "default", "127.0.0.1"]);
+    until("the server knows of it", SOON, || async { code().await.is_null().then_some(()) }).await;
+    // The receiver's answer to a GET is no file.
+    assert_ne!(sent().await.status, 400);
+    house.run(&["tenants", "hosts", "default", "--any"]);
+    assert_eq!(house.run(&["tenants", "hosts", "default"]), "any\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn kills_and_a_moody_receiver_cost_no_event_and_no_order() {
     let flow = wardroom_load::scenarios::webhooks::run(1, 2000, 10).await;
     assert_eq!((flow.kills, flow.taken, flow.disordered, flow.doubled), (10, 2000, 0, 0), "{flow:?}");

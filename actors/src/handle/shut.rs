@@ -29,7 +29,7 @@ impl Handle {
                     let shut = handle.living.shut.contains(&entry.spec().tenant);
                     let done = if shut { handle.wish(&entry, Wish::Stop).await } else { handle.run(&entry).await };
                     if let Err(refusal) = done {
-                        tracing::warn!(session = %entry.spec().name, shut, %refusal, "a tenant was shut or opened");
+                        tracing::warn!(session = %entry.spec().id, shut, %refusal, "a tenant was shut or opened");
                     }
                 },
                 &self.kernel.registry.session.io,

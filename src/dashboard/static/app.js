@@ -6,6 +6,7 @@ import { door, invited, people } from '/dashboard/people.js';
 import { draw, soon } from '/dashboard/supervision.js';
 import { settings, stream } from '/dashboard/session.js';
 import { letters, webhooks } from '/dashboard/webhooks.js';
+import { you } from '/dashboard/you.js';
 
 const $ = (id) => document.getElementById(id);
 const sessions = new Map();
@@ -34,7 +35,9 @@ async function ask(method, path, body) {
   const answer = text ? JSON.parse(text) : null;
   if (!response.ok) {
     const message = [answer?.message].flat().filter(Boolean).join('; ') || response.statusText;
-    if (response.status === 401 && !['/dashboard/sign-in', '/api/auth/invitation'].includes(path)) showSignIn();
+    // There it is a password or a code that is wrong.
+    const shown = /^\/dashboard\/sign-in$|^\/api\/auth\/(invitation|password|second-factor)/.test(path);
+    if (response.status === 401 && !shown) showSignIn();
     throw new Problem(response.status, message, answer?.code);
   }
   return answer;
@@ -94,10 +97,23 @@ $('sign-out').addEventListener('click', doing($('sign-in-problem'), async () => 
   showSignIn();
 }));
 async function enter() {
-  await loadSessions();
+  const demanded = await loadSessions().then(() => false, (problem) => {
+    if (problem.code !== 'second_factor_required') throw problem;
+    return true;
+  });
   $('sign-in').hidden = true;
   $('sign-out').hidden = $('views').hidden = false;
-  show(null);
+  for (const button of $('views').children) button.hidden = demanded && button.dataset.view !== 'you';
+  $('you-demand').hidden = !demanded;
+  show(demanded ? 'you' : null);
+  if (!demanded) listen();
+}
+// Whoever had to set up a second factor first goes on.
+async function allowed() {
+  if ($('you-demand').hidden) return;
+  await loadSessions();
+  $('you-demand').hidden = true;
+  for (const button of $('views').children) button.hidden = false;
   listen();
 }
 
@@ -422,6 +438,7 @@ const VIEWS = {
   'dead-letters': letters({ ask, doing }),
   'api-keys': keys({ ask, doing, sure, sessions }),
   people: people({ ask, doing, sure }),
+  you: you({ ask, doing, sure, left: async () => showSignIn(), allowed }),
 };
 
 door({ ask, doing, enter });

@@ -121,6 +121,20 @@ export function people({ ask, doing, sure }) {
       return item;
     }));
   }
+  // Whoever did it has a name here; keys and the server's own have none.
+  async function drawDone() {
+    const [records, list] = await Promise.all([ask('GET', '/api/audit?limit=100'), ask('GET', '/api/users')]);
+    const names = new Map(list.map(({ id, name }) => [id, name]));
+    $('done').replaceChildren(...records.map(({ at, what, status, user, address, times }) => {
+      const item = element('li', `${what} `);
+      const facts = [new Date(at).toLocaleString(), names.get(user), status, address, times > 1 ? `${times} times` : ''];
+      item.append(element('small', facts.filter(Boolean).join(' · ')));
+      return item;
+    }));
+  }
+  $('done-view').addEventListener('toggle', doing($('people-problem'), async () => {
+    if ($('done-view').open) await drawDone();
+  }));
   $('new-person').addEventListener('submit', doing($('people-problem'), async () => {
     const [name, email, role] = ['name', 'email', 'role'].map((part) => $(`person-${part}`).value);
     show(await ask('POST', '/api/users', { name, email, role }));
@@ -129,6 +143,7 @@ export function people({ ask, doing, sure }) {
   }));
   return async () => {
     $('invited').hidden = true;
+    $('done-view').open = false;
     $('invited-link').textContent = $('people-problem').textContent = '';
     await draw().catch((problem) => ($('people-problem').textContent = problem.message));
   };

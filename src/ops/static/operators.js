@@ -58,7 +58,21 @@ function room(path, id, quota) {
   view.append(element('summary', 'What it may have'), form);
   return view;
 }
-function tenant({ id, name, status, quota }) {
+// Where the URLs of its webhooks and files may lead to.
+function hosts(path, id, listed) {
+  const [view, form] = [element('details'), element('form')];
+  const field = Object.assign(element('textarea', (listed ?? []).join('\n')), { id: `hosts-${id}`, name: 'hosts', rows: 4, placeholder: '*.example.com' });
+  const label = Object.assign(element('label', 'One on each line'), { htmlFor: field.id });
+  form.append(label, field, element('p', 'Empty: any host.', 'hint'), element('button', 'Save'));
+  form.addEventListener('submit', act(async () => {
+    const list = field.value.split(/\s+/).filter(Boolean);
+    await ask('PUT', `${path}/hosts`, { hosts: list.length ? list : null });
+    await draw();
+  }));
+  view.append(element('summary', listed ? `Its URLs may name ${listed.length} hosts` : 'Its URLs may name any host'), form);
+  return view;
+}
+function tenant({ id, name, status, quota, hosts: listed }) {
   const [item, path] = [element('li', '', 'card entry'), `/tenants/${encodeURIComponent(name)}`];
   const active = status === 'active';
   const turn = button(active ? 'Suspend' : 'Resume', active ? 'danger' : '', async () => {
@@ -73,7 +87,7 @@ function tenant({ id, name, status, quota }) {
   });
   const actions = element('div', '', 'actions');
   actions.append(turn, remove);
-  item.append(element('strong', name), element('p', `${status} · ${id}`, 'hint'), actions, room(path, id, quota));
+  item.append(element('strong', name), element('p', `${status} · ${id}`, 'hint'), actions, room(path, id, quota), hosts(path, id, listed));
   return item;
 }
 function block({ address, secondsLeft }) {

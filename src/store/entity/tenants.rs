@@ -10,6 +10,8 @@ pub struct Model {
     pub name: String,
     pub created_at: i64,
     pub status: String,
+    /// JSON list; null: any.
+    pub hosts: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,10 +1,11 @@
 //! Tenants, users, API keys, and what whoever shows one may do.
 
 use super::gather::Answering;
+use super::handover::put;
 use super::keys::KeyKind;
 use super::people::{Role, Standing};
 use super::sizes::padded;
-use crate::store::entity::{api_keys, tenants, users};
+use crate::store::entity::{api_keys, meta, tenants, users};
 use crate::store::{Failure, Mode, Reason, Store, Tx, is_unique_violation};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SimpleExpr};
@@ -25,6 +26,8 @@ pub struct Holder {
     pub stay: Option<Uuid>,
     /// The role of a person, which reaches all sessions of the tenant.
     pub role: Option<Role>,
+    /// They are a person who needs a code to sign in.
+    pub has_second_factor: bool,
     /// Owner.
     pub tenant: TenantId,
     /// Whose sessions it creates.
@@ -188,6 +191,7 @@ impl Store {
                 name: Set(name),
                 created_at: Set(store.now()),
                 status: Set(Standing::Active.name().to_owned()),
+                hosts: Set(None),
             };
             match tenants::Entity::insert(row).exec_without_returning(&*tx).await {
                 Err(error) if is_unique_violation(&error) => return Ok(None),
@@ -253,26 +257,57 @@ impl Store {
         let (store, hash) = (self.clone(), hash(secret));
         self.on_io(async move {
             let tx = Tx::system(&store, Reason::Operator, Mode::Write).await?;
-            let found = api_keys::Entity::find().filter(api_keys::Column::Hash.eq(hash.clone())).one(&*tx).await?;
-            match found {
-                Some(row) if row.tenant_id == tenant.0 => return Ok(()),
-                Some(_) => return Err(Failure::Gone),
-                None => {}
-            }
-            let row = api_keys::ActiveModel {
-                tenant_id: Set(tenant.0),
-                id: Set(Uuid::now_v7()),
-                user_id: Set(user.0),
-                hash: Set(hash),
-                is_admin: Set(is_admin),
-                created_at: Set(store.now()),
-                actions: Set(63),
-                ..Default::default()
-            };
-            api_keys::Entity::insert(row).exec_without_returning(&*tx).await?;
+            store.insert_key(&tx, (tenant, user), hash, is_admin).await?;
             Ok(tx.commit().await?)
         })
         .await
+    }
+
+    /// Stores the admin key that the config names; once, so that one that was removed stays away.
+    ///
+    /// # Errors
+    /// As for [`Self::add_key`].
+    pub async fn add_first_key(&self, tenant: TenantId, user: UserId, secret: &str) -> Result<(), PortError> {
+        let (store, hash) = (self.clone(), hash(secret));
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::Operator, Mode::Write).await?;
+            let before = meta::Entity::find_by_id(FIRST_KEY.to_owned()).one(&*tx).await?;
+            let now = [tenant.0.as_bytes().as_slice(), &hash].concat();
+            if before.is_some_and(|row| row.value == now) {
+                return Ok(());
+            }
+            store.insert_key(&tx, (tenant, user), hash, true).await?;
+            put(&tx, FIRST_KEY, now).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    async fn insert_key(
+        &self,
+        tx: &Tx,
+        (tenant, user): (TenantId, UserId),
+        hash: Vec<u8>,
+        is_admin: bool,
+    ) -> Result<(), Failure> {
+        let found = api_keys::Entity::find().filter(api_keys::Column::Hash.eq(hash.clone())).one(&**tx).await?;
+        match found {
+            Some(row) if row.tenant_id == tenant.0 => return Ok(()),
+            Some(_) => return Err(Failure::Gone),
+            None => {}
+        }
+        let row = api_keys::ActiveModel {
+            tenant_id: Set(tenant.0),
+            id: Set(Uuid::now_v7()),
+            user_id: Set(user.0),
+            hash: Set(hash),
+            is_admin: Set(is_admin),
+            created_at: Set(self.now()),
+            actions: Set(63),
+            ..Default::default()
+        };
+        api_keys::Entity::insert(row).exec_without_returning(&**tx).await?;
+        Ok(())
     }
 
     /// Whether there is any key at all.
@@ -314,6 +349,9 @@ impl Store {
     }
 }
 
+/// The tenant and the digest of the last key of the config.
+const FIRST_KEY: &str = "first_key";
+
 /// The user that every tenant is born with.
 pub const OWNER: &str = "owner";
 
@@ -323,6 +361,7 @@ pub(super) fn holder(row: api_keys::Model) -> Holder {
         key: row.id,
         stay: None,
         role: None,
+        has_second_factor: false,
         tenant: TenantId(row.tenant_id),
         user: UserId(row.user_id),
         is_admin: row.is_admin,

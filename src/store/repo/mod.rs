@@ -8,6 +8,7 @@ pub mod deliveries;
 pub mod files;
 pub(in crate::store) mod gather;
 pub mod handover;
+pub mod hosts;
 pub mod identity;
 pub mod invitations;
 pub mod journal;

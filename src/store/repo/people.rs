@@ -3,6 +3,7 @@
 //! Invariants: an address belongs to one user of one tenant, and stands nowhere in the clear; what shuts somebody out ends their
 //! stays in the same transaction.
 
+use super::hosts::listed;
 use super::identity::Actions;
 use crate::store::entity::{api_keys, invitations, sign_ins, tenants, users};
 use crate::store::{Failure, Mode, Reason, Store, Tx};
@@ -12,6 +13,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, SimpleExpr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait as _,
 };
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -149,6 +151,8 @@ pub struct Tenant {
     pub standing: Standing,
     /// Since when, Unix milliseconds.
     pub created_ms: i64,
+    /// The hosts that its URLs may name; `None`: any.
+    pub hosts: Option<Vec<String>>,
 }
 
 /// What became of a change of somebody.
@@ -505,9 +509,15 @@ impl Store {
         (tenant, user): (TenantId, UserId),
         but: Option<Uuid>,
     ) -> Result<u64, Failure> {
+        let keys = api_keys::Entity::find()
+            .filter(api_keys::Column::TenantId.eq(tenant.0))
+            .filter(api_keys::Column::UserId.eq(user.0))
+            .select_only()
+            .column(api_keys::Column::Id)
+            .into_query();
         let mut ending = sign_ins::Entity::delete_many()
             .filter(sign_ins::Column::TenantId.eq(tenant.0))
-            .filter(sign_ins::Column::UserId.eq(user.0));
+            .filter(sign_ins::Column::UserId.eq(user.0).or(sign_ins::Column::KeyId.in_subquery(keys)));
         if let Some(stay) = but {
             ending = ending.filter(sign_ins::Column::Id.ne(stay));
         }
@@ -529,6 +539,7 @@ impl Store {
                 name: row.name,
                 standing: Standing::named(&row.status),
                 created_ms: row.created_at,
+                hosts: row.hosts.as_deref().map(listed),
             };
             Ok(rows.into_iter().map(tenant).collect())
         })

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use wardroom_actors::domain::ids::{TenantId, UserId};
 use wardroom_actors::ports::PortError;
 
-/// Stays of one person; the oldest ends when there would be more.
+/// Stays of one person, or of one key; the oldest ends when there would be more.
 const MOST: usize = 100;
 /// How a token that renews a stay begins, so that it is known for one wherever it is found.
 const PREFIX: &str = "wrr_";
@@ -115,6 +115,7 @@ fn person(row: &users::Model, stay: Uuid) -> Option<Holder> {
         key: stay,
         stay: Some(stay),
         role: Some(role),
+        has_second_factor: row.second_factor.is_some(),
         tenant: TenantId(row.tenant_id),
         user: UserId(row.id),
         is_admin: role.is_admin(),
@@ -128,7 +129,8 @@ impl Store {
     /// Begins a stay by a cookie.
     ///
     /// # Errors
-    /// [`PortError::Conflict`] for somebody who is not let in any more; the database's.
+    /// [`PortError::Conflict`] for somebody who is not let in any more, and for a key whose user needs a code to sign in; the
+    /// database's.
     pub async fn stay(&self, who: Staying, cookie: &str, about: About, for_ms: i64) -> Result<(), PortError> {
         let (store, hash) = (self.clone(), hash(cookie));
         self.on_io(async move {
@@ -137,8 +139,12 @@ impl Store {
                 Staying::Person(login) => login.tenant,
             };
             let tx = Tx::tenant(&store, tenant, Mode::Write).await?;
-            if let Staying::Person(login) = &who {
-                Self::still(&tx, login).await?;
+            match &who {
+                Staying::Person(login) => drop(Self::still(&tx, login).await?),
+                Staying::Key(holder) => {
+                    let user = users::Entity::find_by_id((tenant.0, holder.user.0)).one(&*tx).await?;
+                    user.filter(|user| user.second_factor.is_none()).ok_or(Failure::Gone)?;
+                }
             }
             store.begin(&tx, (&who, Uuid::now_v7()), (hash, 0), &about, for_ms).await?;
             Ok(tx.commit().await?)
@@ -192,20 +198,19 @@ impl Store {
         self.need_dek(tx, tenant, user).await?;
         let about = serde_json::to_vec(about).unwrap_or_default();
         let about = self.vault.seal(&Self::label(tenant, user, Kind::SignIn, id), &about)?;
-        if key.is_none() {
-            let ids = sign_ins::Entity::find()
-                .filter(sign_ins::Column::TenantId.eq(tenant.0))
-                .filter(sign_ins::Column::UserId.eq(user.0))
-                .order_by_asc(sign_ins::Column::Id)
-                .select_only()
-                .column(sign_ins::Column::Id)
-                .into_tuple::<Uuid>()
-                .all(&**tx)
-                .await?;
-            let over = (ids.len() + 1).saturating_sub(MOST);
-            for id in ids.into_iter().take(over) {
-                sign_ins::Entity::delete_by_id((tenant.0, id)).exec(&**tx).await?;
-            }
+        let same = key.map_or(sign_ins::Column::UserId.eq(user.0), |key| sign_ins::Column::KeyId.eq(key));
+        let ids = sign_ins::Entity::find()
+            .filter(sign_ins::Column::TenantId.eq(tenant.0))
+            .filter(same)
+            .order_by_asc(sign_ins::Column::Id)
+            .select_only()
+            .column(sign_ins::Column::Id)
+            .into_tuple::<Uuid>()
+            .all(&**tx)
+            .await?;
+        let over = (ids.len() + 1).saturating_sub(MOST);
+        for id in ids.into_iter().take(over) {
+            sign_ins::Entity::delete_by_id((tenant.0, id)).exec(&**tx).await?;
         }
         let now = self.now();
         let row = sign_ins::ActiveModel {

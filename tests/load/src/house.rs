@@ -250,6 +250,8 @@ impl House {
             .env("WARDROOM__GUARD__REFUSALS", "0")
             .env("WARDROOM__GUARD__SIGN_INS", "0")
             .env("WARDROOM__GUARD__CONNECTION_TESTS", "0")
+            .env("WARDROOM__GUARD__CALLS_PER_KEY", "0")
+            .env("WARDROOM__GUARD__CALLS_PER_TENANT", "0")
             .env("WARDROOM__QUOTAS__TENANT__SESSIONS", "0")
             .env("WARDROOM__QUOTAS__USER__MESSAGES_PER_MINUTE", "0")
             .env("WARDROOM__QUOTAS__TENANT__MESSAGES_PER_MINUTE", "0")
