@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::collections::HashMap;
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -94,6 +95,48 @@ pub enum Refused {
     /// A host that is none of the tenant's.
     #[error("{0} is none of the hosts that this tenant's URLs may name")]
     Host(String),
+}
+
+/// Why a host that may be asked gave nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// Our own rules, once its name was looked up.
+    #[error("{0}")]
+    Refused(Refused),
+    /// It does not speak TLS, or nobody vouches that it is the one.
+    #[error("cannot be trusted ({0})")]
+    Tls(rustls::Error),
+    /// It did not answer in time.
+    #[error("takes too long")]
+    Timeout,
+    /// Nobody is there.
+    #[error("cannot be reached")]
+    Unreachable,
+    /// It began, and did not end.
+    #[error("broke off")]
+    Broken,
+}
+
+impl From<&reqwest::Error> for Failure {
+    fn from(error: &reqwest::Error) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(one) = cause {
+            if let Some(refused) = one.downcast_ref::<Refused>() {
+                return Self::Refused(refused.clone());
+            }
+            if let Some(tls) = one.downcast_ref::<rustls::Error>() {
+                return Self::Tls(tls.clone());
+            }
+            // What an io::Error holds is not its source, but beside it.
+            let held = one.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            cause = held.map(|held| held as &(dyn Error + 'static)).or_else(|| one.source());
+        }
+        match () {
+            () if error.is_timeout() => Self::Timeout,
+            () if error.is_connect() => Self::Unreachable,
+            () => Self::Broken,
+        }
+    }
 }
 
 impl Egress {

@@ -1,9 +1,8 @@
 //! Files that users name by URL.
 
-use crate::egress::{Egress, Refused, Resolver};
+use crate::egress::{Egress, Failure, Resolver};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, redirect};
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use wardroom_actors::domain::ids::TenantId;
@@ -90,19 +89,8 @@ impl Opened {
 }
 
 fn failed(error: &reqwest::Error) -> FetchError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(one) = cause {
-        if let Some(refused) = one.downcast_ref::<Refused>() {
-            return FetchError::Refused(refused.to_string());
-        }
-        cause = one.source();
+    match Failure::from(error) {
+        Failure::Refused(refused) => FetchError::Refused(refused.to_string()),
+        failure => FetchError::Failed(failure.to_string()),
     }
-    FetchError::Failed(
-        match () {
-            () if error.is_timeout() => "takes too long",
-            () if error.is_connect() => "cannot be reached",
-            () => "broke off",
-        }
-        .to_owned(),
-    )
 }

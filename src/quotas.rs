@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use wardroom_actors::domain::ids::{TenantId, UserId};
 use wardroom_actors::domain::quota::{Exceeded, Limits, Quota, Resource, Spent, Whose};
+use wardroom_actors::handle::Refusal;
 use wardroom_actors::ports::PortError;
 use wardroom_actors::ports::clock::Clock;
 use wardroom_actors::ports::quotas::Quotas;
@@ -72,6 +73,25 @@ impl QuotaBook {
     fn limits(&self, tenant: TenantId, user: Option<UserId>) -> Limits {
         let defaults = if user.is_some() { &self.defaults.user } else { &self.defaults.tenant };
         self.given(tenant, user).over(defaults)
+    }
+
+    /// Whether a user might send a file just now: asked before it is moved. What counts is asked when it has come.
+    ///
+    /// # Errors
+    /// The quota that is used up, or the database's.
+    pub async fn may_send_file(&self, store: &Store, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
+        let too_many = |(exceeded, wait_ms): (_, u64)| Refusal::TooMany { exceeded, retry_s: wait_ms.div_ceil(1000) };
+        self.spend(tenant, user).map_err(too_many)?;
+        self.give_back(tenant, user);
+        let (quota, resource) = (self.of(tenant, user), Resource::Storage);
+        for whose in Whose::BOTH {
+            let (limits, user) = (quota.of(whose), (whose == Whose::User).then_some(user));
+            let limit = limits.of(resource);
+            if limit > 0 && !limits.admits(resource, store.has(tenant, user, resource).await?, 1) {
+                return Err(Exceeded { resource, whose, limit }.into());
+            }
+        }
+        Ok(())
     }
 
     /// What a user, or a tenant itself, has of what they may have.

@@ -57,7 +57,7 @@ use utoipa::{Modify, OpenApi};
         crate::live::stream::open, webhooks::list, webhooks::get, webhooks::replay, webhooks::replay_many, webhooks::test,
         sign_ins::sign_in, sign_ins::refresh, sign_ins::sign_out, sign_ins::me, sign_ins::ticket, sign_ins::accept,
         sign_ins::password, sign_ins::list, sign_ins::end_all, sign_ins::end_one, sign_ins::offer, sign_ins::begin,
-        sign_ins::remove, audit::list, quotas::get, quotas::set, users::list, users::invite, users::update, users::remove, users::invite_again, users::withdraw,
+        sign_ins::remove, audit::list, quotas::get, quotas::set, users::list, users::invite, users::update, users::remove, users::invite_again, users::withdraw, users::take_second_factor,
     ),
     modifiers(&Key, &Names, &Samples, &Refusals),
     security(("api_key" = []), ("bearer" = [])),

@@ -132,9 +132,13 @@ fn answer(
     Ok(response.body(SizedStream::new(length, pieces)))
 }
 
-/// Its kind, as far as a header can carry what the sender says.
+/// Its kind, as far as a header can carry what the sender says. A text whose encoding nobody tells is read as UTF-8.
 fn kind_of(media: &Media) -> HeaderValue {
-    let said = HeaderValue::from_str(&media.mimetype);
+    let said = media.mimetype.to_ascii_lowercase();
+    let kind = said.split(';').next().unwrap_or_default().trim();
+    let is_text = kind.starts_with("text/") || kind.ends_with("+xml") || kind.ends_with("/xml");
+    let charset = if is_text && !said.contains("charset=") { "; charset=utf-8" } else { "" };
+    let said = HeaderValue::from_str(&format!("{}{charset}", media.mimetype));
     said.unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
 }
 
@@ -161,7 +165,7 @@ fn disposition(media: &Media) -> String {
     let kind = media.mimetype.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let shown = ["image/", "audio/", "video/"].iter().any(|start| kind.starts_with(start)) && kind != "image/svg+xml";
     let how = if shown { "inline" } else { "attachment" };
-    let Some(name) = &media.filename else { return how.to_owned() };
+    let name = media.filename.as_deref().filter(|name| !name.is_empty()).unwrap_or("file");
     // RFC 8187: every byte that could mean something is written as a number.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     let encoded: String = name
@@ -197,5 +201,22 @@ mod tests {
         assert!(
             of("image/SVG+xml ;x", "x").starts_with("attachment") && of("text/html", "x").starts_with("attachment")
         );
+        assert_eq!(of("image/png", ""), "inline; filename*=UTF-8''file");
+    }
+
+    #[test]
+    fn a_text_tells_its_encoding() {
+        for (said, sent) in [
+            ("text/plain", "text/plain; charset=utf-8"),
+            ("Text/HTML; a=b", "Text/HTML; a=b; charset=utf-8"),
+            ("text/csv; Charset=iso-8859-1", "text/csv; Charset=iso-8859-1"),
+            ("image/svg+xml", "image/svg+xml; charset=utf-8"),
+            ("application/xml", "application/xml; charset=utf-8"),
+            ("image/png", "image/png"),
+            ("audio/ogg; codecs=opus", "audio/ogg; codecs=opus"),
+            ("a\r\nb", "application/octet-stream"),
+        ] {
+            assert_eq!(kind_of(&Media { mimetype: said.into(), filename: None, size: None }), sent, "{said}");
+        }
     }
 }

@@ -303,7 +303,8 @@ fn of_people(config: &mut web::ServiceConfig) {
         .service(resource(
             "/api/users/{id}/invitation",
             [("POST", post().to(users::invite_again)), ("DELETE", delete().to(users::withdraw))],
-        ));
+        ))
+        .service(resource("/api/users/{id}/second-factor", [("DELETE", delete().to(users::take_second_factor))]));
 }
 
 /// Routes of WAHA's early days.

@@ -249,7 +249,10 @@ pub(super) async fn read(
     };
     let file = match before {
         Some(Content::File { file, media, .. }) => Taken::Stored(file, media),
-        _ => take(api, &seen.spec, read.file, shown, convert).await?,
+        _ => {
+            api.quotas.may_send_file(&api.store, seen.spec.tenant, seen.spec.user).await?;
+            take(api, &seen.spec, read.file, shown, convert).await?
+        }
     };
     Ok((to, Pending { spec: seen.spec, file, shown, caption, mentions, audience, said }))
 }

@@ -218,7 +218,7 @@ pub async fn end_one(
     if end(&store, &sockets, caller.0, stay).await? { Ok(HttpResponse::NoContent().finish()) } else { Err(none()) }
 }
 
-/// Ends all of the person's stays, this one too.
+/// Ends all of the person's stays, this one too, and those that their keys began on the dashboard.
 ///
 /// # Errors
 /// 401, 403 for a key.

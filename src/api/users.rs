@@ -219,8 +219,8 @@ async fn look_again(api: &Api, sockets: &Sockets) {
     }
 }
 
-/// Invites somebody again, who lost their password, their second factor or the first invitation: all three are replaced when the
-/// invitation is taken up.
+/// Invites somebody again, who lost their password or the first invitation: both are replaced when the invitation is taken up. A second
+/// factor stays.
 ///
 /// # Errors
 /// 403 for an owner who is no owner's to invite, 404 for an unknown user, 422 for one who has no address, and for oneself: who has
@@ -262,4 +262,32 @@ pub async fn withdraw(caller: Caller, api: web::Data<Api>, id: web::Path<String>
         true => Ok(HttpResponse::NoContent().finish()),
         false => Err(ApiError::new("not_found", "There is no invitation of this user")),
     }
+}
+
+/// Takes the second factor off somebody who lost it and the codes on paper; their stays end. An admin makes sure first that it is they
+/// who ask.
+///
+/// # Errors
+/// 403 for an owner's by somebody who is none, 404 for an unknown user, or one without a second factor, 422 for one's own: who has it
+/// removes it with that.
+#[utoipa::path(delete, path = "/api/users/{id}/second-factor", tag = "users", operation_id = "take_second_factor",
+    params(("id" = String, Path, example = "01990000-0000-7000-8000-000000000000")), responses(
+    (status = 204, description = "They have none"), (status = 403, description = "Not an admin"),
+    (status = 404, description = "No such second factor"), (status = 422, description = "One's own")))]
+pub async fn take_second_factor(
+    caller: Caller,
+    api: web::Data<Api>,
+    sockets: web::Data<Sockets>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let known = find(&api, caller, &id).await?;
+    above(&api, caller, known.role).await?;
+    if known.id == caller.0.user {
+        return Err(own_self());
+    }
+    if !api.store.take_second_factor(caller.0.tenant, known.id).await? {
+        return Err(ApiError::new("not_found", "This user has no second factor"));
+    }
+    look_again(&api, &sockets).await;
+    Ok(HttpResponse::NoContent().finish())
 }

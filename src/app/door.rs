@@ -1,6 +1,7 @@
 //! What stands at the door, and what goes round behind it.
 
 use super::Parts;
+use crate::api::docs::is_route;
 use crate::api::shape::sound_hook;
 use crate::auth::Door;
 use crate::auth::access::Access;
@@ -41,7 +42,8 @@ impl Parts<'_> {
         let access = Access::new(
             Passwords::new(self.io.clone())?,
             Arc::clone(&tokens),
-            Limits::new(guard, &self.clock).map_err(|bad| anyhow::anyhow!("guard.calls_per_route: {bad:?} is none"))?,
+            Limits::new(guard, is_route, &self.clock)
+                .map_err(|bad| anyhow::anyhow!("guard.calls_per_route: {bad:?} is none"))?,
             Arc::clone(&self.clock),
             Arc::clone(&self.metrics),
         );

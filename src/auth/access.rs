@@ -2,7 +2,7 @@
 //! an unknown address, a wrong password, somebody who is shut out are answered alike, after the same work. (Only a password that was
 //! taken over from elsewhere takes longer, until its first use.)
 
-use super::audit::Actor;
+use super::audit::{Actor, Shown};
 use super::limits::Limits;
 use super::password::{Passwords, choose};
 use super::second_factor::SecondFactor;
@@ -156,6 +156,8 @@ impl Access {
             return Err(failed("shut_out"));
         }
         self.second(store, &login, shown.code.as_deref(), failed).await?;
+        let factors: &[_] = if login.second_factor.is_some() { &["password", "code"] } else { &["password"] };
+        request.extensions_mut().insert(Shown(factors));
         if let Some(origin) = origin {
             door.watch.succeeded(origin, &known);
         }

@@ -91,6 +91,10 @@ impl From<&Login> for Actor {
     }
 }
 
+/// What somebody showed who was let in; left in the request.
+#[derive(Clone, Copy)]
+pub struct Shown(pub &'static [&'static str]);
+
 /// What a request made; left with its response.
 #[derive(Clone, Copy)]
 struct Made(Uuid);
@@ -293,6 +297,12 @@ impl Auditor {
         self.count(&self.often, tenant, Often { what, address }, COUNTED_MS);
     }
 
+    /// Something that opens the server was shown there, and was right; told once a day.
+    pub fn used(&self, what: &str, address: String) {
+        let what = What { what: what.to_owned(), status: 0, code: None, by: By::Nobody, user: None };
+        self.count(&self.uses, None, Often { what, address }, USED_MS);
+    }
+
     /// A request was answered, and is about to be told so.
     pub async fn hear(&self, answered: &ServiceResponse<BoxBody>, request_id: &str) {
         let (request, status) = (answered.request(), answered.status().as_u16());
@@ -328,6 +338,9 @@ impl Auditor {
                 fields.insert("request".to_owned(), request_id.into());
                 if let Some(made) = made {
                     fields.insert("made".to_owned(), json!(made));
+                }
+                if let Some(shown) = request.extensions().get::<Shown>() {
+                    fields.insert("shown".to_owned(), json!(shown.0));
                 }
             }
             let (record, personal) = (record.to_string(), personal(request, address));

@@ -2,7 +2,6 @@
 //! on the server's clock.
 
 use super::watch::{Origin, short};
-use crate::api::docs::is_route;
 use crate::config;
 use crate::store::repo::identity::Holder;
 use actix_web::http::Method;
@@ -93,7 +92,7 @@ impl Limits {
     ///
     /// # Errors
     /// A line of `guard.calls_per_route` that names no route or number.
-    pub fn new(guard: &config::Guard, clock: &Arc<dyn Clock>) -> Result<Self, String> {
+    pub fn new(guard: &config::Guard, is_route: fn(&str) -> bool, clock: &Arc<dyn Clock>) -> Result<Self, String> {
         fn most<K: Hash + Eq + Clone>(most: u32, clock: &Arc<dyn Clock>) -> PerMinute<K> {
             PerMinute::new(most, Arc::clone(clock))
         }
@@ -188,12 +187,13 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::docs::is_route;
     use crate::store::repo::identity::Actions;
     use wardroom_actors::testing::SharedClock;
 
     fn limits(settings: &[(&str, &str)], clock: &Arc<dyn Clock>) -> Result<Limits, String> {
         let settings = settings.iter().map(|(name, value)| (format!("WARDROOM__GUARD__{name}"), (*value).to_owned()));
-        Limits::new(&config::with(settings).unwrap().guard, clock)
+        Limits::new(&config::with(settings).unwrap().guard, is_route, clock)
     }
 
     #[test]

@@ -182,6 +182,7 @@ mod tests {
         "/api/users",
         "/api/users/{id}",
         "/api/users/{id}/invitation",
+        "/api/users/{id}/second-factor",
         "/api/users/{id}/quota",
     ];
 

@@ -242,6 +242,14 @@ enum UsersCommand {
         /// `owner`, `admin`, `operator` or `viewer`.
         role: String,
     },
+    /// Take the second factor off somebody who lost it: their stays end.
+    TakeSecondFactor {
+        /// The tenant's name.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Their name in it.
+        name: String,
+    },
     /// Shut somebody out: their stays end, their keys are not good.
     Suspend {
         /// The tenant's name.

@@ -95,6 +95,17 @@ pub(super) fn users(config: Config, verb: UsersCommand) -> anyhow::Result<()> {
                 println!("{name} is {} now.", role.name());
                 Ok(())
             }
+            UsersCommand::TakeSecondFactor { tenant, name } => {
+                let tenant = tenant_named(&store, &tenant).await?;
+                let person = named(&store, tenant, &name).await?;
+                let person = person.with_context(|| format!("there is no user named {name}"))?;
+                if !store.take_second_factor(tenant, person.id).await? {
+                    bail!("{name} has no second factor");
+                }
+                told(&store, Some(tenant), "second factor taken", Some(person.id.0)).await?;
+                println!("{name} signs in with the password alone.");
+                Ok(())
+            }
             UsersCommand::Delete { tenant, name, yes } => delete(&store, &tenant, &name, yes).await,
             UsersCommand::Suspend { tenant, name } => stand(&store, &tenant, &name, Standing::Suspended).await,
             UsersCommand::Resume { tenant, name } => stand(&store, &tenant, &name, Standing::Active).await,
@@ -213,7 +224,7 @@ fn read_hash() -> anyhow::Result<String> {
     std::io::stdin().read_line(&mut line)?;
     let hash = line.trim().to_owned();
     if !is_imported(&hash) {
-        bail!("standard input must have a bcrypt hash: $2b$ and 56 characters more");
+        bail!("standard input must have a bcrypt hash of cost 10 to 12: $2b$10$ and 53 characters more");
     }
     Ok(hash)
 }

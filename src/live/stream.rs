@@ -84,7 +84,7 @@ pub async fn open(
     let gate = sockets.enter(&store, asked, (line, dress));
     let alive = tokio::time::interval(KEEP_ALIVE);
     Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
+        .content_type("text/event-stream; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .streaming(Told { sockets, gate, frames, alive }))
 }

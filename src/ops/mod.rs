@@ -165,10 +165,16 @@ async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceRe
         if let (Some(ops), Some(origin), Some(_)) = (&ops, origin, shown) {
             ops.door.watch.succeeded(origin, TOKEN);
         }
+        if let Some(ops) = ops.as_ref().filter(|ops| shown.is_some() && !ops.token.expose_secret().is_empty()) {
+            ops.auditor.used("ops.token used", ops.door.address(request.request()));
+        }
         return next.call(request).await;
     }
     if let (Some(ops), Some(origin), Some(_)) = (&ops, origin, shown) {
         ops.door.watch.failed(origin);
+    }
+    if let (Some(ops), Some(_)) = (&ops, shown) {
+        ops.auditor.note(None, None, "ops.token refused", ops.door.address(request.request()));
     }
     let refused =
         HttpResponse::Unauthorized().insert_header((WWW_AUTHENTICATE, "Bearer")).body("ops.token is needed\n");
@@ -190,7 +196,7 @@ async fn ready(ops: web::Data<Ops>) -> HttpResponse {
 }
 
 async fn metrics(ops: web::Data<Ops>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(ops.metrics.render(&ops.health))
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(ops.metrics.render(&ops.health))
 }
 
 async fn blocks(ops: web::Data<Ops>) -> HttpResponse {

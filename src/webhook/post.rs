@@ -1,11 +1,10 @@
 //! One event on its way to one webhook: what is posted, how it is signed, what the answer means.
 
-use crate::egress::{Egress, Refused, Resolver};
+use crate::egress::{Egress, Failure, Refused, Resolver};
 use hmac::{Hmac, Mac};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
 use sha2::{Sha256, Sha512};
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use wardroom_actors::domain::ids::TenantId;
@@ -68,10 +67,11 @@ impl Poster {
             Ok(url) => url,
             Err(refused) => return refusal(&refused),
         };
+        let host = url.host_str().unwrap_or_default().to_owned();
         let request = self.http.post(url).headers(headers(hook, &body, unix_ms)).body(body);
         match request.send().await {
             Ok(response) => said(response).await,
-            Err(error) => away(&error),
+            Err(error) => away(&host, &Failure::from(&error)),
         }
     }
 }
@@ -145,15 +145,16 @@ fn refusal(refused: &Refused) -> Answer {
     Answer::Refused(Refusal { code: code.to_owned(), wait_ms: RULES_MS, by_receiver: false })
 }
 
-fn away(error: &reqwest::Error) -> Answer {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    while let Some(inner) = cause {
-        if let Some(refused) = inner.downcast_ref::<Refused>() {
-            return refusal(refused);
+fn away(host: &str, failure: &Failure) -> Answer {
+    match failure {
+        Failure::Refused(refused) => refusal(refused),
+        Failure::Tls(error) => {
+            tracing::warn!(host, %error, "a webhook's host cannot be trusted");
+            Answer::Away("tls")
         }
-        cause = inner.source();
+        Failure::Timeout => Answer::Away("timeout"),
+        Failure::Unreachable | Failure::Broken => Answer::Away("unreachable"),
     }
-    Answer::Away(if error.is_timeout() { "timeout" } else { "unreachable" })
 }
 
 #[cfg(test)]

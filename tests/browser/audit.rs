@@ -49,7 +49,8 @@ async fn what_is_done_is_recorded_and_nobody_changes_it() {
     let refused = told(&house, key, "POST /api/auth/token", 401).await;
     assert!(refused["by"] == "claim" && refused["code"] == "unauthorized", "{refused}");
     let (token, _) = house.sign_in("anna").await;
-    assert!(told(&house, key, "POST /api/auth/token", 200).await["by"]["stay"].is_string());
+    let entered = told(&house, key, "POST /api/auth/token", 200).await;
+    assert!(entered["by"]["stay"].is_string() && entered["shown"] == json!(["password"]), "{entered}");
     for _ in 0..5 {
         house.ask_as(&token, "DELETE", &format!("/api/sessions/{CANARY}"), None).await.refused(403);
     }

@@ -389,8 +389,30 @@ async fn operators_see_to_tenants_and_let_in_who_was_shut_out() {
     // The list is drawn anew then, with all closed.
     person.sees("!document.querySelector('#tenants li:last-child details').open").await;
     person.find("#tenants li:last-child details:last-child summary").await.click().await.unwrap();
-    person.fill("#tenants li:last-child textarea", "hooks.example.com *.example.org").await;
-    person.find("#tenants li:last-child details:last-child button").await.click().await.unwrap();
+    // A list that is empty leads nowhere, and stays so when it is saved again.
+    let hosts = |listed: serde_json::Value| {
+        until("the hosts are saved", SOON, move || {
+            let listed = listed.clone();
+            async move {
+                let tenants: serde_json::Value =
+                    ask("GET", "/tenants", "of the operator", None).await.json().await.unwrap();
+                (tenants[1]["hosts"] == listed).then_some(())
+            }
+        })
+    };
+    let form = "#tenants li:last-child details:last-child";
+    person.find(&format!("{form} input[type=checkbox]")).await.click().await.unwrap();
+    person.find(&format!("{form} button")).await.click().await.unwrap();
+    hosts(json!([])).await;
+    person.says(form, "name 0 hosts").await;
+    person.find(&format!("{form} summary")).await.click().await.unwrap();
+    person.find(&format!("{form} button")).await.click().await.unwrap();
+    person.sees("!document.querySelector('#tenants li:last-child details:last-child').open").await;
+    hosts(json!([])).await;
+    person.find(&format!("{form} summary")).await.click().await.unwrap();
+    person.fill(&format!("{form} textarea"), "hooks.example.com *.example.org").await;
+    person.picture("operators-hosts").await;
+    person.find(&format!("{form} button")).await.click().await.unwrap();
     person.says("#tenants li:last-child", "name 2 hosts").await;
     person.find("#tenants li:last-child .actions button:first-child").await.click().await.unwrap();
     person.find("#sure .danger").await.click().await.unwrap();
@@ -436,6 +458,13 @@ async fn operators_see_to_tenants_and_let_in_who_was_shut_out() {
     ask("PUT", "/tenants/default/quota", token, Some(json!({"sessions": 50}))).await;
     let records: serde_json::Value = ask("GET", "/audit?tenant=default", token, None).await.json().await.unwrap();
     assert!(records.as_array().is_some_and(|records| !records.is_empty()), "{records}");
+    for what in ["ops.token used", "ops.token refused"] {
+        until(what, SOON, || async {
+            let own: serde_json::Value = ask("GET", "/audit", token, None).await.json().await.unwrap();
+            own.as_array().unwrap().iter().any(|one| one["what"] == what).then_some(())
+        })
+        .await;
+    }
     // Without a token nobody manages tenants here.
     let mut house = house;
     house.close().await;

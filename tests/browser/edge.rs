@@ -109,6 +109,18 @@ async fn tls_is_spoken_and_a_new_certificate_taken() {
     let own = trusts(&first).get(url("/api/sessions")).header("cookie", cookie.split(';').next().unwrap());
     assert_eq!(own.send().await.unwrap().status(), 200);
 
+    // A receiver for which nobody vouches is told nothing.
+    let trial = json!({"session": "default", "webhook": {"url": url("/hook"), "events": ["message"]}});
+    let made = trusts(&first)
+        .post(url("/api/sessions"))
+        .header("x-api-key", KEY)
+        .json(&json!({"name": "default", "start": false}));
+    assert_eq!(made.send().await.unwrap().status(), 201);
+    let tried = trusts(&first).post(url("/api/webhooks/test")).header("x-api-key", KEY).json(&trial);
+    let tried: serde_json::Value = tried.send().await.unwrap().json().await.unwrap();
+    assert_eq!((&tried["taken"], &tried["code"]), (&json!(false), &json!("tls")), "{tried}");
+    assert!(house.log().contains("cannot be trusted"));
+
     // Halves change nothing; the whole is taken without a restart.
     std::fs::write(&chain, "no certificate").unwrap();
     until("it is read", SOON, || async { house.log().contains("the certificate stays as it was").then_some(()) }).await;

@@ -66,7 +66,7 @@ async fn made(house: &House, call: &Call, key: Option<&str>, body: Option<&str>)
     }
     let response = request.send().await.unwrap();
     // What happens does not end.
-    if response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+    if response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream; charset=utf-8") {
         return Answer { status: response.status().as_u16(), headers: response.headers().clone(), bytes: vec![] };
     }
     Answer::of(response).await
@@ -127,6 +127,7 @@ const ADMIN: &[&str] = &[
     "PUT /api/users/{id}/quota",
     "POST /api/users/{id}/invitation",
     "DELETE /api/users/{id}/invitation",
+    "DELETE /api/users/{id}/second-factor",
 ];
 /// Makes something of the caller's own.
 const MAKES: &[&str] = &["POST /api/sessions", "POST /api/sessions/start"];

@@ -121,7 +121,7 @@ async fn a_stream_tells_the_same_and_goes_on_after_the_last_event() {
     house.network.phone("491700002", "Bob").await;
     house.link("default", "491700001").await;
     let mut live = stream(&house, "").await;
-    assert_eq!(live.headers()["content-type"], "text/event-stream");
+    assert_eq!(live.headers()["content-type"], "text/event-stream; charset=utf-8");
     house.network.send("491700002", "491700001", "one").await;
     let (last, one) = sent(&mut live).await;
     assert_eq!(

@@ -70,6 +70,12 @@ async fn nobody_gets_more_than_they_may_have_and_an_admin_gives_more() {
     assert_eq!(refused.refused(429), "quota_messages");
     let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=15).contains(&wait), "{wait}");
+    // Nor is a file moved for nothing.
+    let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    host.set_nonblocking(true).unwrap();
+    let there = json!({"url": format!("http://{}/a.txt", host.local_addr().unwrap())});
+    let there = json!({"session": "default", "chatId": BOB, "file": there});
+    assert_eq!(house.ask("POST", "/api/sendFile", Some(there.clone())).await.refused(429), "quota_messages");
 
     let seen = house.get("/api/quotas").await;
     let user = &seen["user"];
@@ -92,6 +98,15 @@ async fn nobody_gets_more_than_they_may_have_and_an_admin_gives_more() {
     for n in 20..40 {
         house.ask("POST", "/api/sendText", Some(text(n))).await.ok();
     }
+
+    house.ask("PUT", &path, Some(json!({"messagesPerMinute": 0, "storageBytes": 2000}))).await.ok();
+    assert_eq!(house.ask("POST", "/api/sendFile", Some(there.clone())).await.refused(422), "quota_storage");
+    assert!(host.accept().is_err(), "its host was not asked");
+    house.ask("PUT", &path, Some(json!({"messagesPerMinute": 0, "storageBytes": 2001}))).await.ok();
+    let host = tokio::net::TcpListener::from_std(host).unwrap();
+    let hangs_up = async { drop(host.accept().await) };
+    let (answer, ()) = tokio::join!(house.ask("POST", "/api/sendFile", Some(there)), hangs_up);
+    assert_eq!(answer.refused(422), "file_not_fetched", "it is asked where there is room");
 
     // What the tenant may have with all of its users only the operator says; the server hears of it within a second.
     let told = house.run(&["quotas", "set", "--sessions", "3"]);

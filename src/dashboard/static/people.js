@@ -104,15 +104,19 @@ export function people({ ask, doing, sure }) {
         await ask('PUT', path, { status: active ? 'suspended' : 'active' });
       });
       const again = button('New invitation', '', async () => {
-        if (!(await sure(`Invite ${person.name} again? With the link they choose a new password; a second factor is taken off.`))) return false;
+        if (!(await sure(`Invite ${person.name} again? With the link they choose a new password.`))) return false;
         show(await ask('POST', `${path}/invitation`));
+      });
+      const factor = button('Second factor off', 'danger', async () => {
+        if (!(await sure(`Take the second factor off ${person.name}? Only if it is they who ask. Their stays end.`))) return false;
+        await ask('DELETE', `${path}/second-factor`);
       });
       const remove = button('Delete', 'danger', async () => {
         if (!(await sure(`Delete ${person.name}? Their sessions are logged out and removed, and nothing of theirs can be brought back.`))) return false;
         await ask('DELETE', path);
       });
       const actions = element('div', '', 'actions');
-      actions.append(role, turn, ...(person.email ? [again] : []), remove);
+      actions.append(role, turn, ...(person.email ? [again] : []), ...(person.secondFactor ? [factor] : []), remove);
       const facts = [
         person.email || 'keys only', active ? '' : 'shut out', person.email && !person.hasPassword ? 'invited' : '',
         person.secondFactor ? 'second factor' : '',

@@ -62,11 +62,17 @@ function room(path, id, quota) {
 function hosts(path, id, listed) {
   const [view, form] = [element('details'), element('form')];
   const field = Object.assign(element('textarea', (listed ?? []).join('\n')), { id: `hosts-${id}`, name: 'hosts', rows: 4, placeholder: '*.example.com' });
-  const label = Object.assign(element('label', 'One on each line'), { htmlFor: field.id });
-  form.append(label, field, element('p', 'Empty: any host.', 'hint'), element('button', 'Save'));
+  const any = Object.assign(element('input'), { id: `any-${id}`, type: 'checkbox', checked: !listed });
+  const turn = () => { field.disabled = any.checked; };
+  any.addEventListener('change', turn);
+  turn();
+  const [either, choice] = [element('fieldset'), element('label', 'Any host')];
+  choice.prepend(any);
+  either.append(choice);
+  const label = Object.assign(element('label', 'Only these, one on each line'), { htmlFor: field.id });
+  form.append(either, label, field, element('p', 'None: they lead nowhere.', 'hint'), element('button', 'Save'));
   form.addEventListener('submit', act(async () => {
-    const list = field.value.split(/\s+/).filter(Boolean);
-    await ask('PUT', `${path}/hosts`, { hosts: list.length ? list : null });
+    await ask('PUT', `${path}/hosts`, { hosts: any.checked ? null : field.value.split(/\s+/).filter(Boolean) });
     await draw();
   }));
   view.append(element('summary', listed ? `Its URLs may name ${listed.length} hosts` : 'Its URLs may name any host'), form);

@@ -122,6 +122,38 @@ async fn stays_end_when_they_have_to(ground: &Ground, store: &Store) {
     assert_eq!(store.change_person(ground.tenant, ground.user, owner).await.unwrap(), Changed::LastOwner);
 }
 
+async fn a_key_s_stays_are_bounded_and_end_with_its_person_s(ground: &Ground, store: &Store) {
+    let (user, login) = person(store, ground.tenant, guest("frieda", Role::Admin)).await;
+    let wish = KeyWish { is_admin: true, session: None, is_active: true, actions: Actions::default() };
+    let secret = uuid::Uuid::new_v4().to_string();
+    store.create_key(ground.tenant, user, &secret, wish).await.unwrap();
+    let key = store.key_holder(&secret).await.unwrap().unwrap();
+    let cookie = |place: usize| format!("{secret} {place}");
+    for place in 0..=100 {
+        store.stay(Staying::Key(key), &cookie(place), About::default(), DAY_MS).await.unwrap();
+    }
+    assert!(store.signed_in(&cookie(0)).await.unwrap().is_none(), "the oldest gives way");
+    for place in [1, 100] {
+        assert!(store.signed_in(&cookie(place)).await.unwrap().is_some(), "{place}");
+    }
+    let own = stay(store, &login).await;
+    assert_eq!(store.end_all_stays(ground.tenant, user, own.holder.stay).await.unwrap(), 100);
+    assert!(store.signed_in(&cookie(100)).await.unwrap().is_none() && lasts(store, own.holder).await);
+}
+
+async fn the_first_key_is_put_in_once(ground: &Ground, store: &Store) {
+    let [first, second] = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|secret| secret.to_string());
+    let put = async |secret: &str| {
+        store.add_first_key(ground.tenant, ground.user, secret).await.unwrap();
+        store.key_holder(secret).await.unwrap()
+    };
+    assert_eq!(put(&first).await, put(&first).await);
+    let key = put(&first).await.unwrap();
+    assert!(store.delete_key(ground.tenant, key.key).await.unwrap());
+    assert!(put(&first).await.is_none(), "whoever removed it meant it");
+    assert!(put(&second).await.is_some(), "another one is new");
+}
+
 async fn a_shut_tenant_is_out(ground: &Ground, store: &Store) {
     let tenant = store.all_tenants().await.unwrap().into_iter().find(|tenant| tenant.id == ground.tenant).unwrap();
     let (_, login) = person(store, ground.tenant, guest("emma", Role::Viewer)).await;
@@ -146,6 +178,8 @@ async fn suite(ground: &Ground) {
     let store = ground.store.as_ref().unwrap();
     addresses_are_one_persons(ground, store).await;
     stays_end_when_they_have_to(ground, store).await;
+    a_key_s_stays_are_bounded_and_end_with_its_person_s(ground, store).await;
+    the_first_key_is_put_in_once(ground, store).await;
     a_shut_tenant_is_out(ground, store).await;
 }
 

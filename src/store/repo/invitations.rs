@@ -146,8 +146,8 @@ impl Store {
         .await
     }
 
-    /// Takes an invitation up: from now on this password is theirs, and nothing that they had to show before is. False when the
-    /// token is not good any more.
+    /// Takes an invitation up: from now on this password is theirs, and no other; a second factor stays. False when the token is not
+    /// good any more.
     ///
     /// # Errors
     /// The database's.
@@ -167,11 +167,6 @@ impl Store {
                 return Ok(false);
             }
             store.write_password(&tx, who, &password, None).await?;
-            users::Entity::update_many()
-                .col_expr(users::Column::SecondFactor, Expr::value(None::<Vec<u8>>))
-                .filter(is(who.0, who.1))
-                .exec(&*tx)
-                .await?;
             Self::end_stays_of(&tx, who, None).await?;
             tx.commit().await?;
             store.forget_keys();

@@ -22,6 +22,7 @@ pub(in crate::store) mod recent;
 pub mod renewal;
 pub mod retention;
 pub(in crate::store) mod sealed;
+pub mod second_factors;
 pub mod sessions;
 pub mod shredding;
 pub mod signing;

@@ -410,41 +410,6 @@ impl Store {
         })
     }
 
-    /// What a stored second factor says.
-    ///
-    /// # Errors
-    /// [`PortError::Corrupt`].
-    pub fn open_second_factor(&self, login: &Login, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, PortError> {
-        let label = Self::label(login.tenant, login.user, Kind::Person, "second_factor");
-        Ok(Zeroizing::new(self.vault.open(&label, sealed).map_err(Failure::from)?))
-    }
-
-    /// Replaces a second factor, if it is still the one that was read: what may be used once is used once. False when it is not.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn set_second_factor(&self, login: &Login, factor: Option<&[u8]>) -> Result<bool, PortError> {
-        let (store, who, before) = (self.clone(), (login.tenant, login.user), login.second_factor.clone());
-        let factor = factor.map(|factor| Zeroizing::new(factor.to_vec()));
-        self.on_io(async move {
-            let tx = Tx::tenant(&store, who.0, Mode::Write).await?;
-            let sealed = factor.map(|factor| store.seal_of(who, "second_factor", &factor)).transpose()?;
-            let same = match before {
-                Some(before) => users::Column::SecondFactor.eq(before),
-                None => users::Column::SecondFactor.is_null(),
-            };
-            let done = users::Entity::update_many()
-                .col_expr(users::Column::SecondFactor, Expr::value(sealed))
-                .filter(is(who.0, who.1))
-                .filter(same)
-                .exec(&*tx)
-                .await?;
-            tx.commit().await?;
-            Ok(done.rows_affected == 1)
-        })
-        .await
-    }
-
     /// Switches off the keys of somebody who may not have them with this role.
     pub(super) async fn lower(tx: &Tx, (tenant, user): (TenantId, UserId), role: Role) -> Result<(), Failure> {
         if !role.is_admin() {
