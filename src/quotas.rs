@@ -7,7 +7,7 @@ use crate::store::Store;
 use crate::store::repo::quotas::{Book, Given};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use wardroom_actors::domain::ids::{TenantId, UserId};
 use wardroom_actors::domain::quota::{Exceeded, Limits, Quota, Resource, Spent, Whose};
 use wardroom_actors::handle::Refusal;
@@ -22,9 +22,12 @@ const REMEMBERED: usize = 10_000;
 pub struct QuotaBook {
     defaults: Quota,
     given: RwLock<Read>,
-    spent: Mutex<HashMap<(TenantId, Option<UserId>), Spent>>,
+    spent: Mutex<Accounts>,
     clock: Arc<dyn Clock>,
 }
+
+/// What users, and tenants themselves, have sent.
+type Accounts = HashMap<(TenantId, Option<UserId>), Spent>;
 
 #[derive(Default)]
 struct Read {
@@ -80,15 +83,35 @@ impl QuotaBook {
     /// # Errors
     /// The quota that is used up, or the database's.
     pub async fn may_send_file(&self, store: &Store, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
-        let too_many = |(exceeded, wait_ms): (_, u64)| Refusal::TooMany { exceeded, retry_s: wait_ms.div_ceil(1000) };
-        self.spend(tenant, user).map_err(too_many)?;
-        self.give_back(tenant, user);
         let (quota, resource) = (self.of(tenant, user), Resource::Storage);
+        let too_many = |(exceeded, wait_ms): (_, u64)| Refusal::TooMany { exceeded, retry_s: wait_ms.div_ceil(1000) };
+        self.may_spend(&self.spent(), &quota, (tenant, user)).map_err(too_many)?;
         for whose in Whose::BOTH {
             let (limits, user) = (quota.of(whose), (whose == Whose::User).then_some(user));
             let limit = limits.of(resource);
             if limit > 0 && !limits.admits(resource, store.has(tenant, user, resource).await?, 1) {
                 return Err(Exceeded { resource, whose, limit }.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn spent(&self) -> MutexGuard<'_, Accounts> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one message more may be sent.
+    fn may_spend(
+        &self,
+        spent: &Accounts,
+        quota: &Quota,
+        (tenant, user): (TenantId, UserId),
+    ) -> Result<(), (Exceeded, u64)> {
+        for (whose, user) in [(Whose::User, Some(user)), (Whose::Tenant, None)] {
+            let limit = quota.of(whose).messages_per_minute;
+            let wait = spent.get(&(tenant, user)).copied().unwrap_or_default().wait(limit, self.clock.now());
+            if wait > 0 {
+                return Err((Exceeded { resource: Resource::Messages, whose, limit }, wait));
             }
         }
         Ok(())
@@ -101,8 +124,7 @@ impl QuotaBook {
     pub async fn seen(&self, store: &Store, tenant: TenantId, user: Option<UserId>) -> Result<Value, PortError> {
         let (limits, given) = (self.limits(tenant, user), self.given(tenant, user));
         let messages = {
-            let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-            let spent = spent.get(&(tenant, user)).copied().unwrap_or_default();
+            let spent = self.spent().get(&(tenant, user)).copied().unwrap_or_default();
             spent.open(limits.messages_per_minute, self.clock.now())
         };
         let mut seen = serde_json::Map::new();
@@ -128,29 +150,24 @@ impl Quotas for QuotaBook {
 
     fn spend(&self, tenant: TenantId, user: UserId) -> Result<(), (Exceeded, u64)> {
         let (quota, now) = (self.of(tenant, user), self.clock.now());
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let both = [(Whose::User, Some(user)), (Whose::Tenant, None)].map(|(whose, user)| {
-            let limit = quota.of(whose).messages_per_minute;
-            (whose, limit, (tenant, user), spent.get(&(tenant, user)).copied().unwrap_or_default())
-        });
-        for (whose, limit, _, before) in both {
-            let wait = before.wait(limit, now);
-            if wait > 0 {
-                return Err((Exceeded { resource: Resource::Messages, whose, limit }, wait));
-            }
-        }
+        let mut spent = self.spent();
+        self.may_spend(&spent, &quota, (tenant, user))?;
         if spent.len() >= REMEMBERED {
             spent.retain(|_, spent| !spent.is_over(now));
         }
-        for (_, limit, key, before) in both.into_iter().filter(|(_, limit, ..)| *limit > 0) {
-            spent.insert(key, before.and_one(limit, now));
+        for (limits, user) in [(quota.user, Some(user)), (quota.tenant, None)] {
+            let limit = limits.messages_per_minute;
+            if limit > 0 {
+                let spent = spent.entry((tenant, user)).or_default();
+                *spent = spent.and_one(limit, now);
+            }
         }
         Ok(())
     }
 
     fn give_back(&self, tenant: TenantId, user: UserId) {
         let quota = self.of(tenant, user);
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent = self.spent();
         for (limits, user) in [(quota.user, Some(user)), (quota.tenant, None)] {
             if let Some(spent) = spent.get_mut(&(tenant, user)) {
                 *spent = spent.less_one(limits.messages_per_minute);

@@ -32,6 +32,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
+/// A message that was accepted, and who hears what becomes of it.
+type Sending = (Accepted, oneshot::Receiver<Result<Message, String>>);
+
 /// Why the kernel refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -437,32 +440,33 @@ impl Handle {
     ///
     /// # Errors
     /// [`Refusal`]; nothing was accepted then.
-    pub async fn send(
-        &self,
-        tenant: TenantId,
-        name: &SessionName,
-        wanted: &Wanted,
-    ) -> Result<(Accepted, oneshot::Receiver<Result<Message, String>>), Refusal> {
+    pub async fn send(&self, tenant: TenantId, name: &SessionName, wanted: &Wanted) -> Result<Sending, Refusal> {
         let entry = self.entry(tenant, name)?;
-        let (spec, outbox) = (entry.spec(), &self.kernel.registry.session.outbox);
+        let spec = entry.spec();
         self.kernel
             .quotas
             .spend(tenant, spec.user)
             .map_err(|(exceeded, wait_ms)| Refusal::TooMany { exceeded, retry_s: wait_ms.div_ceil(1000) })?;
+        let sent = self.accept(&entry, &spec, wanted).await;
+        // What was accepted before, or is not, counts for nothing.
+        if !sent.as_ref().is_ok_and(|(accepted, _)| accepted.is_new) {
+            self.kernel.quotas.give_back(tenant, spec.user);
+        }
+        sent
+    }
+
+    async fn accept(&self, entry: &SessionEntry, spec: &SessionSpec, wanted: &Wanted) -> Result<Sending, Refusal> {
         let mut awaited = wanted.message_id.clone();
         loop {
             // Before it is accepted: from then on it may leave at any moment.
             let hear = entry.hear_of(&awaited);
-            let accepted = outbox.accept(&spec, wanted, self.kernel.outbox_limit).await;
-            match accepted {
+            match self.kernel.registry.session.outbox.accept(spec, wanted, self.kernel.outbox_limit).await {
                 Ok(accepted) if accepted.ended.is_none() && accepted.outgoing.message_id != awaited => {
-                    self.kernel.quotas.give_back(tenant, spec.user);
                     // An earlier request of this name: what became of it meanwhile is asked once more.
                     entry.hear_no_more(&awaited, hear);
                     awaited = accepted.outgoing.message_id;
                 }
                 Ok(accepted) if accepted.ended.is_some() => {
-                    self.kernel.quotas.give_back(tenant, spec.user);
                     entry.hear_no_more(&awaited, hear);
                     return Ok((accepted, oneshot::channel().1));
                 }
@@ -472,7 +476,6 @@ impl Handle {
                 }
                 Err(error) => {
                     entry.hear_no_more(&awaited, hear);
-                    self.kernel.quotas.give_back(tenant, spec.user);
                     return Err(match error {
                         AcceptError::Full => Refusal::QueueFull { retry_s: self.kernel.outbox_retry_s },
                         AcceptError::Taken => Refusal::Taken,

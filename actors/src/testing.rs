@@ -267,7 +267,7 @@ impl OutboxStore for Memory {
         if let Some(id) = rows.requests.get(&request) {
             let (_, one, ended) = rows.outbox.iter().find(|(_, one, _)| one.id == *id).unwrap();
             let same = one.chat == wanted.chat && one.draft == wanted.draft;
-            let accepted = Accepted { outgoing: one.clone(), ended: ended.clone() };
+            let accepted = Accepted { outgoing: one.clone(), is_new: false, ended: ended.clone() };
             return done(if same { Ok(accepted) } else { Err(AcceptError::Taken) });
         }
         let waiting = rows.outbox.iter().filter(|(key, _, end)| *key == spec.key() && end.is_none()).count();
@@ -279,7 +279,7 @@ impl OutboxStore for Memory {
         let outgoing = Outgoing { id, chat, message_id, draft, attempts: 0 };
         rows.requests.insert(request, id);
         rows.outbox.push((spec.key(), outgoing.clone(), None));
-        done(Ok(Accepted { outgoing, ended: None }))
+        done(Ok(Accepted { outgoing, is_new: true, ended: None }))
     }
 
     fn waiting(

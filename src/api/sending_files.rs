@@ -250,7 +250,10 @@ pub(super) async fn read(
     let file = match before {
         Some(Content::File { file, media, .. }) => Taken::Stored(file, media),
         _ => {
-            api.quotas.may_send_file(&api.store, seen.spec.tenant, seen.spec.user).await?;
+            // What is here already may be here for the second time: that is seen when it is taken in.
+            if convert || read.file.url.is_some() {
+                api.quotas.may_send_file(&api.store, seen.spec.tenant, seen.spec.user).await?;
+            }
             take(api, &seen.spec, read.file, shown, convert).await?
         }
     };

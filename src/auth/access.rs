@@ -155,9 +155,11 @@ impl Access {
         if !welcome {
             return Err(failed("shut_out"));
         }
+        request.extensions_mut().insert(Shown(&["password"]));
         self.second(store, &login, shown.code.as_deref(), failed).await?;
-        let factors: &[_] = if login.second_factor.is_some() { &["password", "code"] } else { &["password"] };
-        request.extensions_mut().insert(Shown(factors));
+        if login.second_factor.is_some() {
+            request.extensions_mut().insert(Shown(&["password", "code"]));
+        }
         if let Some(origin) = origin {
             door.watch.succeeded(origin, &known);
         }

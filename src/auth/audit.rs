@@ -91,8 +91,8 @@ impl From<&Login> for Actor {
     }
 }
 
-/// What somebody showed who was let in; left in the request.
-#[derive(Clone, Copy)]
+/// What somebody showed that was right; left in the request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Shown(pub &'static [&'static str]);
 
 /// What a request made; left with its response.
@@ -116,6 +116,22 @@ struct What {
     by: By,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown: Option<Shown>,
+}
+
+impl What {
+    /// Something that no request did.
+    fn done(what: &str, user: Option<UserId>) -> Self {
+        Self {
+            what: what.to_owned(),
+            status: 0,
+            code: None,
+            by: By::Nobody,
+            user: user.map(|user| user.0),
+            shown: None,
+        }
+    }
 }
 
 /// Something that comes often.
@@ -293,14 +309,12 @@ impl Auditor {
 
     /// Something that no request did: the tenant's, or the server's own.
     pub fn note(&self, tenant: Option<TenantId>, user: Option<UserId>, what: &str, address: String) {
-        let what = What { what: what.to_owned(), status: 0, code: None, by: By::Nobody, user: user.map(|user| user.0) };
-        self.count(&self.often, tenant, Often { what, address }, COUNTED_MS);
+        self.count(&self.often, tenant, Often { what: What::done(what, user), address }, COUNTED_MS);
     }
 
     /// Something that opens the server was shown there, and was right; told once a day.
     pub fn used(&self, what: &str, address: String) {
-        let what = What { what: what.to_owned(), status: 0, code: None, by: By::Nobody, user: None };
-        self.count(&self.uses, None, Often { what, address }, USED_MS);
+        self.count(&self.uses, None, Often { what: What::done(what, None), address }, USED_MS);
     }
 
     /// A request was answered, and is about to be told so.
@@ -313,7 +327,7 @@ impl Auditor {
         let Some(actor) = actor else {
             // What nobody did is told of where somebody was refused; which path it was is whatever they made up.
             if matches!(status, 401 | 403 | 429) {
-                let what = What { what: REFUSED.to_owned(), status, code, by: By::Nobody, user: None };
+                let what = What { status, code, ..What::done(REFUSED, None) };
                 self.count(&self.often, None, Often { what, address }, NOBODY_MS);
             }
             return;
@@ -325,7 +339,9 @@ impl Auditor {
             _ => ("OTHER", false),
         };
         let (tenant, user) = (Some(actor.tenant), Some(actor.user));
-        let what = What { what: format!("{verb} {pattern}"), status, code, by: actor.by, user: Some(actor.user.0) };
+        let shown = request.extensions().get::<Shown>().copied();
+        let (what, user_id) = (format!("{verb} {pattern}"), Some(actor.user.0));
+        let what = What { what, status, code, by: actor.by, user: user_id, shown };
         if status >= 400 || status == 101 || (!reads && need::comes_often(&pattern)) {
             self.count(&self.often, tenant, Often { what, address }, COUNTED_MS);
         } else if reads {
@@ -338,9 +354,6 @@ impl Auditor {
                 fields.insert("request".to_owned(), request_id.into());
                 if let Some(made) = made {
                     fields.insert("made".to_owned(), json!(made));
-                }
-                if let Some(shown) = request.extensions().get::<Shown>() {
-                    fields.insert("shown".to_owned(), json!(shown.0));
                 }
             }
             let (record, personal) = (record.to_string(), personal(request, address));
@@ -460,7 +473,7 @@ mod tests {
             Some((_, user)) => (By::Key(user.0), Some(user.0)),
             None => (By::Nobody, None),
         };
-        let what = What { what: "GET /api/keys".to_owned(), status: 403, code: None, by, user };
+        let what = What { what: "GET /api/keys".to_owned(), status: 403, code: None, by, user, shown: None };
         (tenant.map(|tenant| tenant.0), Often { what, address: address.to_owned() })
     }
 

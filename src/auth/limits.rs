@@ -56,10 +56,14 @@ impl<K: Hash + Eq + Clone> PerMinute<K> {
     /// Counts one; seconds until the next where it is one too many.
     fn admits(&self, key: &K) -> Result<(), u64> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        if limiter.len() >= MOST {
+        if self.is_full() {
             return Err(FULL_S);
         }
         limiter.check_key(key).map_err(|not_until| not_until.wait_time_from(self.clock.now()).as_secs() + 1)
+    }
+
+    fn is_full(&self) -> bool {
+        self.limiter.as_ref().is_some_and(|limiter| limiter.len() >= MOST)
     }
 
     fn tidy(&self) {
@@ -121,7 +125,8 @@ impl Limits {
     /// # Errors
     /// Seconds until they may.
     pub fn calls_from(&self, origin: Origin) -> Result<(), u64> {
-        self.calls.by_origin.admits(&origin)
+        // Whoever calls from many addresses must not keep the others out: what finds no room is not counted.
+        if self.calls.by_origin.is_full() { Ok(()) } else { self.calls.by_origin.admits(&origin) }
     }
 
     /// Somebody who is known calls a route, like `POST /api/sendText`.

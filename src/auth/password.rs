@@ -79,13 +79,16 @@ impl Passwords {
     pub async fn is(&self, password: Zeroizing<String>, hash: Option<&Zeroizing<String>>) -> Result<bool, ApiError> {
         let known = hash.is_some();
         let hash = hash.cloned().unwrap_or_else(|| Zeroizing::new(self.nobody.clone()));
-        let argon = self.argon.clone();
+        let (argon, nobody) = (self.argon.clone(), self.nobody.clone());
         let same = self.in_turn(move || {
-            if is_imported(&hash) {
-                // bcrypt itself looks at 72 bytes only.
-                return bcrypt::non_truncating_verify(password.as_bytes(), &hash).unwrap_or(false);
+            let is = |hash: &str| {
+                PasswordHash::new(hash).is_ok_and(|hash| argon.verify_password(password.as_bytes(), &hash).is_ok())
+            };
+            if !is_imported(&hash) {
+                return is(&hash);
             }
-            PasswordHash::new(&hash).is_ok_and(|hash| argon.verify_password(password.as_bytes(), &hash).is_ok())
+            // bcrypt itself would look at 72 bytes only: what is longer is not right, and answered as late as others.
+            bcrypt::non_truncating_verify(password.as_bytes(), &hash).unwrap_or_else(|_| is(&nobody))
         });
         Ok(same.await? && known)
     }

@@ -115,6 +115,9 @@ pub async fn sign_in(
         PortError::Conflict => ApiError::new("unauthorized", refused),
         other => other.into(),
     })?;
+    if let Some(holder) = store.signed_in(&token).await? {
+        request.extensions_mut().insert(Actor::from(holder));
+    }
     Ok(HttpResponse::NoContent().cookie(cookie(&door, token, STAY_MS)).finish())
 }
 

@@ -459,11 +459,9 @@ async fn what_is_wanted_twice_is_done_once(ground: &Ground) {
     let accept = async |spec, name: &str, text: &str| ground.outbox.accept(spec, &wanted(name, text), 2).await;
     let first = accept(&one, "a", "hi").await.unwrap();
     accept(&one, "b", "full").await.unwrap();
-    assert_eq!(
-        accept(&one, "a", "hi").await.unwrap().outgoing.message_id,
-        first.outgoing.message_id,
-        "although it is full"
-    );
+    let again = accept(&one, "a", "hi").await.unwrap();
+    assert_eq!(again.outgoing.message_id, first.outgoing.message_id, "although it is full");
+    assert!(first.is_new && !again.is_new);
     assert_eq!(accept(&one, "a", "ho").await, Err(AcceptError::Taken));
     let elsewhere = accept(&two, "a", "ho").await.unwrap();
     assert_ne!(elsewhere.outgoing.message_id, first.outgoing.message_id, "each session has its own names");
@@ -473,8 +471,9 @@ async fn what_is_wanted_twice_is_done_once(ground: &Ground) {
     ground.outbox.finish(two.key(), elsewhere.outgoing.id, failed.clone()).await.unwrap();
     assert_eq!(accept(&two, "a", "ho").await.unwrap().ended, Some(failed));
     let many: Vec<_> = (0..8).map(|_| ground.outbox.accept(&two, &wanted("c", "at once"), 100)).collect();
-    let ids = futures_util::future::join_all(many).await.into_iter().map(|one| one.unwrap().outgoing.id);
-    assert_eq!(ids.collect::<std::collections::HashSet<_>>().len(), 1);
+    let all: Vec<_> = futures_util::future::join_all(many).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(all.iter().map(|one| one.outgoing.id).collect::<std::collections::HashSet<_>>().len(), 1);
+    assert_eq!(all.iter().filter(|one| one.is_new).count(), 1, "of those that come at once, one is new");
     for spec in [&one, &two] {
         ground.sessions.purge(spec.key()).await.unwrap();
     }

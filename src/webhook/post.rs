@@ -5,7 +5,8 @@ use hmac::{Hmac, Mac};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
 use sha2::{Sha256, Sha512};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wardroom_actors::domain::ids::TenantId;
 use wardroom_actors::domain::webhook::Hook;
@@ -35,13 +36,17 @@ pub struct Refusal {
     pub by_receiver: bool,
 }
 
-/// Before a URL that our own rules refuse is looked at again, in milliseconds: nothing but the config can help.
+/// Before a URL that our own rules refuse is looked at again, in milliseconds: nothing but the operator can help.
 const RULES_MS: u64 = 2000;
+/// How long a tenant's receivers that cannot be trusted are not told of again, in milliseconds.
+const TOLD_MS: i64 = 600_000;
 
 /// Posts.
 pub struct Poster {
     http: Client,
     egress: Arc<Egress>,
+    /// When the log was told last of a tenant's receivers that cannot be trusted.
+    told: Mutex<HashMap<Option<TenantId>, i64>>,
 }
 
 impl Poster {
@@ -58,7 +63,7 @@ impl Poster {
             .connect_timeout(timeout.min(Duration::from_secs(5)))
             .timeout(timeout)
             .build()?;
-        Ok(Self { http, egress })
+        Ok(Self { http, egress, told: Mutex::default() })
     }
 
     /// Posts once, to a tenant's webhook or the operator's own.
@@ -71,7 +76,24 @@ impl Poster {
         let request = self.http.post(url).headers(headers(hook, &body, unix_ms)).body(body);
         match request.send().await {
             Ok(response) => said(response).await,
-            Err(error) => away(&host, &Failure::from(&error)),
+            Err(error) => self.away(whose, &host, &Failure::from(&error), unix_ms),
+        }
+    }
+
+    fn away(&self, whose: Option<TenantId>, host: &str, failure: &Failure, unix_ms: i64) -> Answer {
+        match failure {
+            Failure::Refused(refused) => refusal(refused),
+            Failure::Tls(error) => {
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                if told.get(&whose).is_none_or(|last| unix_ms.saturating_sub(*last) >= TOLD_MS) {
+                    told.insert(whose, unix_ms);
+                    let tenant = whose.map(tracing::field::display);
+                    tracing::warn!(tenant, host, %error, "a webhook's host cannot be trusted");
+                }
+                Answer::Away("tls")
+            }
+            Failure::Timeout => Answer::Away("timeout"),
+            Failure::Unreachable | Failure::Broken => Answer::Away("unreachable"),
         }
     }
 }
@@ -143,18 +165,6 @@ fn refusal(refused: &Refused) -> Answer {
         Refused::Private(_) | Refused::Port(..) | Refused::Host(_) => "egress_refused",
     };
     Answer::Refused(Refusal { code: code.to_owned(), wait_ms: RULES_MS, by_receiver: false })
-}
-
-fn away(host: &str, failure: &Failure) -> Answer {
-    match failure {
-        Failure::Refused(refused) => refusal(refused),
-        Failure::Tls(error) => {
-            tracing::warn!(host, %error, "a webhook's host cannot be trusted");
-            Answer::Away("tls")
-        }
-        Failure::Timeout => Answer::Away("timeout"),
-        Failure::Unreachable | Failure::Broken => Answer::Away("unreachable"),
-    }
 }
 
 #[cfg(test)]

@@ -47,9 +47,13 @@ async fn what_is_done_is_recorded_and_nobody_changes_it() {
     let wrong = json!({"email": "anna@example.com", "password": CANARY});
     house.anonymous("POST", "/api/auth/token", Some(wrong)).await.refused(401);
     let refused = told(&house, key, "POST /api/auth/token", 401).await;
-    assert!(refused["by"] == "claim" && refused["code"] == "unauthorized", "{refused}");
+    assert!(refused["by"] == "claim" && refused["code"] == "unauthorized" && refused["shown"].is_null(), "{refused}");
     let (token, _) = house.sign_in("anna").await;
     let entered = told(&house, key, "POST /api/auth/token", 200).await;
+    assert!(entered["by"]["stay"].is_string() && entered["shown"] == json!(["password"]), "{entered}");
+    let right = json!({"email": "anna@example.com", "password": wardroom_load::house::PASSWORD});
+    house.anonymous("POST", "/dashboard/sign-in", Some(right)).await.ok();
+    let entered = told(&house, key, "POST /dashboard/sign-in", 204).await;
     assert!(entered["by"]["stay"].is_string() && entered["shown"] == json!(["password"]), "{entered}");
     for _ in 0..5 {
         house.ask_as(&token, "DELETE", &format!("/api/sessions/{CANARY}"), None).await.refused(403);

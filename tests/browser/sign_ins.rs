@@ -401,6 +401,9 @@ async fn a_lost_second_factor_is_taken_off_by_an_admin_and_by_nothing_else() {
     for what in ["DELETE /api/users/{id}/second-factor", "second factor taken"] {
         assert!(records.as_array().unwrap().iter().any(|one| one["what"] == what), "{what}: {records}");
     }
+    let refused = |one: &&Value| one["code"] == "second_factor_needed";
+    let refused = records.as_array().unwrap().iter().find(refused).unwrap();
+    assert_eq!(refused["shown"], json!(["password"]), "the password was right");
 }
 
 #[tokio::test(flavor = "multi_thread")]

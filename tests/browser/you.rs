@@ -121,12 +121,26 @@ async fn a_second_factor_that_is_demanded_is_set_up_first() {
     house.person("ben", "viewer").await;
     let (ben, _) = house.sign_in("ben").await;
     house.ask_as(&ben, "GET", "/api/sessions", None).await.ok();
+    // Whoever becomes one of those while the dashboard is open is told so there.
+    let url = format!("http://127.0.0.1:{}/", house.http);
+    let person = Person::at(&url).await;
+    enter(&person, "ben@example.com", PASSWORD).await;
+    person.sees("!document.getElementById('house').hidden").await;
+    let people = house.get("/api/users").await;
+    let id = people.as_array().unwrap().iter().find(|one| one["name"] == "ben").unwrap()["id"].as_str().unwrap();
+    house.ask("PUT", &format!("/api/users/{id}"), Some(json!({"role": "admin"}))).await.ok();
+    person.says("#you-demand", "Set one up").await;
+    person.find("#you-demand").await;
+    set_up(&person).await;
+    person.sees("document.querySelector('[data-view=people]').checkVisibility()").await;
+    person.leave().await;
+
     let (token, _) = house.sign_in("anna").await;
     for (method, path) in [("GET", "/api/sessions"), ("POST", "/api/auth/ticket"), ("GET", "/api/users")] {
         assert_eq!(house.ask_as(&token, method, path, None).await.refused(403), "second_factor_required", "{path}");
     }
     house.ask_as(&token, "GET", "/api/auth/me", None).await.ok();
-    let anna = Person::at(&format!("http://127.0.0.1:{}/", house.http)).await;
+    let anna = Person::at(&url).await;
     anna.look(360, false).await;
     enter(&anna, "anna@example.com", PASSWORD).await;
     anna.says("#you-demand", "Set one up").await;

@@ -140,7 +140,7 @@ impl Spent {
     pub fn open(self, per_minute: u64, now_ms: u64) -> u64 {
         let ahead = self.0.saturating_sub(now_ms.saturating_mul(1000));
         // More than a minute's were sent under a higher limit.
-        ahead.checked_div(Self::price(per_minute)).map_or(0, |open| open.saturating_add(1).min(per_minute))
+        if per_minute == 0 { 0 } else { ahead.div_ceil(Self::price(per_minute).max(1)).min(per_minute) }
     }
 
     /// Whether nothing is left to pay.
@@ -188,7 +188,8 @@ mod tests {
         }
         let none = Spent::default();
         let two = none.and_one(60, 0).and_one(60, 0);
-        assert_eq!((two.less_one(60), two.open(60, 0), two.open(0, 0)), (none.and_one(60, 0), 3, 0));
+        assert_eq!((two.less_one(60), two.open(60, 0), two.open(0, 0)), (none.and_one(60, 0), 2, 0));
+        assert_eq!((none.open(60, 0), two.open(60, 1), two.open(60, 1000)), (0, 2, 1));
         assert!((0..10_000).fold(none, |spent, _| spent.and_one(0, 5)).wait(0, 5) == 0, "0 is any number");
         assert!(none.is_over(0) && !none.and_one(60, 0).is_over(999) && none.and_one(60, 0).is_over(1000));
     }

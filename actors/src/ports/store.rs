@@ -141,6 +141,8 @@ impl std::fmt::Debug for Outgoing {
 pub struct Accepted {
     /// The message; of an earlier request, if this one repeats it.
     pub outgoing: Outgoing,
+    /// Whether nobody wanted it before.
+    pub is_new: bool,
     /// What became of it, if it is known already.
     pub ended: Option<Delivery>,
 }

@@ -101,10 +101,15 @@ async function enter() {
     if (problem.code !== 'second_factor_required') throw problem;
     return true;
   });
+  admit(demanded);
+}
+// Of whom a second factor is demanded, they see to that first.
+function admit(demanded) {
   $('sign-in').hidden = true;
   $('sign-out').hidden = $('views').hidden = false;
   for (const button of $('views').children) button.hidden = demanded && button.dataset.view !== 'you';
   $('you-demand').hidden = !demanded;
+  $('line').hidden = true;
   show(demanded ? 'you' : null);
   if (!demanded) listen();
 }
@@ -161,8 +166,9 @@ function listen() {
     setTimeout(async () => {
       if ($('sign-out').hidden) return;
       // Whoever is not let in any more is told so by this, not by the socket.
-      await loadSessions().catch(() => {});
-      if (!$('sign-out').hidden) listen();
+      const problem = await loadSessions().catch((problem) => problem);
+      if (problem?.code === 'second_factor_required') admit(true);
+      else if (!$('sign-out').hidden) listen();
     }, 1000);
   };
 }

@@ -158,8 +158,9 @@ impl Store {
             *count += 1;
             rows.push(outbox::ActiveModel { alias: Set(Some(one.chat.to_string())), ..row });
             let Wanted { chat, draft, message_id, .. } = (*one).clone();
-            let accepted = Accepted { outgoing: Outgoing { id, chat, message_id, draft, attempts: 0 }, ended: None };
-            fresh.insert(name, (one, accepted.clone()));
+            let outgoing = Outgoing { id, chat, message_id, draft, attempts: 0 };
+            let accepted = Accepted { outgoing, is_new: true, ended: None };
+            fresh.insert(name, (one, Accepted { is_new: false, ..accepted.clone() }));
             answers.push(Ok(Ok(accepted)));
         }
         while !rows.is_empty() {
@@ -311,7 +312,7 @@ impl Store {
         let draft = with_file_of(&outgoing.draft, &wanted.draft);
         let same = written == serde_json::to_vec(&draft).map_err(|_| Failure::Strange)?;
         let same = same && outgoing.chat == wanted.chat;
-        Ok(if same { Ok(Accepted { outgoing, ended }) } else { Err(AcceptError::Taken) })
+        Ok(if same { Ok(Accepted { outgoing, is_new: false, ended }) } else { Err(AcceptError::Taken) })
     }
 
     /// The row of a message that has to leave; whoever writes it adds the chat.

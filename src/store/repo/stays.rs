@@ -142,7 +142,8 @@ impl Store {
             match &who {
                 Staying::Person(login) => drop(Self::still(&tx, login).await?),
                 Staying::Key(holder) => {
-                    let user = users::Entity::find_by_id((tenant.0, holder.user.0)).one(&*tx).await?;
+                    let user =
+                        users::Entity::find_by_id((tenant.0, holder.user.0)).lock(LockType::Update).one(&*tx).await?;
                     user.filter(|user| user.second_factor.is_none()).ok_or(Failure::Gone)?;
                 }
             }
