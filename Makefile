@@ -22,9 +22,10 @@ lint:
 	cargo clippy --workspace --all-targets --release -- -D warnings
 	cargo test --release --test tidy
 
-# What reads what comes from outside, given a hundred thousand times anything; about a minute.
+# What reads what comes from outside, given a hundred thousand times anything; about two minutes.
 fuzz:
 	PROPTEST_CASES=$${PROPTEST_CASES:-100000} cargo test --release --test properties
+	PROPTEST_CASES=$${PROPTEST_CASES:-100000} cargo test --release --lib _or_refused
 
 # Calls made up from openapi.json against a running server with a linked session: no 5xx, no status that the document does not know.
 fuzz-api: kit

@@ -234,8 +234,9 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         (Some(plain), ..) => is_private_v4(plain),
         (None, [0x64, 0xff9b, 0, 0, 0, 0, ..], [.., a, b, c, d]) => is_private_v4(Ipv4Addr::new(a, b, c, d)),
         (None, [0x2002, ..], [_, _, a, b, c, d, ..]) => is_private_v4(Ipv4Addr::new(a, b, c, d)),
-        // Teredo, documentation; and whatever is not in the block of global unicast addresses.
-        (None, [0x2001, 0 | 0xdb8, ..], _) => true,
+        // Teredo, benchmarks, documentation; and whatever is not in the block of global unicast addresses.
+        (None, [0x2001, 0 | 2 | 0xdb8, ..], _) => true,
+        (None, [0x3fff, second, ..], _) if second < 0x1000 => true,
         (None, [first, ..], _) => first & 0xe000 != 0x2000,
     }
 }
@@ -302,6 +303,16 @@ mod tests {
             "[::7f00:1]",
             "[::ffff:0:7f00:1]",
             "[64:ff9b:1::a00:1]",
+            "[2001:2::1]",
+            "[2001:db8::1]",
+            "[3fff:fff::1]",
+            "[::ffff:127.0.0.1]",
+            "127.0.0.2",
+            "127.1",
+            "0",
+            "198.18.0.1",
+            "192.0.2.1",
+            "203.0.113.1",
             "2130706433",
             "0x7f.1",
             "017700000001",
@@ -309,7 +320,9 @@ mod tests {
             let refused = rules.url(None, &format!("http://{private}:8080/hook"));
             assert!(matches!(refused, Err(Refused::Private(_))), "{private}: {refused:?}");
         }
-        for public in ["8.8.8.8", "[2606:4700::1]", "example.com", "n8n"] {
+        for public in
+            ["8.8.8.8", "172.217.16.46", "[2606:4700::1]", "[3fff:1000::1]", "example.com", "10.example.com", "n8n"]
+        {
             assert!(rules.url(None, &format!("https://{public}/hook")).is_ok(), "{public}");
         }
         for odd in ["ftp://example.com", "file:///etc/passwd", "example.com/hook", "http://", ""] {
@@ -402,8 +415,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_inside_is_refused() {
-        let ask = |rules: Egress| Resolver::new(Arc::new(rules)).resolve("localhost".parse().unwrap());
+        let of = |rules: Egress, name: &str| Resolver::new(Arc::new(rules)).resolve(name.parse().unwrap());
+        let ask = |rules: Egress| of(rules, "localhost");
         assert!(ask(Egress::default()).await.is_err());
+        assert!(of(Egress::new(&["localhost".into()], &[], false), "localhost.").await.is_err(), "not the one listed");
         assert!(
             ask(Egress::new(&["localhost".into()], &[], false)).await.is_ok_and(|mut found| found.next().is_some())
         );

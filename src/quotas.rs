@@ -78,17 +78,23 @@ impl QuotaBook {
         self.given(tenant, user).over(defaults)
     }
 
-    /// Whether a user might send a file just now: asked before it is moved. What counts is asked when it has come.
+    /// Whether a user might send a message just now: asked before its file is moved. What counts is asked when it has come.
+    ///
+    /// # Errors
+    /// The quota that is used up.
+    pub fn may_send(&self, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
+        let too_many = |(exceeded, wait_ms): (_, u64)| Refusal::TooMany { exceeded, retry_s: wait_ms.div_ceil(1000) };
+        self.may_spend(&self.spent(), &self.of(tenant, user), (tenant, user)).map_err(too_many)
+    }
+
+    /// Whether there is room for a file that is not here yet, likewise.
     ///
     /// # Errors
     /// The quota that is used up, or the database's.
-    pub async fn may_send_file(&self, store: &Store, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
+    pub async fn may_store(&self, store: &Store, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
         let (quota, resource) = (self.of(tenant, user), Resource::Storage);
-        let too_many = |(exceeded, wait_ms): (_, u64)| Refusal::TooMany { exceeded, retry_s: wait_ms.div_ceil(1000) };
-        self.may_spend(&self.spent(), &quota, (tenant, user)).map_err(too_many)?;
-        for whose in Whose::BOTH {
-            let (limits, user) = (quota.of(whose), (whose == Whose::User).then_some(user));
-            let limit = limits.of(resource);
+        for (whose, user) in [(Whose::User, Some(user)), (Whose::Tenant, None)] {
+            let (limits, limit) = (quota.of(whose), quota.of(whose).of(resource));
             if limit > 0 && !limits.admits(resource, store.has(tenant, user, resource).await?, 1) {
                 return Err(Exceeded { resource, whose, limit }.into());
             }

@@ -194,6 +194,20 @@ proptest! {
     }
 }
 
+/// 192 random bits, of which none is the same for two items: the same text never looks the same.
+#[test]
+fn no_nonce_comes_twice() {
+    let (vault, label) = vault();
+    let all: Vec<_> = (0..50_000).map(|_| vault.seal(&label, b"the same").unwrap()).collect();
+    // Behind the version and the key's id.
+    let nonces: std::collections::HashSet<_> = all.iter().map(|sealed| &sealed[17..41]).collect();
+    assert_eq!(nonces.len(), all.len());
+    for place in 0..24 {
+        let bytes: std::collections::HashSet<_> = all.iter().map(|sealed| sealed[17 + place]).collect();
+        assert_eq!(bytes.len(), 256, "byte {place} is always the same ones");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.div_ceil(8), ..ProptestConfig::default() })]
 

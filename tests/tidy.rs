@@ -122,6 +122,20 @@ fn the_openapi_document_is_the_one_that_the_handlers_make() {
     );
 }
 
+/// Whoever tries all calls of the document then tries all there are.
+#[test]
+fn every_route_stands_in_the_document() {
+    let document: serde_json::Value = serde_json::from_str(&read("src/api/openapi.json")).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let documented: usize = paths.values().map(|verbs| verbs.as_object().unwrap().len()).sum();
+    let routes = read("src/api/mod.rs");
+    let verbs = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+    let made: usize = verbs.iter().map(|verb| routes.matches(&format!("(\"{verb}\", ")).count()).sum();
+    // `/api/version` is an old name of `/api/server/version`.
+    assert_eq!(made, documented + 1, "a route has no #[utoipa::path], or is not in api/docs.rs");
+    assert_eq!(routes.matches("web::resource(").count(), 1, "every route goes through resource(), which guards it");
+}
+
 #[test]
 fn the_readme_lists_wahas_paths() {
     const BEGIN: &str = "<!-- from src/api/waha.toml -->\n";

@@ -250,9 +250,13 @@ pub(super) async fn read(
     let file = match before {
         Some(Content::File { file, media, .. }) => Taken::Stored(file, media),
         _ => {
-            // What is here already may be here for the second time: that is seen when it is taken in.
-            if convert || read.file.url.is_some() {
-                api.quotas.may_send_file(&api.store, seen.spec.tenant, seen.spec.user).await?;
+            // What the body has in it may be here already, under its name or at all: that is seen when it is taken in.
+            let (tenant, user, is_new) = (seen.spec.tenant, seen.spec.user, convert || read.file.url.is_some());
+            if is_new || !to.is_named(request) {
+                api.quotas.may_send(tenant, user)?;
+            }
+            if is_new {
+                api.quotas.may_store(&api.store, tenant, user).await?;
             }
             take(api, &seen.spec, read.file, shown, convert).await?
         }
@@ -442,5 +446,36 @@ async fn decode(raw: &str, mut write: impl AsyncFnMut(&[u8]) -> Result<(), ApiEr
         }
         write(&STANDARD.decode(&letters).map_err(|_| bad())?).await?;
         letters.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
+    fn decoded(raw: &str) -> Option<Vec<u8>> {
+        let mut all = vec![];
+        let write = async |bytes: &[u8]| {
+            all.extend_from_slice(bytes);
+            Ok(())
+        };
+        // Nothing in it waits.
+        decode(raw, write).now_or_never().unwrap().ok().map(|()| all)
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_in_base64_is_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400), raw in ".{0,200}") {
+            let text = STANDARD.encode(&bytes);
+            let lines = format!("data:image/png;base64,{}", text.replace('/', "\\/").replace('A', "A\\r\\n"));
+            let careful = text.replace('+', "\\u002b").replace('=', "\\u003D");
+            for text in [&text, &lines, &careful] {
+                let read = decoded(&format!("\"{text}\""));
+                prop_assert_eq!(read.as_ref(), Some(&bytes));
+            }
+            let _ = (decoded(&raw), decoded(&format!("\"{raw}\"")), decoded(&format!("\"{raw}{text}\"")));
+        }
     }
 }

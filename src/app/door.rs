@@ -57,13 +57,22 @@ impl Parts<'_> {
             second_factor_of: guard.second_factor_of,
             tls,
         });
-        let (tidies, store) = (door.clone(), self.store.clone());
+        let (tidies, store, metrics) = (door.clone(), self.store.clone(), Arc::clone(&self.metrics));
         self.io.spawn(async move {
             let mut minute = tokio::time::interval(Duration::from_secs(60));
             for minutes in 0_u64.. {
                 minute.tick().await;
                 tidies.watch.tidy();
                 tidies.access.tidy();
+                match store.leaking_tables().await {
+                    Ok(tables) if tables.is_empty() => {}
+                    Ok(tables) => tidies.watch.count("isolation_violation", "high", || tables.join(", ")),
+                    Err(error) => tracing::debug!(%error, "whether tenants are apart was not looked at"),
+                }
+                match store.count_stays().await {
+                    Ok(count) => metrics.stays(count),
+                    Err(error) => tracing::debug!(%error, "stays were not counted"),
+                }
                 if minutes % 60 == 59
                     && let Err(error) = tokens.renew(&store).await
                 {

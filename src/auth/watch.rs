@@ -29,7 +29,7 @@ pub struct WatchPolicy {
     pub block_s: u32,
     /// Addresses from which sign-ins fail in that window until people sign in only from where they did before; 0: no number.
     pub sign_in_origins: usize,
-    /// Refused calls of a key in a minute that slow it down; 0: none do.
+    /// Refused calls of a key in a minute; one more slows it down. 0: none does.
     pub refusals: u32,
     /// For how long, in seconds; and for how long people sign in only from where they did before.
     pub slow_s: u32,
@@ -270,8 +270,8 @@ impl Watch {
         if refusals == 0 || !has_room(&self.refusals, &key) {
             return;
         }
-        if self.refusals.entry(key).or_default().refused.add(self.now(), MINUTE_S, refusals, slow_s) {
-            self.count("calls_refused", "medium", || key.to_string());
+        if self.refusals.entry(key).or_default().refused.add(self.now(), MINUTE_S, refusals.saturating_add(1), slow_s) {
+            self.count("calls_refused", "high", || key.to_string());
             tracing::warn!(%key, refusals, slow_s, "calls of this key are refused again and again: it may call once a second");
         }
     }
@@ -299,6 +299,23 @@ impl Watch {
     pub fn unblock(&self, origin: Origin) -> bool {
         let now = self.now();
         self.failures.remove(&origin).is_some_and(|(_, tally)| tally.until() > now)
+    }
+
+    /// Keys (of people: their stays) that are slowed down, and for how many seconds more.
+    #[must_use]
+    pub fn slowed(&self) -> Vec<(Uuid, u32)> {
+        let now = self.now();
+        let left = |calls: &Calls| calls.refused.until().saturating_sub(now);
+        let mut slowed: Vec<_> = self.refusals.iter().map(|one| (*one.key(), left(&one))).collect();
+        slowed.retain(|(_, left_s)| *left_s > 0);
+        slowed.sort_unstable();
+        slowed
+    }
+
+    /// Lets a key call as often as others again; false when it was not slowed down.
+    pub fn hurry(&self, key: Uuid) -> bool {
+        let now = self.now();
+        self.refusals.remove(&key).is_some_and(|(_, calls)| calls.refused.until() > now)
     }
 
     /// Forgets what is over; to be called every minute or so.
@@ -421,7 +438,7 @@ mod tests {
         let (watch, clock) = watch();
         let (key, other) = (Uuid::new_v4(), Uuid::new_v4());
         clock.0.advance(60_000);
-        for _ in 0..99 {
+        for _ in 0..100 {
             watch.refused(key);
         }
         clock.0.advance(60_000);
@@ -430,11 +447,18 @@ mod tests {
         for _ in 0..99 {
             watch.refused(key);
         }
+        assert_eq!(watch.slowed(), [], "a hundred");
+        watch.refused(key);
+        assert_eq!(watch.slowed(), [(key, 300)]);
         assert!(!watch.lets_call(key) && watch.lets_call(other) && watch.lets_call(other));
         clock.0.advance(1_000);
         assert!(watch.lets_call(key) && !watch.lets_call(key), "once a second");
         clock.0.advance(299_000);
-        assert!(watch.lets_call(key) && watch.lets_call(key));
+        assert!(watch.lets_call(key) && watch.lets_call(key) && !watch.hurry(key));
+        for _ in 0..=100 {
+            watch.refused(key);
+        }
+        assert!(watch.hurry(key) && watch.lets_call(key) && watch.lets_call(key), "an operator lets it");
     }
 
     #[test]

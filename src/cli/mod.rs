@@ -302,15 +302,16 @@ enum BlocksCommand {
     List,
     /// Let one in again.
     Remove {
-        /// An address; or `sign-ins`, while people sign in only from where they did before.
+        /// An address; a `key:…` that is slowed down; or `sign-ins`, while people sign in only from where they did before.
         #[arg(value_parser = blocked)]
         address: String,
     },
 }
 
 fn blocked(text: &str) -> Result<String, String> {
-    let known = text == crate::ops::SIGN_INS || text.parse::<std::net::IpAddr>().is_ok();
-    if known { Ok(text.to_owned()) } else { Err("neither an address nor `sign-ins`".to_owned()) }
+    let is_key = || text.strip_prefix(crate::ops::KEY).is_some_and(|key| uuid::Uuid::parse_str(key).is_ok());
+    let known = text == crate::ops::SIGN_INS || is_key() || text.parse::<std::net::IpAddr>().is_ok();
+    if known { Ok(text.to_owned()) } else { Err("no address, no `key:…`, and not `sign-ins`".to_owned()) }
 }
 
 /// Which server, and with which key.

@@ -110,12 +110,14 @@ pub async fn sign_in(
         Staying::Key(_) => (secret(""), "This key's user has a second factor: sign in with the e-mail address"),
         Staying::Person(_) => (secret(""), "E-mail address, password or code is wrong"),
     };
+    let is_person = matches!(who, Staying::Person(_));
     let begun = store.stay(who, &token, about(&door, &request), STAY_MS).await;
     begun.map_err(|error| match error {
         PortError::Conflict => ApiError::new("unauthorized", refused),
         other => other.into(),
     })?;
-    if let Some(holder) = store.signed_in(&token).await? {
+    // A key is told of itself, a person by the stay; where that cannot be read they have said who they are.
+    if is_person && let Ok(Some(holder)) = store.signed_in(&token).await {
         request.extensions_mut().insert(Actor::from(holder));
     }
     Ok(HttpResponse::NoContent().cookie(cookie(&door, token, STAY_MS)).finish())

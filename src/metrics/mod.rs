@@ -38,6 +38,7 @@ pub struct Metrics {
     arbiter_delay: GaugeVec,
     webhooks: IntCounterVec,
     webhook_breakers: IntGauge,
+    stays: IntGauge,
     security: IntCounterVec,
     failed_logins: IntCounterVec,
     audited: IntCounterVec,
@@ -113,6 +114,7 @@ impl Metrics {
         let worker_memory = gauge("wardroom_worker_memory_bytes", "Memory that all workers use.")?;
         let worker_processes = gauge("wardroom_worker_processes", "Processes of all workers.")?;
         let webhook_breakers = gauge("wardroom_webhook_breakers_open", "Webhook receivers that do not answer.")?;
+        let stays = gauge("wardroom_active_stays", "Sign-ins of people and keys that have not ended.")?;
         let chats = gauge("wardroom_chats_awake", "Chats whose actors are awake.")?;
         Ok(Self {
             registry,
@@ -138,6 +140,7 @@ impl Metrics {
             arbiter_delay,
             webhooks,
             webhook_breakers,
+            stays,
             security,
             failed_logins,
             audited,
@@ -189,6 +192,11 @@ impl Metrics {
         if matches!(exit, Exit::Panicked(_)) {
             self.panics.with_label_values(&[actor]).inc();
         }
+    }
+
+    /// So many are signed in.
+    pub fn stays(&self, count: u64) {
+        self.stays.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Somebody was stopped.

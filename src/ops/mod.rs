@@ -26,9 +26,12 @@ use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use uuid::Uuid;
 
 /// Stands among blocked addresses while people sign in only from where they did before.
 pub const SIGN_INS: &str = "sign-ins";
+/// Stands before a key, or a stay, in the place of an address, while it is slowed down.
+pub const KEY: &str = "key:";
 
 /// Characters of a token that nobody guesses.
 const LEAST_TOKEN: usize = 16;
@@ -205,6 +208,8 @@ async fn blocks(ops: web::Data<Ops>) -> HttpResponse {
     if let Some(seconds) = ops.door.watch.stuffed_s() {
         blocks.push(json!({"address": SIGN_INS, "secondsLeft": seconds}));
     }
+    let slowed = ops.door.watch.slowed().into_iter();
+    blocks.extend(slowed.map(|(key, left_s)| json!({"address": format!("{KEY}{key}"), "secondsLeft": left_s})));
     HttpResponse::Ok().json(blocks)
 }
 
@@ -214,6 +219,13 @@ async fn unblock(ops: web::Data<Ops>, address: web::Path<String>) -> HttpRespons
             return HttpResponse::NotFound().body("sign-ins are not shut out\n");
         }
         ops.auditor.note(None, None, "sign-ins let in again", String::new());
+        return HttpResponse::NoContent().finish();
+    }
+    if let Some(key) = address.strip_prefix(KEY) {
+        if !Uuid::parse_str(key).is_ok_and(|key| ops.door.watch.hurry(key)) {
+            return HttpResponse::NotFound().body("this key is not slowed down\n");
+        }
+        ops.auditor.note(None, None, "key let call again", String::new());
         return HttpResponse::NoContent().finish();
     }
     match address.parse::<IpAddr>().map(Origin::from) {

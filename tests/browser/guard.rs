@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use wardroom::api::waha::{Is, own, table};
 use wardroom::webhook::post::waha_signature;
-use wardroom_load::house::{Answer, House, KEY, SOON, until};
-use wardroom_load::receiver::Receiver;
+use wardroom_load::house::{Answer, House, KEY, PASSWORD, SOON, until};
+use wardroom_load::receiver::{Manners, Receiver};
 
 /// What nobody but the victim may read.
 const CANARY: &str = "canary-7f3a";
@@ -27,7 +27,18 @@ impl Call {
     }
 }
 
-/// All calls of the document, and the socket. One that the table does not know fails.
+/// What an id is of, by the path that it stands in.
+fn id_in(pattern: &str) -> &'static str {
+    let of = [
+        ("/api/users/", "{user}"),
+        ("/api/webhooks/dead-letters/", "{letter}"),
+        ("/api/dead-letters/", "{dead}"),
+        ("/api/auth/sign-ins/", "{stay}"),
+    ];
+    of.into_iter().find(|(start, _)| pattern.starts_with(start)).map_or("{key}", |(_, name)| name)
+}
+
+/// All calls of the document, the socket, and one under its old name. One that the table does not know fails.
 pub fn calls(house: &House, known: &Known) -> Vec<Call> {
     let document: Value = serde_json::from_str(&house.run(&["openapi"])).unwrap();
     let mut calls = vec![];
@@ -44,12 +55,14 @@ pub fn calls(house: &House, known: &Known) -> Vec<Call> {
             if ["POST /api/sessions/stop", "POST /api/sessions/logout"].contains(&name.as_str()) {
                 body = Some(json!({"name": "default"}));
             }
-            let path = format!("{}{query}", known.fill(pattern));
+            let path = format!("{}{query}", known.fill(&pattern.replace("{id}", id_in(pattern))));
             assert!(!path.contains('{'), "{name}: {path} names what the test does not know");
             calls.push(Call { verb, pattern: pattern.clone(), path, body });
         }
     }
-    calls.push(Call { verb: "GET".into(), pattern: "/ws".into(), path: "/ws".into(), body: None });
+    for path in ["/ws", "/api/version"] {
+        calls.push(Call { verb: "GET".into(), pattern: path.into(), path: path.into(), body: None });
+    }
     calls
 }
 
@@ -58,8 +71,15 @@ async fn made(house: &House, call: &Call, key: Option<&str>, body: Option<&str>)
     let mut request = reqwest::Client::new().request(call.verb.parse().unwrap(), url);
     match key {
         Some(token) if token.starts_with("eyJ") => request = request.bearer_auth(token),
+        Some(cookie) if cookie.contains("sign_in=") => {
+            request = request.header("cookie", cookie).header("origin", format!("http://127.0.0.1:{}", house.http));
+        }
         Some(key) => request = request.header("x-api-key", key),
         None => {}
+    }
+    // Whoever says that they are the victim's are not.
+    for name in ["x-tenant", "x-tenant-id", "x-session", "x-user", "x-user-id", "x-forwarded-user"] {
+        request = request.header(name, "default");
     }
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(body.to_owned());
@@ -140,7 +160,9 @@ pub fn known(message: &str, file: &str, key: &str) -> Known {
         ("default", &["session", "waiting"][..]),
         (CHAT, &["chat", "other"]),
         (file, &["file"]),
-        (key, &["id", "key", "user"]),
+        (key, &["key", "user", "letter", "stay"]),
+        // Of those another test has real ones.
+        ("1", &["dead"]),
         (group, &["group", "gone"]),
         (
             message,
@@ -204,7 +226,11 @@ fn expected(call: &Call, admin: bool, powers: bool) -> &'static [u16] {
 async fn nobody_does_what_they_may_not() {
     let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__GUARD__TOKEN_S", "1")];
     let mut house = House::with(&settings, &[]).await;
-    house.config = json!({"metadata": {"note": CANARY}});
+    let receiver = Receiver::open(0).await;
+    receiver.behave(Manners::Answer(503));
+    let retries = json!({"policy": "constant", "delaySeconds": 1, "attempts": 1});
+    let hooks = json!([{"url": receiver.url(), "events": ["message"], "retries": retries}]);
+    house.config = json!({"metadata": {"note": CANARY}, "webhooks": hooks});
     house.network.phone("491700002", &format!("Bob {CANARY}")).await;
     house.link("default", "491700001").await;
     house.config = json!({});
@@ -213,11 +239,27 @@ async fn nobody_does_what_they_may_not() {
     let file = json!({"mimetype": "text/plain", "filename": format!("{CANARY}.txt"), "data": "aGVsbG8="});
     let sent = house.post("/api/sendFile", json!({"chatId": CHAT, "file": file})).await;
     let spare = house.post("/api/keys", json!({"session": "default"})).await;
-    let known = known(
+    let mut known = known(
         heard["id"].as_str().unwrap(),
         sent["media"]["url"].as_str().unwrap().rsplit('/').next().unwrap(),
         spare["id"].as_str().unwrap(),
     );
+    house.person("victim", "viewer").await;
+    let (token, _) = house.sign_in("victim").await;
+    let stays = house.ask_as(&token, "GET", "/api/auth/sign-ins", None).await.ok();
+    let letter = until("a dead letter", SOON, || async {
+        house.get("/api/webhooks/dead-letters").await.as_array()?.first().cloned()
+    })
+    .await;
+    let victim = async || {
+        let people = house.get("/api/users").await;
+        people.as_array().unwrap().iter().find(|one| one["name"] == "victim").unwrap().clone()
+    };
+    let before = victim().await;
+    for (name, id) in [("user", &before["id"]), ("stay", &stays[0]["id"]), ("letter", &letter["id"])] {
+        let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+        known.0.insert(name.to_owned(), id);
+    }
     let calls = calls(&house, &known);
 
     // Keys that are none, or none any more.
@@ -266,19 +308,36 @@ async fn nobody_does_what_they_may_not() {
     let none = json!({"read": false, "send": false, "control": false, "setting": false, "app": false, "delete": false});
     let beside = secret(&of(json!({"session": "beside", "actions": all})).await);
     let powerless = secret(&of(json!({"session": "beside", "actions": none})).await);
+    // An owner of another tenant, by cookie.
+    let abroad = house.tenant("abroad");
+    let invited = json!({"name": "olga", "email": "olga@example.com", "role": "owner"});
+    let invited = house.ask_as(&abroad, "POST", "/api/users", Some(invited)).await.ok();
+    let chosen = json!({"invitation": invited["invitation"], "password": PASSWORD});
+    house.anonymous("POST", "/api/auth/invitation", Some(chosen)).await.ok();
+    let shown = json!({"email": "olga@example.com", "password": PASSWORD});
+    let entered = house.anonymous("POST", "/dashboard/sign-in", Some(shown)).await;
+    let olga = entered.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     let mut wrong = vec![];
     for (who, key, admin, powers) in [
         ("a stranger", &stranger, true, true),
         ("a neighbour", &beside, false, true),
         ("powerless", &powerless, false, false),
+        ("an owner elsewhere", &olga, true, true),
     ] {
         for call in &calls {
+            // What she does to herself is her own, and the stranger has taken the address that the table invites.
+            let of_oneself = PEOPLE.contains(&call.name().as_str()) && !call.pattern.ends_with("/{id}");
+            if *key == olga && (of_oneself || call.name() == "POST /api/users") {
+                continue;
+            }
             let answer = made_whole(&house, call, key).await;
             let text = String::from_utf8_lossy(&answer.bytes);
             let leaks = [CANARY, "491700001"]
                 .iter()
                 .any(|canary| text.contains(canary) || format!("{:?}", answer.headers).contains(canary));
-            if leaks || !expected(call, admin, powers).contains(&answer.status) {
+            let theirs = *key == olga && call.pattern == "/api/auth/sign-ins/{id}";
+            let expected = if theirs { &[404] } else { expected(call, admin, powers) };
+            if leaks || !expected.contains(&answer.status) {
                 wrong.push(format!("{who}: {}: {} {text}", call.name(), answer.status));
             }
         }
@@ -288,10 +347,21 @@ async fn nobody_does_what_they_may_not() {
     // Nothing came of it.
     house.is("default", "WORKING").await;
     assert_eq!(house.network.messages("491700002").await.len(), 2);
+    assert_eq!(receiver.count(), 2, "one event, tried twice");
     let keys = house.get("/api/keys").await;
     let spare = keys.as_array().unwrap().iter().find(|one| one["id"] == spare["id"]).unwrap();
     assert_eq!((&spare["isActive"], &spare["session"]), (&json!(true), &json!("default")));
     assert_eq!(house.ask_as(KEY, "GET", "/api/default/chats", None).await.ok()[0]["id"], CHAT);
+    // These ids are somebody's: whoever may finds what they are of.
+    assert_eq!(victim().await, before);
+    let letters = "/api/webhooks/dead-letters";
+    assert_eq!(house.get(letters).await.as_array().map(Vec::len), Some(1), "nobody had it told again");
+    house.get(&format!("{letters}/{}", letter["id"])).await;
+    let (token, _) = house.sign_in("victim").await;
+    let left = house.ask_as(&token, "GET", "/api/auth/sign-ins", None).await.ok();
+    assert_eq!((left.as_array().map(Vec::len), &left[1]["id"]), (Some(2), &stays[0]["id"]));
+    let id = before["id"].as_str().unwrap();
+    house.ask("PUT", &format!("/api/users/{id}"), Some(json!({"role": "operator"}))).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -368,7 +438,7 @@ async fn who_guesses_keys_is_shut_out_until_an_operator_lets_them_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_refused_too_often_is_slowed_down() {
-    let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__GUARD__REFUSALS", "5")];
+    let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__GUARD__REFUSALS", "4")];
     let house = House::with(&settings, &[]).await;
     let other = house.tenant("other");
     for _ in 0..5 {
@@ -383,6 +453,18 @@ async fn a_key_that_is_refused_too_often_is_slowed_down() {
     assert_eq!(refused.headers["retry-after"], "1");
     assert_eq!(refused.refused(429), "too_many_refusals");
     house.ask_as(&other, "GET", "/api/sessions", None).await.ok();
+    assert_eq!(
+        house.metric(r#"wardroom_security_events_total{event_type="calls_refused",severity="high"}"#).await,
+        1.0
+    );
+    let log = house.log();
+    assert!(log.contains("alert") && log.contains("kind=\"calls_refused\""), "operators are told");
+    let listed = house.run(&["blocks", "list"]);
+    let key = listed.split_whitespace().find(|word| word.starts_with("key:")).unwrap().to_owned();
+    assert!(house.run(&["blocks", "remove", &key]).contains("may try again"));
+    for _ in 0..4 {
+        house.ask("GET", "/api/sessions", None).await.ok();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,6 +88,18 @@ async fn flip(store: &Store, table: &'static str, column: &'static str) -> (Vec<
     (before, after)
 }
 
+/// What stands in two rows of a column, of different people or of one.
+async fn two(store: &Store, table: &'static str, column: &'static str) -> Option<[Vec<u8>; 2]> {
+    let tx = Tx::system(store, Reason::Operator, Mode::Read).await.unwrap();
+    let mut select = Query::select();
+    select.distinct().column(Alias::new(column)).from(Alias::new(table)).limit(2);
+    select.and_where(Expr::col(Alias::new(column)).is_not_null());
+    select.and_where(Expr::col(Alias::new(column)).ne(Vec::<u8>::new()));
+    let rows = tx.query_all(&select).await.unwrap();
+    let rows: Vec<Vec<u8>> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+    rows.try_into().ok()
+}
+
 async fn put(store: &Store, (table, column): (&'static str, &'static str), was: &[u8], is: &[u8]) {
     let tx = Tx::system(store, Reason::Operator, Mode::Write).await.unwrap();
     let mut update = Query::update();
@@ -107,6 +119,34 @@ async fn every_change_is_found(ground: &Ground) {
         assert_eq!(verdict.damaged, 1, "{table} {column}: {verdict:?}");
         assert!(verdict.which[0].starts_with(table) && verdict.which[0].contains(column) || column == "sealed");
         put(store, (table, column), &after, &before).await;
+    }
+    assert_eq!(all_opens(store).await, sound);
+}
+
+/// Nothing opens in the place of something else of its kind.
+async fn what_changes_places_is_found(ground: &Ground) {
+    let store = ground.store.as_ref().unwrap();
+    let (_, login) = person(store, ground.tenant, guest("lea", PersonRole::Viewer)).await;
+    assert!(store.set_second_factor(&login, Some(b"{}")).await.unwrap());
+    let login = store.login_by_id(ground.tenant, login.user).await.unwrap().unwrap();
+    store.stay_by_tokens(login, About::default(), DAY_MS).await.unwrap();
+    let sound = all_opens(store).await;
+    let mut moved = vec![];
+    for (table, column) in COLUMNS.iter().map(|column| (column.table, column.column)) {
+        let Some([one, other]) = two(store, table, column).await else { continue };
+        let swap = async || {
+            let between = b"neither".as_slice();
+            for (was, is) in [(one.as_slice(), between), (other.as_slice(), &one), (between, &other)] {
+                put(store, (table, column), was, is).await;
+            }
+        };
+        swap().await;
+        assert_eq!(store.verify().await.unwrap().damaged, 2, "{table} {column}");
+        swap().await;
+        moved.push(column);
+    }
+    for column in ["email", "password", "second_factor"] {
+        assert!(moved.contains(&column), "{moved:?}");
     }
     assert_eq!(all_opens(store).await, sound);
 }
@@ -241,6 +281,7 @@ async fn sqlite_changes_its_keys() {
     let ground = real(&url).await;
     furnish(&ground).await;
     every_change_is_found(&ground).await;
+    what_changes_places_is_found(&ground).await;
     data_keys_are_renewed(&ground, &url).await;
     another_master_key_takes_the_place(&ground, &url).await;
 }
@@ -253,6 +294,7 @@ async fn postgresql_changes_its_keys() {
     furnish(&ground).await;
     every_column_is_known(ground.store.as_ref().unwrap()).await;
     every_change_is_found(&ground).await;
+    what_changes_places_is_found(&ground).await;
     data_keys_are_renewed(&ground, &url).await;
     another_master_key_takes_the_place(&ground, &url).await;
 }

@@ -136,7 +136,9 @@ async fn a_key_s_stays_are_bounded_and_end_with_its_person_s(ground: &Ground, st
     for place in [1, 100] {
         assert!(store.signed_in(&cookie(place)).await.unwrap().is_some(), "{place}");
     }
+    let before = store.count_stays().await.unwrap();
     let own = stay(store, &login).await;
+    assert_eq!(store.count_stays().await.unwrap(), before + 1);
     assert_eq!(store.end_all_stays(ground.tenant, user, own.holder.stay).await.unwrap(), 100);
     assert!(store.signed_in(&cookie(100)).await.unwrap().is_none() && lasts(store, own.holder).await);
 }

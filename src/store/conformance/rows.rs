@@ -129,3 +129,24 @@ async fn a_statement_that_forgets_its_tenant_finds_only_its_own() {
     assert_eq!(login[0].try_get_by_index::<String>(0).unwrap(), "keeper");
     assert_ne!(login[0].try_get_by_index::<Option<String>>(1).unwrap(), Some(one.0.to_string()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_lost_its_protection_is_noticed() {
+    let postgres = Postgres::start().await;
+    let ground = real(&postgres.plain().await).await;
+    tenant(&ground).await;
+    let store = ground.store.unwrap();
+    let leaking = async |change: &str| {
+        store.writer.execute_unprepared(change).await.unwrap();
+        store.leaking_tables().await.unwrap()
+    };
+    for (change, found) in [
+        ("SELECT 1", vec![]),
+        ("ALTER TABLE journal DISABLE ROW LEVEL SECURITY", vec!["journal"]),
+        ("CREATE POLICY anybody ON api_keys FOR SELECT USING (true)", vec!["api_keys", "journal"]),
+        ("ALTER TABLE journal ENABLE ROW LEVEL SECURITY", vec!["api_keys"]),
+        ("DROP POLICY anybody ON api_keys", vec![]),
+    ] {
+        assert_eq!(leaking(change).await, found, "{change}");
+    }
+}

@@ -11,6 +11,7 @@ pub mod handover;
 pub mod hosts;
 pub mod identity;
 pub mod invitations;
+pub mod isolation;
 pub mod journal;
 pub mod keys;
 pub mod node;

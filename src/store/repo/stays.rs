@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockType};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use subtle::ConstantTimeEq as _;
@@ -244,6 +244,19 @@ impl Store {
         let proof = self.vault.fingerprint(&label, &generation.to_be_bytes())?;
         let proof = *proof.first_chunk::<PROOF>().ok_or(Failure::Strange)?;
         Ok(Token { tenant, stay, generation, proof })
+    }
+
+    /// How many stays of anybody have not ended.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn count_stays(&self) -> Result<u64, PortError> {
+        let store = self.clone();
+        self.on_io(async move {
+            let tx = Tx::system(&store, Reason::SignIn, Mode::Read).await?;
+            Ok(sign_ins::Entity::find().filter(sign_ins::Column::ExpiresAt.gt(store.now())).count(&*tx).await?)
+        })
+        .await
     }
 
     /// Renews a stay.
@@ -482,6 +495,19 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_refresh_token_is_read_or_refused(text in "wrr_[A-Za-z0-9_-]{0,120}|.{0,100}", bytes in any::<([u8; 16], [u8; 16], i32)>()) {
+            if let Some(token) = Token::read(&text) {
+                prop_assert_eq!(token.write(), text);
+            }
+            let (tenant, stay) = (TenantId(Uuid::from_bytes(bytes.0)), Uuid::from_bytes(bytes.1));
+            let token = Token { tenant, stay, generation: bytes.2, proof: [9; PROOF] };
+            prop_assert!(Token::read(&token.write()) == Some(token));
+        }
+    }
 
     #[test]
     fn a_token_is_read_as_it_was_written_and_nothing_else_is() {

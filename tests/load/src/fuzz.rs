@@ -16,7 +16,7 @@ const ENDING: &str =
     "/(logout|stop|restart|reconnect|start)$|^/api/sessions/\\{session\\}$|^/api/events$|^/api/(keys|users)";
 const OF_PEOPLE: &str = "^/api/(auth|users|keys)";
 /// What would end the person's own stay.
-const LEAVING: &str = "^/api/auth/(logout|sign-ins|password|second-factor)";
+const LEAVING: &str = "^/api/auth/(logout|sign-ins)$";
 
 struct Pass<'a> {
     name: &'a str,

@@ -5,9 +5,11 @@ use crate::house::KEY;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
+use wardroom::auth::limits::Limits;
 use wardroom::auth::watch::{Origin, Watch, WatchPolicy};
 use wardroom::clock::SystemClock;
 use wardroom::metrics::Metrics;
+use wardroom_actors::ports::clock::Clock;
 
 /// Requests of each kind.
 const REQUESTS: usize = 4000;
@@ -44,7 +46,7 @@ pub async fn requests() -> (f64, f64) {
     (median(open), median(guarded))
 }
 
-/// What a million addresses cost the watch.
+/// What a million addresses cost.
 pub struct Watched {
     /// Nanoseconds for each look and each count.
     pub check_ns: f64,
@@ -52,25 +54,41 @@ pub struct Watched {
     pub bytes: u64,
 }
 
-/// Each of a million addresses fails once, and is looked at.
-pub fn watch() -> Watched {
-    const ADDRESSES: u32 = 1_000_000;
-    let policy = WatchPolicy {
-        failures: 5,
-        failures_within_s: 300,
-        block_s: 3600,
-        sign_in_origins: 50,
-        refusals: 100,
-        slow_s: 300,
-    };
-    let watch = Watch::new(policy, Arc::new(SystemClock::start()), Arc::new(Metrics::new().unwrap()));
-    let origin = |n: u32| Origin::from(IpAddr::V4(Ipv4Addr::from_bits(n.wrapping_mul(2_654_435_761))));
+const ADDRESSES: u32 = 1_000_000;
+
+fn origin(n: u32) -> Origin {
+    Origin::from(IpAddr::V4(Ipv4Addr::from_bits(n.wrapping_mul(2_654_435_761))))
+}
+
+fn measured(mut count: impl FnMut(Origin), mut look: impl FnMut(Origin) -> bool) -> Watched {
     let before = resident(std::process::id());
-    (0..ADDRESSES).for_each(|n| watch.failed(origin(n)));
+    (0..ADDRESSES).for_each(|n| count(origin(n)));
     let bytes = resident(std::process::id()).saturating_sub(before);
     let begun = Instant::now();
-    let admitted = (0..ADDRESSES).filter(|n| watch.admits(origin(*n), "a key").is_ok()).count();
+    let admitted = (0..ADDRESSES).filter(|n| look(origin(*n))).count();
     let check_ns = begun.elapsed().as_secs_f64() * 1e9 / f64::from(ADDRESSES);
     assert_eq!(admitted, 1_000_000);
     Watched { check_ns, bytes }
+}
+
+/// Each of a million addresses fails once, and is looked at; then each calls twice. What they take stands beside each other, so that
+/// none takes what another left.
+pub fn watch() -> [Watched; 2] {
+    let config = wardroom::config::load(None).unwrap();
+    let mut guard = config.guard;
+    let policy = WatchPolicy {
+        failures: guard.failures,
+        failures_within_s: guard.failures_within_s,
+        block_s: guard.block_s,
+        sign_in_origins: guard.sign_in_origins,
+        refusals: guard.refusals,
+        slow_s: guard.slow_s,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let watch = Watch::new(policy, Arc::clone(&clock), Arc::new(Metrics::new().unwrap()));
+    let failures = measured(|origin| watch.failed(origin), |origin| watch.admits(origin, "a key").is_ok());
+    guard.calls_per_address = 6000;
+    let limits = Limits::new(&guard, |_| true, &clock).unwrap();
+    let calls = measured(|origin| limits.calls_from(origin).unwrap(), |origin| limits.calls_from(origin).is_ok());
+    [failures, calls]
 }
