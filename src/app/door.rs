@@ -10,7 +10,7 @@ use crate::auth::alarm::Alarm;
 use crate::auth::limits::Limits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
-use crate::auth::watch::{Watch, WatchPolicy};
+use crate::auth::watch::Watch;
 use crate::renewal::{self, Renewal};
 use crate::webhook::post::Poster;
 use actix_web::web;
@@ -24,15 +24,7 @@ impl Parts<'_> {
     /// The door; it forgets by and by, and its keys that sign tokens are renewed.
     pub(super) async fn door(&self) -> anyhow::Result<web::Data<Door>> {
         let guard = &self.config.guard;
-        let policy = WatchPolicy {
-            failures: guard.failures,
-            failures_within_s: guard.failures_within_s,
-            block_s: guard.block_s,
-            sign_in_origins: guard.sign_in_origins,
-            refusals: guard.refusals,
-            slow_s: guard.slow_s,
-        };
-        let watch = Arc::new(Watch::new(policy, Arc::clone(&self.clock), Arc::clone(&self.metrics)));
+        let watch = Arc::new(Watch::new(guard.into(), Arc::clone(&self.clock), Arc::clone(&self.metrics)));
         watch.connect(Arc::new(self.alarm()?));
         let proxies = Proxies::new(&guard.trusted_proxies);
         let proxies =

@@ -2,6 +2,7 @@
 //! slowed down; while sign-ins fail from many addresses, people sign in only from where they did before. Everything here is in memory, counted in fixed windows, and bounded.
 
 use super::alarm::Alarm;
+use crate::config;
 use crate::metrics::Metrics;
 use dashmap::DashMap;
 use sha2::{Digest, Sha256};
@@ -42,6 +43,19 @@ struct Stuffing {
     origins: HashSet<Origin>,
     /// It goes on until then.
     until: u32,
+}
+
+impl From<&config::Guard> for WatchPolicy {
+    fn from(guard: &config::Guard) -> Self {
+        Self {
+            failures: guard.failures,
+            failures_within_s: guard.failures_within_s,
+            block_s: guard.block_s,
+            sign_in_origins: guard.sign_in_origins,
+            refusals: guard.refusals,
+            slow_s: guard.slow_s,
+        }
+    }
 }
 
 /// A minute, in which refusals are counted.

@@ -163,6 +163,9 @@ async fn whoever_sends_slowly_or_too_much_is_not_waited_for() {
     // A head that never ends.
     let (said, _) = stalled(house.http, "POST /api/sessions HTTP/1.1\r\nhost: x\r\n").await;
     assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    let many: String = (0..100).map(|n| format!("x-{n}: a\r\n")).collect();
+    let (said, _) = stalled(house.http, &format!("GET /ping HTTP/1.1\r\nhost: x\r\n{many}\r\n")).await;
+    assert!(said.starts_with("HTTP/1.1 431 "), "{said}");
     let (said, _) = stalled(house.http, &(head("content-length: 99999999") + "{")).await;
     assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
     assert_eq!(house.get("/api/sessions").await, serde_json::json!([]), "nothing came of it");

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
 use wardroom::auth::limits::Limits;
-use wardroom::auth::watch::{Origin, Watch, WatchPolicy};
+use wardroom::auth::watch::{Origin, Watch};
 use wardroom::clock::SystemClock;
 use wardroom::metrics::Metrics;
 use wardroom_actors::ports::clock::Clock;
@@ -74,18 +74,9 @@ fn measured(mut count: impl FnMut(Origin), mut look: impl FnMut(Origin) -> bool)
 /// Each of a million addresses fails once, and is looked at; then each calls twice. What they take stands beside each other, so that
 /// none takes what another left.
 pub fn watch() -> [Watched; 2] {
-    let config = wardroom::config::load(None).unwrap();
-    let mut guard = config.guard;
-    let policy = WatchPolicy {
-        failures: guard.failures,
-        failures_within_s: guard.failures_within_s,
-        block_s: guard.block_s,
-        sign_in_origins: guard.sign_in_origins,
-        refusals: guard.refusals,
-        slow_s: guard.slow_s,
-    };
+    let mut guard = wardroom::config::load(None).unwrap().guard;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let watch = Watch::new(policy, Arc::clone(&clock), Arc::new(Metrics::new().unwrap()));
+    let watch = Watch::new((&guard).into(), Arc::clone(&clock), Arc::new(Metrics::new().unwrap()));
     let failures = measured(|origin| watch.failed(origin), |origin| watch.admits(origin, "a key").is_ok());
     guard.calls_per_address = 6000;
     let limits = Limits::new(&guard, |_| true, &clock).unwrap();
