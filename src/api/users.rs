@@ -146,6 +146,13 @@ fn own_self() -> ApiError {
     ApiError::new("own_self", "Nobody changes their own role or shuts themselves out: another admin does")
 }
 
+/// Somebody else of the caller's tenant, with whom the caller has to do.
+async fn other(api: &Api, caller: Caller, id: &str) -> Result<Person, ApiError> {
+    let known = find(api, caller, id).await?;
+    above(api, caller, known.role).await?;
+    if known.id == caller.0.user { Err(own_self()) } else { Ok(known) }
+}
+
 fn last_owner() -> ApiError {
     ApiError::new("last_owner", "A tenant needs an owner: make another one first")
 }
@@ -198,11 +205,7 @@ pub async fn remove(
     sockets: web::Data<Sockets>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let known = find(&api, caller, &id).await?;
-    above(&api, caller, known.role).await?;
-    if known.id == caller.0.user {
-        return Err(own_self());
-    }
+    let known = other(&api, caller, &id).await?;
     match api.store.shred_person(caller.0.tenant, known.id, known.role).await? {
         Shredded::Done => {}
         Shredded::LastOwner => return Err(last_owner()),
@@ -234,11 +237,7 @@ pub async fn invite_again(
     api: web::Data<Api>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let known = find(&api, caller, &id).await?;
-    above(&api, caller, known.role).await?;
-    if known.id == caller.0.user {
-        return Err(own_self());
-    }
+    let known = other(&api, caller, &id).await?;
     let token = secret("wri_");
     if api.store.invite_again(caller.0.tenant, known.id, &token, INVITATION_MS).await? {
         Ok(HttpResponse::Created().json(invited(&known, &token, api.store.unix_ms())))
@@ -280,11 +279,7 @@ pub async fn take_second_factor(
     sockets: web::Data<Sockets>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let known = find(&api, caller, &id).await?;
-    above(&api, caller, known.role).await?;
-    if known.id == caller.0.user {
-        return Err(own_self());
-    }
+    let known = other(&api, caller, &id).await?;
     if !api.store.take_second_factor(caller.0.tenant, known.id).await? {
         return Err(ApiError::new("not_found", "This user has no second factor"));
     }

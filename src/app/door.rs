@@ -59,7 +59,7 @@ impl Parts<'_> {
                 match store.leaking_tables().await {
                     Ok(tables) if tables.is_empty() => {}
                     Ok(tables) => tidies.watch.count("isolation_violation", "high", || tables.join(", ")),
-                    Err(error) => tracing::debug!(%error, "whether tenants are apart was not looked at"),
+                    Err(error) => tracing::warn!(%error, "whether tenants are apart was not looked at"),
                 }
                 match store.count_stays().await {
                     Ok(count) => metrics.stays(count),
