@@ -22,7 +22,7 @@ lint:
 	cargo clippy --workspace --all-targets --release -- -D warnings
 	cargo test --release --test tidy
 
-# What reads what comes from outside, given a hundred thousand times anything; about a minute.
+# What reads what comes from outside, given a hundred thousand times anything (archives, which are files, five hundred times).
 fuzz:
 	PROPTEST_CASES=$${PROPTEST_CASES:-100000} cargo test --release --test properties
 	PROPTEST_CASES=$${PROPTEST_CASES:-100000} cargo test --release --lib _or_refused

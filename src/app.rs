@@ -4,7 +4,7 @@ mod door;
 
 use crate::api::shape::sound_hook;
 use crate::api::{self, Api};
-use crate::auth::audit::Auditor;
+use crate::auth::audit::{Auditor, told};
 use crate::auth::{Door, guard};
 use crate::config::{self, Config, Docs, Environment};
 use crate::dashboard::files;
@@ -163,8 +163,8 @@ pub async fn start(
     parts.forget_old();
     parts.watch_arbiters(&handle);
     let ready = Arc::new(AtomicBool::new(false));
-    let door = parts.door().await?;
     let auditor = Auditor::start(parts.store.clone(), Arc::clone(&parts.clock), Arc::clone(&parts.metrics), &parts.io);
+    let door = parts.door(&auditor).await?;
     let ops = Ops {
         auditor: Arc::clone(&auditor),
         health: Arc::clone(&health),
@@ -215,11 +215,17 @@ async fn bootstrap(config: &Config, store: &Store) -> anyhow::Result<()> {
     let name = &config.bootstrap.tenant;
     let tenant = match store.tenant_named(name).await? {
         Some(tenant) => tenant,
-        None => store.create_tenant(name).await?.context("the tenant's name was taken meanwhile")?,
+        None => {
+            let made = store.create_tenant(name).await?.context("the tenant's name was taken meanwhile")?;
+            told(store, Some(made), "tenant created", None, None).await?;
+            made
+        }
     };
     let owner = store.user_named(tenant, OWNER).await?;
     let key = if made { format!("key_{}", Kek::generate().get(..40).unwrap_or_default()) } else { key.to_owned() };
-    store.add_first_key(tenant, owner, &key).await.context("bootstrap.api_key belongs to another tenant")?;
+    if store.add_first_key(tenant, owner, &key).await.context("bootstrap.api_key belongs to another tenant")? {
+        told(store, Some(tenant), "key created", Some(owner.0), None).await?;
+    }
     if made {
         let path = ground::data_dir(config)?.join("api-key.txt");
         std::fs::write(&path, format!("{key}\n"))?;

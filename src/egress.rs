@@ -2,8 +2,8 @@
 //! may name a URL could look around inside the operator's network.
 
 use ipnet::IpNet;
-use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, ClientBuilder, Url};
 use std::collections::HashMap;
 use std::error::Error;
 use std::io;
@@ -92,6 +92,9 @@ pub enum Refused {
     /// A port that is not meant for this.
     #[error("port {1} of {0} is none of egress.ports: the operator has to list it there, or the host in egress.allow")]
     Port(String, u16),
+    /// A name that leads to none of the operator's networks, with a port that is meant for those alone.
+    #[error("{0} is in none of the networks of egress.allow, and its port none of egress.ports")]
+    Outside(String),
     /// A host that is none of the tenant's.
     #[error("{0} is none of the hosts that this tenant's URLs may name")]
     Host(String),
@@ -180,15 +183,17 @@ impl Egress {
         if address.is_some_and(|address| !self.allows(address)) {
             return Err(Refused::Private(host.to_owned()));
         }
-        // Which network a name leads to is not known yet.
+        // Which network a name leads to is not known yet: of names `Clients` sees to that.
         let in_network = address.map_or(!self.networks.is_empty(), |address| self.lists(address));
-        let listed = self.all || in_network || self.allows_host(host);
         match url.port_or_known_default() {
-            Some(port) if !listed && !self.ports.is_empty() && !self.ports.contains(&port) => {
-                Err(Refused::Port(host.to_owned(), port))
-            }
+            Some(port) if !in_network && self.is_for_listed(host, port) => Err(Refused::Port(host.to_owned(), port)),
             _ => Ok(url),
         }
+    }
+
+    /// Whether a port is one that only hosts and networks which the operator lists may be asked at, and this host is none of those.
+    fn is_for_listed(&self, host: &str, port: u16) -> bool {
+        !self.all && !self.ports.is_empty() && !self.ports.contains(&port) && !self.allows_host(host)
     }
 
     fn lists(&self, address: IpAddr) -> bool {
@@ -241,29 +246,65 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
     }
 }
 
-/// Resolves names to addresses that are allowed: the connection goes to what was looked at, not to a second answer.
-pub struct Resolver {
+/// Clients that connect by these rules. Where a name with a port for listed networks alone leads is seen to by a client of its own, because
+/// who resolves names is not told the port.
+pub struct Clients {
+    anywhere: Client,
+    /// Where there are such networks.
+    inside: Option<Client>,
     rules: Arc<Egress>,
+}
+
+impl Clients {
+    /// Clients that are otherwise as this says.
+    ///
+    /// # Errors
+    /// When the system has no certificates to trust.
+    pub fn new(rules: Arc<Egress>, like: impl Fn() -> ClientBuilder) -> reqwest::Result<Self> {
+        let client = |inside| like().dns_resolver(Arc::new(Resolver::new(Arc::clone(&rules), inside))).build();
+        let inside = (!rules.networks.is_empty()).then(|| client(true)).transpose()?;
+        Ok(Self { anywhere: client(false)?, inside, rules })
+    }
+
+    /// Reads a URL as [`Egress::url`] does; answers it with the client that asks it.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn url(&self, whose: Option<TenantId>, text: &str) -> Result<(Url, &Client), Refused> {
+        let url = self.rules.url(whose, text)?;
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        let inside = self.inside.as_ref().filter(|_| self.rules.is_for_listed(host, port));
+        Ok((url, inside.unwrap_or(&self.anywhere)))
+    }
+}
+
+/// Resolves names to addresses that are allowed: the connection goes to what was looked at, not to a second answer.
+struct Resolver {
+    rules: Arc<Egress>,
+    /// To those of listed networks alone.
+    inside: bool,
     look_up: fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>,
 }
 
 impl Resolver {
     /// One that asks the system.
-    #[must_use]
-    pub fn new(rules: Arc<Egress>) -> Self {
+    fn new(rules: Arc<Egress>, inside: bool) -> Self {
         let look_up = |host: String| -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
             Box::pin(async move { Ok(tokio::net::lookup_host((host.as_str(), 0)).await?.collect()) })
         };
-        Self { rules, look_up }
+        Self { rules, inside, look_up }
     }
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (rules, look_up) = (Arc::clone(&self.rules), self.look_up);
+        let (rules, inside, look_up) = (Arc::clone(&self.rules), self.inside, self.look_up);
         Box::pin(async move {
             let host = name.as_str().to_owned();
             let found = look_up(host.clone()).await?;
+            if inside && !found.iter().all(|address| rules.lists(address.ip())) {
+                return Err(Refused::Outside(host).into());
+            }
             // A name that leads inside as well is nobody's whom a user may name.
             if rules.allows_host(&host) || found.iter().all(|address| rules.allows(address.ip())) {
                 return Ok(Box::new(found.into_iter()) as Addrs);
@@ -415,13 +456,44 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_inside_is_refused() {
-        let of = |rules: Egress, name: &str| Resolver::new(Arc::new(rules)).resolve(name.parse().unwrap());
+        let of = |rules: Egress, name: &str| Resolver::new(Arc::new(rules), false).resolve(name.parse().unwrap());
         let ask = |rules: Egress| of(rules, "localhost");
         assert!(ask(Egress::default()).await.is_err());
         assert!(of(Egress::new(&["localhost".into()], &[], false), "localhost.").await.is_err(), "not the one listed");
         assert!(
             ask(Egress::new(&["localhost".into()], &[], false)).await.is_ok_and(|mut found| found.next().is_some())
         );
+    }
+
+    #[tokio::test]
+    async fn a_port_for_the_inside_leads_nowhere_else() {
+        provide_tls();
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut guest, _)) = server.accept().await {
+                let _ = guest.read(&mut [0; 1024]).await;
+                let _ = guest.write_all(b"HTTP/1.1 204 x\r\nconnection: close\r\n\r\n").await;
+            }
+        });
+        let ask = async |allow: &[&str], ports: &[u16]| {
+            let allow: Vec<_> = allow.iter().map(|one| (*one).to_owned()).collect();
+            let rules = Arc::new(Egress::new(&allow, ports, false));
+            let clients = Clients::new(rules, || Client::builder().no_proxy()).unwrap();
+            let (url, client) = clients.url(None, &format!("http://localhost:{port}/"))?;
+            let answer = client.get(url).send().await;
+            answer.map(|answer| answer.status().as_u16()).map_err(|error| match Failure::from(&error) {
+                Failure::Refused(refused) => refused,
+                other => panic!("{other}"),
+            })
+        };
+        let (home, elsewhere) = (["127.0.0.0/8", "::1"], ["10.0.0.0/8"]);
+        let host = || "localhost".to_owned();
+        assert_eq!(ask(&home, &[443]).await, Ok(204), "a name of that network, at any port");
+        assert_eq!(ask(&elsewhere, &[443]).await, Err(Refused::Outside(host())));
+        assert_eq!(ask(&elsewhere, &[port]).await, Err(Refused::Private(host())));
+        assert_eq!(ask(&[], &[443]).await, Err(Refused::Port(host(), port)));
+        assert_eq!(ask(&["localhost", "10.0.0.0/8"], &[443]).await, Ok(204), "it is listed itself");
     }
 
     /// A name that leads to a public address when it is looked at, and inside from then on. Of loopback one address plays the public
@@ -439,7 +511,7 @@ mod tests {
         };
         provide_tls();
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        let client = client.dns_resolver(Arc::new(Resolver { rules, look_up })).build().unwrap();
+        let client = client.dns_resolver(Arc::new(Resolver { rules, inside: false, look_up })).build().unwrap();
         let url = format!("http://rebinding.example:{port}/");
         let served = tokio::spawn(async move {
             let (mut guest, _) = outside.accept().await.unwrap();

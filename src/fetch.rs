@@ -1,6 +1,6 @@
 //! Files that users name by URL.
 
-use crate::egress::{Egress, Failure, Resolver};
+use crate::egress::{Clients, Egress, Failure};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, redirect};
 use std::sync::Arc;
@@ -20,8 +20,7 @@ pub enum FetchError {
 
 /// Fetches.
 pub struct Fetcher {
-    http: Client,
-    egress: Arc<Egress>,
+    http: Clients,
 }
 
 impl Fetcher {
@@ -30,18 +29,18 @@ impl Fetcher {
     /// # Errors
     /// When the system has no certificates to trust.
     pub fn new(egress: Arc<Egress>, timeout: Duration) -> reqwest::Result<Self> {
-        let http = Client::builder()
-            .user_agent(concat!("Wardroom/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            // A connection that is kept may be closed by its host just when the next file is asked for.
-            .pool_max_idle_per_host(0)
-            .dns_resolver(Arc::new(Resolver::new(Arc::clone(&egress))))
-            .connect_timeout(timeout.min(Duration::from_secs(5)))
-            .read_timeout(timeout.min(Duration::from_secs(30)))
-            .timeout(timeout)
-            .build()?;
-        Ok(Self { http, egress })
+        let like = || {
+            Client::builder()
+                .user_agent(concat!("Wardroom/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .no_proxy()
+                // A connection that is kept may be closed by its host just when the next file is asked for.
+                .pool_max_idle_per_host(0)
+                .connect_timeout(timeout.min(Duration::from_secs(5)))
+                .read_timeout(timeout.min(Duration::from_secs(30)))
+                .timeout(timeout)
+        };
+        Ok(Self { http: Clients::new(egress, like)? })
     }
 
     /// Begins to fetch what a tenant's URL names; the body is still to come.
@@ -49,8 +48,9 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError`].
     pub async fn open(&self, tenant: TenantId, url: &str) -> Result<Opened, FetchError> {
-        let url = self.egress.url(Some(tenant), url).map_err(|refused| FetchError::Refused(refused.to_string()))?;
-        let response = self.http.get(url).send().await.map_err(|error| failed(&error))?;
+        let asked = self.http.url(Some(tenant), url);
+        let (url, client) = asked.map_err(|refused| FetchError::Refused(refused.to_string()))?;
+        let response = client.get(url).send().await.map_err(|error| failed(&error))?;
         if response.status().is_redirection() {
             return Err(FetchError::Failed("redirects: name the URL that it leads to".to_owned()));
         }

@@ -1,7 +1,7 @@
 //! Wardroom: a self-hosted server that keeps many people's messaging sessions alive, apart, and under watch.
 //!
 //! Invariants: the kernel (`wardroom-actors`) decides, this crate adapts; only [`app`] knows every adapter; a tenant is
-//! reached through [`auth`] and [`store::Tx`] only; no secret is in a log, an error or a child's environment.
+//! reached through [`auth`] and the repositories of [`store`] only; no secret is in a log, an error or a child's environment.
 //!
 //! Reading order: [`app`] (how it fits together), [`api`] (what can be asked), [`engine::web`] (how a session is driven),
 //! [`store`] and [`vault`] (what is kept, and how).

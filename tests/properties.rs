@@ -10,10 +10,8 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
-use std::sync::Arc;
 use wardroom::auth::address::Proxies;
 use wardroom::auth::second_factor::SecondFactor;
-use wardroom::auth::token::Tokens;
 use wardroom::egress::{Egress, Hosts, is_private};
 use wardroom::frames;
 use wardroom::simulator::script::Script;
@@ -25,7 +23,6 @@ use wardroom_actors::domain::fetching::Fetching;
 use wardroom_actors::domain::ids::{SessionName, TenantId, UserId};
 use wardroom_actors::domain::ignoring::Ignored;
 use wardroom_actors::domain::webhook::Hooks;
-use wardroom_actors::testing::SharedClock;
 
 /// Texts that look like what is meant, beside any text at all.
 fn texts(like: &'static str) -> impl Strategy<Value = String> {
@@ -107,12 +104,6 @@ proptest! {
             prop_assert!(hooks.iter().map(|(id, _)| id).eq(again.iter().map(|(id, _)| id)), "ids stay");
         }
         let _ = (Fetching::of_config(&config), Ignored::of_config(&config));
-    }
-
-    #[test]
-    fn nothing_but_a_token_of_ours_is_one(text in texts("[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,90}")) {
-        let tokens = Tokens::new(600, Arc::new(SharedClock::default()));
-        prop_assert!(tokens.read(&text).is_err());
     }
 
     #[test]

@@ -178,6 +178,16 @@ fn disposition(media: &Media) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_range_is_read_or_refused(header in "bytes= ?[0-9]{0,21} ?-[0-9]{0,21}|.{0,60}", size in 0_u64..1000) {
+            if let Some(Ok(part)) = part(&header, size) {
+                prop_assert!(part.start < part.end && part.end <= size, "{:?}", part);
+            }
+        }
+    }
 
     #[test]
     fn a_range_is_a_part_or_nothing_or_ignored() {

@@ -517,3 +517,29 @@ fn unheard(api: &Api, outgoing: &Outgoing, ack: Ack) -> Message {
 pub async fn new_message_id(_: Named) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(json!({"id": message_id()})))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_name_of_a_message_is_read_or_refused(id in "(true|false)_[0-9]{0,5}@c.us_[A-Za-z0-9_]{0,70}|.{0,80}", key in "[ -~]{0,300}") {
+            let to = |id: Option<&str>| serde_json::from_value::<To>(json!({"chatId": "1", "id": id})).unwrap();
+            let plain = TestRequest::default().to_http_request();
+            if let Ok((bare, name)) = to(Some(&id)).names(&plain) {
+                prop_assert!((8..=64).contains(&bare.len()) && bare.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+                prop_assert!(id.contains(&bare) && name == format!("id:{bare}"), "{}", name);
+                prop_assert!(to(Some(&bare)).names(&plain).is_ok_and(|again| again == (bare, name)), "it is one name");
+            }
+            let keyed = TestRequest::default().insert_header(("idempotency-key", key.as_str())).to_http_request();
+            let [first, second] = [0, 1].map(|_| to(None).names(&keyed).ok());
+            prop_assert_eq!(first.is_some(), (1..=KEY).contains(&key.len()));
+            if let (Some(first), Some(second)) = (first, second) {
+                prop_assert!(first.0 != second.0 && first.1 == second.1, "the key is the name");
+            }
+        }
+    }
+}

@@ -7,6 +7,8 @@ use crate::auth::Door;
 use crate::auth::access::Access;
 use crate::auth::address::Proxies;
 use crate::auth::alarm::Alarm;
+use crate::auth::audit::Auditor;
+use crate::auth::leaked::Leaked;
 use crate::auth::limits::Limits;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
@@ -22,17 +24,19 @@ use wardroom_actors::handle::Handle;
 
 impl Parts<'_> {
     /// The door; it forgets by and by, and its keys that sign tokens are renewed.
-    pub(super) async fn door(&self) -> anyhow::Result<web::Data<Door>> {
+    pub(super) async fn door(&self, auditor: &Arc<Auditor>) -> anyhow::Result<web::Data<Door>> {
         let guard = &self.config.guard;
         let watch = Arc::new(Watch::new(guard.into(), Arc::clone(&self.clock), Arc::clone(&self.metrics)));
-        watch.connect(Arc::new(self.alarm()?));
+        watch.connect(Arc::new(self.alarm(Arc::clone(auditor))?));
         let proxies = Proxies::new(&guard.trusted_proxies);
         let proxies =
             proxies.map_err(|bad| anyhow::anyhow!("guard.trusted_proxies: {bad} is no address or network"))?;
         let tokens = Arc::new(Tokens::new(guard.token_s, Arc::clone(&self.clock)));
         tokens.renew(self.store).await?;
+        let list = guard.leaked_passwords.clone();
+        let leaked = self.io.spawn_blocking(move || Leaked::read(&list)).await??;
         let access = Access::new(
-            Passwords::new(self.io.clone())?,
+            Passwords::new(leaked)?,
             Arc::clone(&tokens),
             Limits::new(guard, is_route, &self.clock)
                 .map_err(|bad| anyhow::anyhow!("guard.calls_per_route: {bad:?} is none"))?,
@@ -76,7 +80,7 @@ impl Parts<'_> {
     }
 
     /// Who tells operators of attacks.
-    fn alarm(&self) -> anyhow::Result<Alarm> {
+    fn alarm(&self, auditor: Arc<Auditor>) -> anyhow::Result<Alarm> {
         let guard = &self.config.guard;
         let key = guard.alert_key.expose_secret();
         let hook = (!guard.alert_url.is_empty()).then(|| Hook {
@@ -92,7 +96,7 @@ impl Parts<'_> {
         }
         let poster = Poster::new(Arc::clone(&self.egress), Duration::from_secs(self.config.webhooks.timeout_s.max(1)))?;
         let (clock, metrics) = (Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        Ok(Alarm::new(hook, poster, guard.alert_window_s, clock, metrics, self.io.clone()))
+        Ok(Alarm::new(hook, poster, guard.alert_window_s, clock, metrics, auditor, self.io.clone()))
     }
 
     /// Cuts off clients that do not read, and those who may not hear any more what they hear.

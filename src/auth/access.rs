@@ -4,7 +4,7 @@
 
 use super::audit::{Actor, Shown};
 use super::limits::Limits;
-use super::password::{Passwords, choose};
+use super::password::Passwords;
 use super::second_factor::SecondFactor;
 use super::token::Tokens;
 use super::{Door, unauthorized};
@@ -218,9 +218,9 @@ impl Access {
     /// A password that somebody chose, as it is kept.
     ///
     /// # Errors
-    /// 400 for one that is too easy to guess; 503 when too many sign in at once.
+    /// 400 for one that is too easy to guess or has leaked; 503 when too many sign in at once.
     pub async fn chosen(&self, login: &Login, password: &str) -> Result<String, ApiError> {
-        choose(password, &login.words)?;
+        self.passwords.choose(password, &login.words)?;
         self.passwords.hash(Zeroizing::new(password.to_owned())).await
     }
 

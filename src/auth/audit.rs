@@ -9,6 +9,7 @@ use crate::error::Code;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::repo::audit::{Edge, Fact};
+use crate::store::repo::own::SERVER;
 use crate::store::repo::people::Login;
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
@@ -51,13 +52,20 @@ const TOLD: Duration = Duration::from_secs(60);
 /// Characters that are kept of what a client calls itself, and of each part of a path.
 const SHOWN: usize = 200;
 
-/// Something that an operator did.
+/// Something that an operator did; over HTTP from an address.
 ///
 /// # Errors
 /// The database's.
-pub async fn told(store: &Store, tenant: Option<TenantId>, what: &str, about: Option<Uuid>) -> Result<(), PortError> {
+pub async fn told(
+    store: &Store,
+    tenant: Option<TenantId>,
+    what: &str,
+    about: Option<Uuid>,
+    address: Option<&str>,
+) -> Result<(), PortError> {
     let record = json!({"what": what, "by": "operator", "about": about}).to_string();
-    store.audit(vec![Fact { tenant, user: None, at_ms: store.unix_ms(), record, personal: Map::new() }]).await
+    let personal = address.map(|address| ("address".to_owned(), address.into())).into_iter().collect();
+    store.audit(vec![Fact { tenant, user: None, at_ms: store.unix_ms(), record, personal }]).await
 }
 
 /// Who did something; left in the request by whoever finds out.
@@ -139,6 +147,14 @@ impl What {
 struct Often {
     what: What,
     address: String,
+    /// Whom else it is about.
+    about: String,
+}
+
+impl From<(What, String)> for Often {
+    fn from((what, address): (What, String)) -> Self {
+        Self { what, address, about: String::new() }
+    }
 }
 
 struct Count {
@@ -254,19 +270,20 @@ impl Auditor {
         }
     }
 
-    /// Something that comes often.
-    fn count(&self, counts: &Counts, tenant: Option<TenantId>, mut one: Often, window_ms: u64) {
+    /// Something that comes often, this time in that request.
+    fn count(&self, counts: &Counts, tenant: Option<TenantId>, mut one: Often, window_ms: u64, request: Option<&str>) {
         let now = self.clock.now();
         let mut all = counts.lock().unwrap_or_else(PoisonError::into_inner);
         let often = all.entry(tenant).or_default();
         let most = if tenant.is_some() { MOST } else { MOST_OF_NOBODY };
         if often.len() >= most && !often.contains_key(&one) {
             one.address.clear();
+            one.about.clear();
         }
         match often.get_mut(&one) {
             Some(count) => count.untold += 1,
             None => {
-                let fact = self.fact(tenant, &one, 1);
+                let fact = self.fact(tenant, &one, 1, request);
                 often.insert(one, Count { untold: 0, until: now.saturating_add(window_ms) });
                 drop(all);
                 self.post(fact);
@@ -288,20 +305,23 @@ impl Auditor {
             over
         };
         for (tenant, one, untold) in over(&self.often).into_iter().filter(|(_, _, untold)| *untold > 0) {
-            self.post(self.fact(tenant, &one, untold));
+            self.post(self.fact(tenant, &one, untold, None));
         }
         // That a key is used is not counted.
         over(&self.uses);
     }
 
-    fn fact(&self, tenant: Option<TenantId>, one: &Often, times: u64) -> Fact {
+    fn fact(&self, tenant: Option<TenantId>, one: &Often, times: u64, request: Option<&str>) -> Fact {
         let mut record = json!(one.what);
-        if let Some(fields) = record.as_object_mut().filter(|_| times > 1) {
-            fields.insert("times".to_owned(), times.into());
+        if let Some(fields) = record.as_object_mut() {
+            fields.extend(request.map(|id| ("request".to_owned(), id.into())));
+            fields.extend((times > 1).then(|| ("times".to_owned(), times.into())));
         }
         let mut personal = Map::new();
-        if !one.address.is_empty() {
-            personal.insert("address".to_owned(), one.address.as_str().into());
+        for (name, text) in [("address", &one.address), ("about", &one.about)] {
+            if !text.is_empty() {
+                personal.insert(name.to_owned(), text.as_str().into());
+            }
         }
         let (user, at_ms) = (one.what.user.map(UserId), self.clock.unix_ms());
         Fact { tenant, user, at_ms, record: record.to_string(), personal }
@@ -309,12 +329,18 @@ impl Auditor {
 
     /// Something that no request did: the tenant's, or the server's own.
     pub fn note(&self, tenant: Option<TenantId>, user: Option<UserId>, what: &str, address: String) {
-        self.count(&self.often, tenant, Often { what: What::done(what, user), address }, COUNTED_MS);
+        self.count(&self.often, tenant, (What::done(what, user), address).into(), COUNTED_MS, None);
+    }
+
+    /// Something that operators hear of. It is counted apart from callers whom nobody knows: an attack does not hide it.
+    pub fn alerted(&self, what: &str, about: String) {
+        let one = Often { what: What::done(what, None), address: String::new(), about };
+        self.count(&self.often, Some(SERVER.0), one, COUNTED_MS, None);
     }
 
     /// Something that opens the server was shown there, and was right; told once a day.
     pub fn used(&self, what: &str, address: String) {
-        self.count(&self.uses, None, Often { what: What::done(what, None), address }, USED_MS);
+        self.count(&self.uses, None, (What::done(what, None), address).into(), USED_MS, None);
     }
 
     /// A request was answered, and is about to be told so.
@@ -328,7 +354,7 @@ impl Auditor {
             // What nobody did is told of where somebody was refused; which path it was is whatever they made up.
             if matches!(status, 401 | 403 | 429) {
                 let what = What { status, code, ..What::done(REFUSED, None) };
-                self.count(&self.often, None, Often { what, address }, NOBODY_MS);
+                self.count(&self.often, None, (what, address).into(), NOBODY_MS, Some(request_id));
             }
             return;
         };
@@ -343,10 +369,10 @@ impl Auditor {
         let (what, user_id) = (format!("{verb} {pattern}"), Some(actor.user.0));
         let what = What { what, status, code, by: actor.by, user: user_id, shown };
         if status >= 400 || status == 101 || (!reads && need::comes_often(&pattern)) {
-            self.count(&self.often, tenant, Often { what, address }, COUNTED_MS);
+            self.count(&self.often, tenant, (what, address).into(), COUNTED_MS, Some(request_id));
         } else if reads {
             let what = What { what: USED.to_owned(), status: 0, code: None, ..what };
-            self.count(&self.uses, tenant, Often { what, address }, USED_MS);
+            self.count(&self.uses, tenant, (what, address).into(), USED_MS, Some(request_id));
         } else {
             let made = answered.response().extensions().get::<Made>().map(|made| made.0);
             let mut record = json!(what);
@@ -474,7 +500,7 @@ mod tests {
             None => (By::Nobody, None),
         };
         let what = What { what: "GET /api/keys".to_owned(), status: 403, code: None, by, user, shown: None };
-        (tenant.map(|tenant| tenant.0), Often { what, address: address.to_owned() })
+        (tenant.map(|tenant| tenant.0), (what, address.to_owned()).into())
     }
 
     fn tells(link: &crate::store::repo::audit::Link, address: &str) -> bool {
@@ -488,7 +514,7 @@ mod tests {
         let user = store.user_named(tenant, "owner").await.unwrap();
         let again = || {
             let (tenant, one) = refused(Some((tenant, user)), "203.0.113.7");
-            auditor.count(&auditor.often, tenant, one, COUNTED_MS);
+            auditor.count(&auditor.often, tenant, one, COUNTED_MS, Some("req_1"));
         };
         (0..50).for_each(|_| again());
         clock.0.advance(COUNTED_MS);
@@ -510,11 +536,11 @@ mod tests {
         for n in 0..MOST + 500 {
             for who in [Some(loud), None] {
                 let (tenant, one) = refused(who, &format!("address {n}."));
-                auditor.count(&auditor.often, tenant, one, COUNTED_MS);
+                auditor.count(&auditor.often, tenant, one, COUNTED_MS, Some("req_1"));
             }
         }
         let (tenant, one) = refused(Some(quiet), "203.0.113.7");
-        auditor.count(&auditor.often, tenant, one, COUNTED_MS);
+        auditor.count(&auditor.often, tenant, one, COUNTED_MS, Some("req_1"));
         auditor.close().await;
         let links = store.audited(loud.0, None, 5_000).await.unwrap();
         assert_eq!(links.len(), MOST + 2, "those, one without an address, and how often that came");
@@ -529,7 +555,7 @@ mod tests {
         let Ground { auditor, store, clock: _, _dir } = ground().await;
         store.close().await;
         let (tenant, one) = refused(None, "203.0.113.7");
-        auditor.count(&auditor.often, tenant, one, COUNTED_MS);
+        auditor.count(&auditor.often, tenant, one, COUNTED_MS, Some("req_1"));
         tokio::time::timeout(CLOSE + WAIT, auditor.close()).await.unwrap();
     }
 }

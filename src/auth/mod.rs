@@ -5,6 +5,7 @@ pub mod access;
 pub mod address;
 pub mod alarm;
 pub mod audit;
+pub mod leaked;
 pub mod limits;
 mod need;
 pub mod password;

@@ -1,12 +1,14 @@
 //! Passwords: how they are kept, and which are none. Lengths and the absence of rules about kinds of characters follow OWASP ASVS 5.0,
 //! 6.2; the cost its appendix C.
 
+use super::leaked::Leaked;
 use crate::error::ApiError;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 /// Characters of a password at least.
@@ -19,47 +21,54 @@ const OWN: usize = 8;
 const STRENGTH: u8 = 3;
 /// Memory in KiB, rounds, lanes.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
-/// Passwords that are looked at together, of those that wait: one takes 20 to 30 ms of a core and 19 MiB.
-const AT_ONCE: usize = 1;
 /// Passwords that may wait to be looked at.
 const WAITING: usize = 64;
+/// How far the thread that looks at passwords gives way to the others, of 19: one takes 20 to 30 ms of a core.
+const NICE: i32 = 10;
 
-/// Who looks at passwords.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Who looks at passwords, on a thread of their own, one after the other: each takes 19 MiB.
 pub struct Passwords {
     argon: Argon2<'static>,
     /// The hash of a password that nobody has: for whoever is not known, so that they are answered as late as others.
     nobody: String,
-    places: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
-    io: tokio::runtime::Handle,
+    leaked: Leaked,
+    work: SyncSender<Work>,
 }
 
 impl Passwords {
-    /// One who looks at them on that runtime's threads for blocking work.
+    /// Starts the thread, which ends with this. Nobody chooses what has leaked.
     ///
     /// # Errors
-    /// When the operating system has no randomness.
-    pub fn new(io: tokio::runtime::Handle) -> anyhow::Result<Self> {
+    /// When the operating system has no randomness, or no thread.
+    pub fn new(leaked: Leaked) -> anyhow::Result<Self> {
         let (memory, rounds, lanes) = COST;
         let params = Params::new(memory, rounds, lanes, None).map_err(|bad| anyhow::anyhow!("argon2: {bad}"))?;
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let nobody = argon.hash_password(uuid::Uuid::new_v4().as_bytes());
         let nobody = nobody.map_err(|bad| anyhow::anyhow!("argon2: {bad}"))?.to_string();
-        let (places, turns) = (Arc::new(Semaphore::new(WAITING)), Arc::new(Semaphore::new(AT_ONCE)));
-        Ok(Self { argon, nobody, places, turns, io })
+        let (work, waiting) = sync_channel::<Work>(WAITING);
+        std::thread::Builder::new().name("passwords".into()).spawn(move || {
+            let _ = rustix::process::setpriority_process(None, NICE);
+            for one in waiting {
+                // Whoever waits for it hears that nothing came of it.
+                let _ = catch_unwind(AssertUnwindSafe(one));
+            }
+        })?;
+        Ok(Self { argon, nobody, leaked, work })
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
         let busy = || ApiError::new("unavailable", "Too many sign in at once").retry(2);
-        let _place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| busy())?;
-        // The turn is over with the work, also where nobody waits for it any more.
-        let work = self.io.spawn_blocking(move || {
-            let done = work();
-            drop(turn);
-            done
-        });
-        work.await.map_err(|_| busy())
+        let (answer, done) = oneshot::channel();
+        let work = move || {
+            if !answer.is_closed() {
+                let _ = answer.send(work());
+            }
+        };
+        self.work.try_send(Box::new(work)).map_err(|_| busy())?;
+        done.await.map_err(|_| busy())
     }
 
     /// What is kept of a password.
@@ -93,6 +102,18 @@ impl Passwords {
         Ok(same.await? && known)
     }
 
+    /// Whether somebody may choose this password, who and whose they are by some words.
+    ///
+    /// # Errors
+    /// 400 with what is wrong.
+    pub fn choose(&self, password: &str, words: &[String]) -> Result<(), ApiError> {
+        choose(password, words)?;
+        if self.leaked.has(password) {
+            return Err(ApiError::invalid("password is one that has leaked elsewhere"));
+        }
+        Ok(())
+    }
+
     /// Whether a hash that was right is not as new ones are, and is to be made anew.
     #[must_use]
     pub fn is_old(&self, hash: &str) -> bool {
@@ -111,11 +132,7 @@ pub fn is_imported(hash: &str) -> bool {
     known && hash.get(4..6).and_then(|cost| cost.parse::<u32>().ok()).is_some_and(|cost| COSTS.contains(&cost))
 }
 
-/// Whether somebody may choose this password, who and whose they are by some words.
-///
-/// # Errors
-/// 400 with what is wrong.
-pub fn choose(password: &str, words: &[String]) -> Result<(), ApiError> {
+fn choose(password: &str, words: &[String]) -> Result<(), ApiError> {
     if password.chars().count() < SHORTEST {
         return Err(ApiError::invalid(format!("password must have {SHORTEST} characters or more")));
     }
@@ -139,6 +156,10 @@ pub fn choose(password: &str, words: &[String]) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+    use tokio::time::timeout;
 
     fn text(text: &str) -> Zeroizing<String> {
         Zeroizing::new(text.to_owned())
@@ -172,7 +193,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_is_known_again_by_old_hashes_too() {
-        let passwords = Passwords::new(tokio::runtime::Handle::current()).unwrap();
+        let passwords = Passwords::new(Leaked::default()).unwrap();
         let hash = Zeroizing::new(passwords.hash(text("vier blaue Stühle")).await.unwrap());
         assert!(passwords.is(text("vier blaue Stühle"), Some(&hash)).await.unwrap());
         assert!(!passwords.is(text("vier blaue Stühl"), Some(&hash)).await.unwrap());
@@ -198,9 +219,27 @@ mod tests {
         assert!(!passwords.is(text("x"), Some(&text("no hash"))).await.unwrap());
     }
 
+    #[tokio::test]
+    async fn who_leaves_or_brings_a_panic_holds_nobody_up() {
+        let passwords = Passwords::new(Leaked::default()).unwrap();
+        let bug = passwords.in_turn(|| std::panic::resume_unwind(Box::new("a bug")));
+        assert_eq!(Result::<(), _>::unwrap_err(bug.await).code(), "unavailable");
+        let looked = Arc::new(AtomicBool::new(false));
+        let (go, wait) = std::sync::mpsc::channel();
+        let mut first = std::pin::pin!(passwords.in_turn(move || wait.recv().is_ok()));
+        assert!(timeout(Duration::ZERO, &mut first).await.is_err(), "it waits");
+        let look = Arc::clone(&looked);
+        let left = passwords.in_turn(move || look.store(true, Ordering::Relaxed));
+        assert!(timeout(Duration::ZERO, left).await.is_err(), "it waits behind the first");
+        go.send(()).unwrap();
+        assert!(first.await.unwrap());
+        assert!(passwords.in_turn(|| true).await.unwrap());
+        assert!(!looked.load(Ordering::Relaxed), "nobody waited for it any more");
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn who_finds_too_many_waiting_is_told_so() {
-        let passwords = Arc::new(Passwords::new(tokio::runtime::Handle::current()).unwrap());
+        let passwords = Arc::new(Passwords::new(Leaked::default()).unwrap());
         let all: Vec<_> = (0..WAITING + 8)
             .map(|_| {
                 let passwords = Arc::clone(&passwords);

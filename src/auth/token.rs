@@ -193,6 +193,7 @@ mod tests {
     use crate::store::repo::people::Role;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::prelude::*;
     use serde_json::{Value, json};
     use wardroom_actors::domain::ids::UserId;
     use wardroom_actors::testing::SharedClock;
@@ -266,6 +267,60 @@ mod tests {
         let mut value = value.clone();
         value[field] = other;
         value
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_is_read_or_refused(
+            text in ".{0,200}|([A-Za-z0-9_-]{0,90}\\.){2}[A-Za-z0-9_-]{0,90}",
+            (place, other) in (any::<prop::sample::Index>(), "[A-Za-z0-9_.=-]"),
+        ) {
+            let Ground { tokens, .. } = ground();
+            prop_assert!(tokens.read(&text).is_err());
+            let token = tokens.make(&person()).unwrap();
+            prop_assert!(tokens.read(&token).is_ok());
+            let place = place.index(token.len());
+            let changed = format!("{}{other}{}", &token[..place], &token[place + 1..]);
+            prop_assert_eq!(tokens.read(&changed).is_ok(), changed == token, "{}", changed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_signs_for_a_month_and_every_node_knows_it() {
+        use crate::store::{Options, Role};
+        use crate::vault::{Kek, Vault};
+        use wardroom_actors::domain::ids::NodeId;
+        const DAY: u64 = 24 * 3600 * 1000;
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("keys.db").display());
+        let (options, clock) = (Options { url, max_connections: 2 }, SharedClock::default());
+        let vault = Arc::new(Vault::new(Kek::parse(&"07".repeat(32), "a test").unwrap()));
+        let (same, node) = (Arc::new(clock.clone()), NodeId::generate());
+        let store = Box::pin(Store::open(&options, vault, same, node, Role::Server)).await.unwrap();
+        let [here, there] = [0, 1].map(|_| Tokens::new(600, Arc::new(clock.clone())));
+        assert!(here.make(&person()).is_none(), "nothing is signed before there is a key");
+        let kid = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid;
+        let both = async || {
+            here.renew(&store).await.unwrap();
+            there.renew(&store).await.unwrap();
+            here.make(&person()).unwrap()
+        };
+        let first = both().await;
+        assert!(there.read(&first).is_ok());
+        clock.0.advance(30 * DAY);
+        let late = both().await;
+        assert_eq!(kid(&late), kid(&first), "it signs for a month");
+        clock.0.advance(1000);
+        let next = both().await;
+        assert_ne!(kid(&next), kid(&first));
+        for tokens in [&here, &there] {
+            assert!(tokens.read(&late).is_ok() && tokens.read(&next).is_ok(), "what was signed is good until its end");
+            assert_eq!(tokens.read(&first), Err(Bad::Expired));
+        }
+        clock.0.advance(31 * DAY);
+        both().await;
+        assert_eq!(store.signing_keys().await.unwrap().len(), 2, "the oldest is gone");
+        assert_eq!(there.read(&late), Err(Bad::Invalid));
     }
 
     #[test]

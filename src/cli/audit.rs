@@ -92,7 +92,7 @@ pub(super) async fn told(
     what: &str,
     about: Option<Uuid>,
 ) -> anyhow::Result<()> {
-    crate::auth::audit::told(store, tenant, what, about).await.context("what was done is not recorded")
+    crate::auth::audit::told(store, tenant, what, about, None).await.context("what was done is not recorded")
 }
 
 /// A tenant's chain by its name, or its id: a deleted tenant has no name any more.

@@ -1,6 +1,7 @@
 //! `wardroom import`: logins that whatsapp-web.js or WAHA's browser engine keeps, so that nobody has to scan again.
 
 use super::ImportCommand;
+use super::audit::told;
 use super::operate::{blocking, store_with_vault};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -99,6 +100,7 @@ pub(super) fn import(config: Config, what: ImportCommand) -> anyhow::Result<()> 
                 return Err(error).with_context(|| format!("the profile of {name} cannot be read"));
             }
             store.set_desired(&spec, true).await?;
+            told(&store, Some(tenant), "session imported", Some(spec.id.0)).await?;
             println!("{name} is here; it starts with the server.");
         }
         if !left.is_empty() {
@@ -178,10 +180,37 @@ fn user_of(profile: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
+
+    proptest! {
+        // Each writes files.
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        #[test]
+        fn an_archive_is_unpacked_or_refused(
+            names in prop::collection::vec("(Default/IndexedDB/)?(\\.\\./|[a-z]{1,3}/|\\\\){0,6}[a-z]{1,4}", 0..4),
+            (place, byte) in any::<(prop::sample::Index, Option<u8>)>(),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (zip, into) = (dir.path().join("RemoteAuth-x.zip"), dir.path().join("into"));
+            let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+            archive(&zip, &distinct.into_iter().map(|name| (name.as_str(), "x")).collect::<Vec<_>>());
+            if let Some(byte) = byte {
+                let mut bytes = std::fs::read(&zip).unwrap();
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+                std::fs::write(&zip, bytes).unwrap();
+            }
+            let _ = (is_archive(&zip), unpack(&zip, &into));
+            let beside = std::fs::read_dir(dir.path()).unwrap().filter(|one| {
+                !["RemoteAuth-x.zip", "into"].contains(&one.as_ref().unwrap().file_name().to_str().unwrap())
+            });
+            prop_assert_eq!(beside.count(), 0, "it leads nowhere else");
+        }
+    }
 
     #[test]
     fn profiles_are_found_and_named_as_their_makers_do() {

@@ -137,6 +137,25 @@ fn set(table: &mut Table, variable: &str, path: &str, text: String) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn settings_are_read_or_refused(
+            text in "(\\[(http|guard|[a-z]{1,6})\\]\n([a-z_]{1,10}|listen|sign_ins) = (\"[a-z0-9:]{0,8}\"|-?[0-9]{1,20}|true|\\[\\])\n){0,3}|.{0,100}",
+            name in "WARDROOM__(HTTP__LISTEN|GUARD__SIGN_INS|EGRESS__PORTS|[A-Z_]{0,12})",
+            value in ".{0,40}",
+        ) {
+            let read = layered(Some(("a file".to_owned(), text.clone())), [(name.clone(), value)].into_iter());
+            let (tables, section) = (parse("a file", &text), name.trim_start_matches("WARDROOM__").to_lowercase());
+            if let (Ok(_), Ok(tables)) = (&read, tables) {
+                let known = parse("the defaults", DEFAULTS).unwrap();
+                prop_assert!(tables.keys().all(|key| known.contains_key(key)), "{}", text);
+                let top = section.split("__").next().unwrap_or_default();
+                prop_assert!(known.contains_key(top), "{}", name);
+            }
+        }
+    }
 
     fn with(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
         super::with(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))

@@ -140,6 +140,8 @@ pub struct Guard {
     pub calls_per_route: Vec<String>,
     /// Who has to have a second factor.
     pub second_factor_of: Whose,
+    /// A file of passwords that leaked elsewhere; empty: none.
+    pub leaked_passwords: PathBuf,
     /// Life of an access token, in seconds.
     pub token_s: u32,
 }

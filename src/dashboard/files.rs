@@ -48,7 +48,7 @@ pub async fn serve(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         _ => "application/octet-stream",
     };
     const POLICY: &str = "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; \
-                          connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+                          connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
     Ok(HttpResponse::Ok()
         .content_type(kind)
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))

@@ -19,6 +19,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpResponse, ResponseError as _, web};
+use reqwest::Url;
 use rust_embed::RustEmbed;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -60,10 +61,11 @@ pub struct Ops {
     pub token: SecretString,
 }
 
-/// Refuses listeners that show everybody what is counted, or let everybody on the way read along.
+/// Refuses what shows everybody what is counted, or lets everybody on the way read along; and a simulator.
 ///
 /// # Errors
-/// In production, when one can be reached from elsewhere and asks for nothing, or speaks plain HTTP.
+/// In production: a listener that can be reached from elsewhere and asks for nothing, or speaks plain HTTP; a database elsewhere whose
+/// URL does not say whether it speaks TLS; the simulator.
 pub fn sound(config: &Config) -> anyhow::Result<()> {
     let at_home = |listen: &str| {
         listen.parse::<SocketAddr>().map_or(listen.starts_with("localhost:"), |at| at.ip().is_loopback())
@@ -78,12 +80,6 @@ pub fn sound(config: &Config) -> anyhow::Result<()> {
         "ops.token must have {LEAST_TOKEN} characters or more: `openssl rand -hex 32` makes one"
     );
     anyhow::ensure!(at_home(listen) || !open, "ops.listen is {listen}: set ops.token, or choose a loopback address");
-    let simulator = &config.simulator;
-    anyhow::ensure!(
-        !simulator.enabled || at_home(&simulator.listen),
-        "simulator.listen is {}: its phones are anybody's, choose a loopback address",
-        simulator.listen
-    );
     let http = &config.http;
     let tls = !http.tls_chain.as_os_str().is_empty() || http.public_url.starts_with("https://");
     anyhow::ensure!(
@@ -92,7 +88,24 @@ pub fn sound(config: &Config) -> anyhow::Result<()> {
          the proxy in front; or choose a loopback address",
         http.listen
     );
+    anyhow::ensure!(
+        !is_loose(config.database.url.expose_secret()),
+        "database.url leads to another machine: say in it what sslmode is to be, ?sslmode=verify-full if you can"
+    );
+    anyhow::ensure!(!config.simulator.enabled, "simulator.enabled is for development only: its phones are anybody's");
     Ok(())
+}
+
+/// Whether a database is on another machine, and its URL leaves open who may read along.
+fn is_loose(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let said =
+        |names: &[&str]| url.query_pairs().filter(|(name, _)| names.contains(&&**name)).last().map(|(_, said)| said);
+    let host = said(&["host", "hostaddr"]).unwrap_or_else(|| url.host_str().unwrap_or_default().into());
+    let here =
+        host.is_empty() || host == "localhost" || ["/", "%2f", "%2F"].iter().any(|socket| host.starts_with(socket));
+    let here = here || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|at| at.is_loopback());
+    url.scheme().starts_with("postgres") && !here && said(&["sslmode", "ssl-mode"]).is_none()
 }
 
 /// All routes.
@@ -235,5 +248,35 @@ async fn unblock(ops: web::Data<Ops>, address: web::Path<String>) -> HttpRespons
         }
         Ok(_) => HttpResponse::NotFound().body("this address is not shut out\n"),
         Err(_) => HttpResponse::BadRequest().body("this is no address\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_elsewhere_says_whether_it_speaks_tls() {
+        for url in [
+            "",
+            "sqlite:///var/lib/wardroom.db",
+            "postgres://wardroom@127.0.0.1:5432/wardroom",
+            "postgres://wardroom@localhost/wardroom",
+            "postgres://wardroom@[::1]/wardroom",
+            "postgres://wardroom@%2Frun%2Fpostgresql/wardroom",
+            "postgres:///wardroom?host=/run/postgresql",
+            "postgres://db/wardroom?sslmode=disable",
+            "postgresql://db/wardroom?application_name=x&ssl-mode=verify-full",
+        ] {
+            assert!(!is_loose(url), "{url}");
+        }
+        for url in [
+            "postgres://wardroom:secret@db.example.com/wardroom",
+            "postgresql://10.0.0.1/wardroom?sslrootcert=/ca.pem",
+            "postgres://localhost/wardroom?host=db.example.com",
+            "postgres://localhost/wardroom?host=localhost&hostaddr=10.0.0.5",
+        ] {
+            assert!(is_loose(url), "{url}");
+        }
     }
 }

@@ -8,9 +8,10 @@ use crate::egress::Hosts;
 use crate::error::ApiError;
 use crate::store::repo::own::SERVER;
 use crate::store::repo::people::{Standing, Tenant};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wardroom_actors::domain::ids::TenantId;
 
 /// A tenant that does not exist yet.
 #[derive(Deserialize)]
@@ -62,6 +63,12 @@ async fn found(ops: &Ops, name: &str) -> Result<Tenant, ApiError> {
     all.into_iter().find(|one| one.name == name).ok_or_else(|| ApiError::new("not_found", "There is no such tenant"))
 }
 
+/// Records what an operator did: to the tenant, and from which address for the server's own chain.
+async fn done(ops: &Ops, request: &HttpRequest, tenant: TenantId, what: &str) -> Result<(), ApiError> {
+    told(&ops.store, Some(tenant), what, None, None).await?;
+    Ok(told(&ops.store, None, what, Some(tenant.0), Some(&ops.door.address(request))).await?)
+}
+
 /// `GET /tenants`
 ///
 /// # Errors
@@ -78,14 +85,18 @@ pub async fn list(ops: web::Data<Ops>) -> Result<HttpResponse, ApiError> {
 ///
 /// # Errors
 /// 400 for what is no name, 422 for one that is taken.
-pub async fn create(ops: web::Data<Ops>, body: web::Json<NewTenant>) -> Result<HttpResponse, ApiError> {
+pub async fn create(
+    request: HttpRequest,
+    ops: web::Data<Ops>,
+    body: web::Json<NewTenant>,
+) -> Result<HttpResponse, ApiError> {
     let name = body.into_inner().name;
     if !is_tenant_name(&name) {
         return Err(ApiError::invalid("a tenant's name has 1 to 64 characters"));
     }
     let id = ops.store.create_tenant(&name).await?;
     let id = id.ok_or_else(|| ApiError::new("name_taken", "There is a tenant of this name already"))?;
-    told(&ops.store, Some(id), "tenant created", None).await?;
+    done(&ops, &request, id, "tenant created").await?;
     Ok(HttpResponse::Created().json(shown(&ops, found(&ops, &name).await?).await?))
 }
 
@@ -94,6 +105,7 @@ pub async fn create(ops: web::Data<Ops>, body: web::Json<NewTenant>) -> Result<H
 /// # Errors
 /// 404 for an unknown one.
 pub async fn stand(
+    request: HttpRequest,
     ops: web::Data<Ops>,
     name: web::Path<String>,
     body: web::Json<Stand>,
@@ -102,7 +114,7 @@ pub async fn stand(
     if !ops.store.set_standing(&name, body.status).await? {
         return Err(ApiError::new("not_found", "There is no such tenant"));
     }
-    told(&ops.store, Some(tenant.id), &format!("tenant {}", body.status.name()), None).await?;
+    done(&ops, &request, tenant.id, &format!("tenant {}", body.status.name())).await?;
     Ok(HttpResponse::Ok().json(shown(&ops, found(&ops, &name).await?).await?))
 }
 
@@ -111,6 +123,7 @@ pub async fn stand(
 /// # Errors
 /// 400 for what is no limit, 404 for an unknown tenant.
 pub async fn quota(
+    request: HttpRequest,
     ops: web::Data<Ops>,
     name: web::Path<String>,
     body: web::Json<NewQuota>,
@@ -119,7 +132,7 @@ pub async fn quota(
     let tenant = found(&ops, &name).await?;
     ops.store.give_quota(tenant.id, None, given).await?;
     ops.quotas.read(&ops.store).await?;
-    told(&ops.store, Some(tenant.id), "quota changed", None).await?;
+    done(&ops, &request, tenant.id, "quota changed").await?;
     Ok(HttpResponse::Ok().json(shown(&ops, tenant).await?))
 }
 
@@ -128,6 +141,7 @@ pub async fn quota(
 /// # Errors
 /// 400 for what is no host, 404 for an unknown tenant.
 pub async fn hosts(
+    request: HttpRequest,
     ops: web::Data<Ops>,
     name: web::Path<String>,
     body: web::Json<Named>,
@@ -136,7 +150,7 @@ pub async fn hosts(
     let tenant = found(&ops, &name).await?;
     ops.store.give_hosts(tenant.id, hosts.as_ref().map(Hosts::list)).await?;
     ops.egress.set_tenants(ops.store.hosts().await?);
-    told(&ops.store, Some(tenant.id), "hosts changed", None).await?;
+    done(&ops, &request, tenant.id, "hosts changed").await?;
     Ok(HttpResponse::Ok().json(shown(&ops, found(&ops, &name).await?).await?))
 }
 
@@ -144,13 +158,16 @@ pub async fn hosts(
 ///
 /// # Errors
 /// 404 for an unknown one.
-pub async fn remove(ops: web::Data<Ops>, name: web::Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn remove(
+    request: HttpRequest,
+    ops: web::Data<Ops>,
+    name: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
     let tenant = found(&ops, &name).await?;
     if !ops.store.shred_tenant(&name).await? {
         return Err(ApiError::new("not_found", "There is no such tenant"));
     }
-    told(&ops.store, Some(tenant.id), "tenant deleted", None).await?;
-    told(&ops.store, None, "tenant deleted", Some(tenant.id.0)).await?;
+    done(&ops, &request, tenant.id, "tenant deleted").await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

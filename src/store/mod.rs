@@ -10,7 +10,8 @@ mod entity;
 pub mod repo;
 mod tx;
 
-pub use tx::{Mode, Reason, Tx, classify, is_unique_violation};
+// Nobody else opens a transaction.
+use tx::{Mode, Reason, Tx, classify, is_unique_violation};
 
 use crate::vault::{Kind, Label, Sealed, Vault};
 use dashmap::DashMap;

@@ -1,6 +1,6 @@
 //! One event on its way to one webhook: what is posted, how it is signed, what the answer means.
 
-use crate::egress::{Egress, Failure, Refused, Resolver};
+use crate::egress::{Clients, Egress, Failure, Refused};
 use hmac::{Hmac, Mac};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
@@ -43,8 +43,7 @@ const TOLD_MS: i64 = 600_000;
 
 /// Posts.
 pub struct Poster {
-    http: Client,
-    egress: Arc<Egress>,
+    http: Clients,
     /// When the log was told last of a tenant's receivers that cannot be trusted.
     told: Mutex<HashMap<Option<TenantId>, i64>>,
 }
@@ -55,25 +54,25 @@ impl Poster {
     /// # Errors
     /// When the system has no certificates to trust.
     pub fn new(egress: Arc<Egress>, timeout: Duration) -> reqwest::Result<Self> {
-        let http = Client::builder()
-            .user_agent(concat!("Wardroom/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(Resolver::new(Arc::clone(&egress))))
-            .connect_timeout(timeout.min(Duration::from_secs(5)))
-            .timeout(timeout)
-            .build()?;
-        Ok(Self { http, egress, told: Mutex::default() })
+        let like = || {
+            Client::builder()
+                .user_agent(concat!("Wardroom/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .no_proxy()
+                .connect_timeout(timeout.min(Duration::from_secs(5)))
+                .timeout(timeout)
+        };
+        Ok(Self { http: Clients::new(egress, like)?, told: Mutex::default() })
     }
 
     /// Posts once, to a tenant's webhook or the operator's own.
     pub async fn post(&self, whose: Option<TenantId>, hook: &Hook, body: String, unix_ms: i64) -> Answer {
-        let url = match self.egress.url(whose.filter(|_| !hook.global), &hook.url) {
-            Ok(url) => url,
+        let (url, client) = match self.http.url(whose.filter(|_| !hook.global), &hook.url) {
+            Ok(asked) => asked,
             Err(refused) => return refusal(&refused),
         };
         let host = url.host_str().unwrap_or_default().to_owned();
-        let request = self.http.post(url).headers(headers(hook, &body, unix_ms)).body(body);
+        let request = client.post(url).headers(headers(hook, &body, unix_ms)).body(body);
         match request.send().await {
             Ok(response) => said(response).await,
             Err(error) => self.away(whose, &host, &Failure::from(&error), unix_ms),
@@ -162,7 +161,7 @@ async fn said(mut response: Response) -> Answer {
 fn refusal(refused: &Refused) -> Answer {
     let code = match refused {
         Refused::NotHttp(_) => "bad_url",
-        Refused::Private(_) | Refused::Port(..) | Refused::Host(_) => "egress_refused",
+        Refused::Private(_) | Refused::Port(..) | Refused::Outside(_) | Refused::Host(_) => "egress_refused",
     };
     Answer::Refused(Refusal { code: code.to_owned(), wait_ms: RULES_MS, by_receiver: false })
 }

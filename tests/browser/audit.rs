@@ -60,6 +60,7 @@ async fn what_is_done_is_recorded_and_nobody_changes_it() {
     }
     let forbidden = told(&house, key, "DELETE /api/sessions/{session}", 403).await;
     assert_eq!(forbidden["user"], refused["user"]);
+    assert!(forbidden["request"].as_str().is_some_and(|id| id.starts_with("req_")), "{forbidden}");
     let again = records(&house, key).await.into_iter().filter(|one| one["what"] == forbidden["what"]).count();
     assert_eq!(again, 1, "the others are counted");
     house.ask_as("no key", "GET", "/api/sessions", None).await.refused(401);

@@ -40,20 +40,24 @@ async fn listen(house: &House, key: &str) -> Heard {
     heard
 }
 
-/// A tenant's session at work: messages in both directions.
-async fn works(house: &House, key: &str, (own, other): (&str, &str), word: &str) {
+/// A tenant's session at work: messages in both directions; all that it is answered.
+async fn works(house: &House, key: &str, (own, other): (&str, &str), word: &str) -> Vec<u8> {
     let inbound = async {
         for n in 0..LOAD {
             house.network.send(other, own, &format!("{word} in {n}")).await;
         }
     };
     let outbound = async {
+        let mut answers = vec![];
         for n in 0..LOAD {
             let text = json!({"chatId": format!("{other}@c.us"), "text": format!("{word} out {n}")});
-            house.ask_as(key, "POST", "/api/sendText", Some(text)).await.ok();
+            let answer = house.ask_as(key, "POST", "/api/sendText", Some(text)).await;
+            answers.extend(format!("{:?} ", answer.headers).into_bytes());
+            answers.extend(answer.ok().to_string().into_bytes());
         }
+        answers
     };
-    tokio::join!(inbound, outbound);
+    tokio::join!(inbound, outbound).1
 }
 
 /// Every call that changes nothing of the session, by the other tenant, with the victim's ids.
@@ -95,11 +99,12 @@ async fn nothing_gets_across(mut house: House) -> House {
     let calls = calls(&house, &ids);
 
     let (ours, said) = (listen(&house, KEY).await, listen(&house, &other).await);
-    let (seen, (), ()) = tokio::join!(
+    let (mut seen, _, answers) = tokio::join!(
         looks(&house, &other, &calls),
         works(&house, KEY, ("491700001", "491700002"), CANARY),
         works(&house, &other, ("491700003", "491700004"), "plain"),
     );
+    seen.extend(answers);
     let each = 2 * LOAD;
     until("both have all of theirs", Duration::from_secs(60), || async {
         let one = house.all_messages_as(KEY, "default", CHAT).await.len();

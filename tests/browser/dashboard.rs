@@ -458,10 +458,18 @@ async fn operators_see_to_tenants_and_let_in_who_was_shut_out() {
     ask("PUT", "/tenants/default/quota", token, Some(json!({"sessions": 50}))).await;
     let records: serde_json::Value = ask("GET", "/audit?tenant=default", token, None).await.json().await.unwrap();
     assert!(records.as_array().is_some_and(|records| !records.is_empty()), "{records}");
-    for what in ["ops.token used", "ops.token refused"] {
+    for (what, whom) in [
+        ("ops.token used", "127.0.0.1"),
+        ("ops.token refused", "127.0.0.1"),
+        ("tenant created", "127.0.0.1"),
+        ("quota changed", "127.0.0.1"),
+        ("security: key_guessing", "203.0.113.9"),
+        ("address let in again", "203.0.113.9"),
+    ] {
         until(what, SOON, || async {
             let own: serde_json::Value = ask("GET", "/audit", token, None).await.json().await.unwrap();
-            own.as_array().unwrap().iter().any(|one| one["what"] == what).then_some(())
+            let is = |one: &serde_json::Value| one["what"] == what && (one["address"] == whom || one["about"] == whom);
+            own.as_array().unwrap().iter().any(is).then_some(())
         })
         .await;
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use wardroom::api::waha::{Is, own, table};
 use wardroom::webhook::post::waha_signature;
-use wardroom_load::house::{Answer, House, KEY, PASSWORD, SOON, until};
+use wardroom_load::house::{Answer, House, KEY, PASSWORD, SOON, root, until};
 use wardroom_load::receiver::{Manners, Receiver};
 
 /// What nobody but the victim may read.
@@ -502,6 +502,47 @@ async fn who_calls_too_often_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_route_asks_for_the_power_that_the_list_says() {
+    const POWERS: [&str; 5] = ["read", "send", "setting", "control", "delete"];
+    let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__HTTP__STATUS_WAIT_S", "0")];
+    let house = House::with(&settings, &[]).await;
+    house.post("/api/sessions", json!({"name": "default", "start": false})).await;
+    let calls = calls(&house, &known("none", "none.bin", "01990000-0000-7000-8000-000000000000"));
+    let list = std::fs::read_to_string(root().join("src/auth/needs.txt")).unwrap();
+    let of = |need: &str| {
+        let lines = list.split(&format!("[{need}]\n")).nth(1).unwrap().lines().take_while(|line| !line.is_empty());
+        let names: Vec<_> = lines.collect();
+        calls.iter().filter(move |call| names.contains(&call.name().as_str())).collect::<Vec<_>>()
+    };
+    let key = async |has: &dyn Fn(&str) -> bool| {
+        let actions: Value = POWERS.map(|power| (power.to_owned(), json!(has(power)))).into_iter().collect();
+        let key = house.post("/api/keys", json!({"session": "default", "actions": actions})).await;
+        key["key"].as_str().unwrap().to_owned()
+    };
+    let all = key(&|_| true).await;
+    for need in ["create", "admin", "person"] {
+        for call in of(need) {
+            assert_eq!(made_whole(&house, call, &all).await.refused(403), "forbidden", "{} needs more", call.name());
+        }
+    }
+    // The last of them deletes the session.
+    for power in POWERS {
+        let (others, alone) = (key(&|one| one != power).await, key(&|one| one == power).await);
+        let mut needed = of(power);
+        needed.extend(of("files").into_iter().filter(|_| power == "read"));
+        assert!(!needed.is_empty());
+        for call in &needed {
+            let refused = made_whole(&house, call, &others).await.refused(403);
+            assert_eq!(refused, "forbidden", "{} without {power}", call.name());
+        }
+        for call in &needed {
+            let status = made_whole(&house, call, &alone).await.status;
+            assert!(![401, 403, 500].contains(&status), "{} with {power} alone: {status}", call.name());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_is_not_listed_shuts_nobody_out() {
     let settings = [("WARDROOM__POOL__WARM_SPARES", "0"), ("WARDROOM__GUARD__FAILURES", "1")];
     let house = House::with(&settings, &[]).await;
@@ -527,12 +568,23 @@ async fn a_server_that_would_stand_open_does_not_start() {
             "set ops.token, or choose a loopback address",
         ),
         (
-            [("WARDROOM__ENVIRONMENT", "production"), ("WARDROOM__SIMULATOR__LISTEN", "0.0.0.0:3002")],
-            "its phones are anybody's",
+            [("WARDROOM__ENVIRONMENT", "production"), ("WARDROOM__LOG__FORMAT", "text")],
+            "simulator.enabled is for development only",
         ),
         (
             [("WARDROOM__ENVIRONMENT", "production"), ("WARDROOM__HTTP__LISTEN", "0.0.0.0:3000")],
             "without TLS: set http.tls_chain",
+        ),
+        (
+            [
+                ("WARDROOM__ENVIRONMENT", "production"),
+                ("WARDROOM__DATABASE__URL", "postgres://wardroom:secret@db.example.com/wardroom"),
+            ],
+            "what sslmode is to be",
+        ),
+        (
+            [("WARDROOM__ENVIRONMENT", "production"), ("WARDROOM_FAILPOINT", "kill:x@1")],
+            "WARDROOM_FAILPOINT is for development only",
         ),
         ([("WARDROOM__HTTP__TLS_CHAIN", "chain.pem"), ("WARDROOM__HTTP__TLS_KEY", "")], "need each other"),
         ([("WARDROOM__HTTP__TLS_CHAIN", "/none"), ("WARDROOM__HTTP__TLS_KEY", "/none")], "/none"),

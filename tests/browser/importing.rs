@@ -85,6 +85,7 @@ async fn taken_over(leave: impl FnOnce(&Path, &Path) -> PathBuf) {
     assert!(String::from_utf8_lossy(&busy.stderr).contains("another Wardroom server is using"));
     second.close().await;
     assert!(second.run(&import).contains("shop is here"));
+    assert!(second.run(&["audit", "export", "--tenant", "default"]).contains("session imported"));
     let again = second.command().args(import).output().unwrap();
     assert!(String::from_utf8_lossy(&again.stderr).contains("exists"));
     let nothing = second.command().args(["import", "migrations"]).output().unwrap();

@@ -89,6 +89,8 @@ async fn a_person_changes_how_they_get_in() {
         anna.page.evaluate("document.getElementById('password-form').reset()").await.unwrap();
     }
     anna.find("[data-view=people]").await.click().await.unwrap();
+    // What stands below the list moves when it is drawn.
+    anna.says("#people-list", "anna@example.com").await;
     anna.find("#done-view summary").await.click().await.unwrap();
     anna.says("#done", "POST /api/auth/password").await;
     anna.says("#done", "anna").await;

@@ -182,3 +182,48 @@ impl PageEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn odd() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "(true|false)_[0-9]{1,6}@(c\\.us|g\\.us|lid)_[A-Z0-9]{0,8}|[0-9]{1,6}@c\\.us|.{0,20}".prop_map(Value::from),
+            Just(json!([])),
+            Just(json!({})),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_of_the_page_is_read_or_refused(
+            kind in prop_oneof![Just("message"), Just("ack"), Just("presence"), Just("change"), Just("notice")],
+            changes in prop::collection::vec((any::<prop::sample::Index>(), odd()), 0..4),
+        ) {
+            let mut event = json!({
+                "kind": kind, "seq": 1, "id": "false_1@c.us_ABC", "chat": "1@c.us", "alias": null, "fromMe": false,
+                "participant": null, "name": "Bob", "type": "chat", "body": "hello", "t": 1_700_000_000, "ack": 1,
+                "presence": "available", "last_seen": null, "messageId": "false_1@c.us_ABC", "at": 1_700_000_000_000_i64,
+                "what": {"change": "revoked"}, "notice": "archived", "on": true,
+            });
+            let fields: Vec<_> = event.as_object().unwrap().keys().filter(|key| *key != "kind").cloned().collect();
+            let changed = !changes.is_empty();
+            for (place, value) in changes {
+                event[place.get(&fields)] = value;
+            }
+            let read = serde_json::from_value::<PageEvent>(event);
+            prop_assert!(changed || read.is_ok(), "what is sound is read");
+            if let Ok(event) = read
+                && let Some(heard) = event.heard(0, |_| false)
+            {
+                prop_assert!(matches!(heard.kind, EventKind::Presence { .. }) || !heard.dedupe.is_empty(), "it has a name");
+            }
+        }
+    }
+}

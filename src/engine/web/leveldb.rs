@@ -133,6 +133,28 @@ fn append(log: &mut Vec<u8>, record: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_log_is_read_or_refused(
+            sizes in prop::collection::vec((5_u8.., prop_oneof![0_usize..100, 0_usize..50_000]), 0..4),
+            (place, byte) in any::<(prop::sample::Index, u8)>(),
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            records(&noise);
+            let whole: Vec<_> = sizes.into_iter().map(|(byte, size)| vec![byte; size]).collect();
+            let log = log_of(&whole);
+            prop_assert_eq!(records(&log), (whole.clone(), false));
+            if !log.is_empty() {
+                let mut other = log.clone();
+                other[place.index(log.len())] = byte;
+                prop_assert!(records(&other).0.iter().all(|one| whole.contains(one)), "none is made up");
+                let cut = records(&log[..place.index(log.len())]).0;
+                prop_assert!(whole.starts_with(&cut));
+            }
+        }
+    }
 
     /// Records of many lengths; the long ones reach over blocks.
     fn some(count: usize) -> Vec<Vec<u8>> {

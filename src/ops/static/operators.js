@@ -110,8 +110,8 @@ function block({ address, secondsLeft }) {
 async function drawRecords() {
   const whose = $('whose').value;
   const records = await ask('GET', `/audit?limit=50${whose && `&tenant=${encodeURIComponent(whose)}`}`);
-  $('records').replaceChildren(...records.map(({ at, what, status, address, times }) => {
-    const facts = [new Date(at).toLocaleString(), status || '', address || '', times > 1 ? `${times} times` : ''];
+  $('records').replaceChildren(...records.map(({ at, what, status, address, about, times }) => {
+    const facts = [new Date(at).toLocaleString(), status || '', address || about || '', times > 1 ? `${times} times` : ''];
     const item = element('li', `${what} `);
     item.append(element('small', facts.filter(Boolean).join(' · ')));
     return item;

@@ -263,22 +263,23 @@ impl Store {
         .await
     }
 
-    /// Stores the admin key that the config names; once, so that one that was removed stays away.
+    /// Stores the admin key that the config names; once, so that one that was removed stays away. False when that was done before.
     ///
     /// # Errors
     /// As for [`Self::add_key`].
-    pub async fn add_first_key(&self, tenant: TenantId, user: UserId, secret: &str) -> Result<(), PortError> {
+    pub async fn add_first_key(&self, tenant: TenantId, user: UserId, secret: &str) -> Result<bool, PortError> {
         let (store, hash) = (self.clone(), hash(secret));
         self.on_io(async move {
             let tx = Tx::system(&store, Reason::Operator, Mode::Write).await?;
             let before = meta::Entity::find_by_id(FIRST_KEY.to_owned()).one(&*tx).await?;
             let now = [tenant.0.as_bytes().as_slice(), &hash].concat();
             if before.is_some_and(|row| row.value == now) {
-                return Ok(());
+                return Ok(false);
             }
             store.insert_key(&tx, (tenant, user), hash, true).await?;
             put(&tx, FIRST_KEY, now).await?;
-            Ok(tx.commit().await?)
+            tx.commit().await?;
+            Ok(true)
         })
         .await
     }

@@ -33,7 +33,7 @@ fn plain(per_second: u32, place: &Path) -> String {
 pub fn run(runtime: &Runtime, only: Option<&str>) {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let disk = std::env::temp_dir();
-    let mut rows = vec![];
+    let (mut rows, mut alike, mut lost) = (vec![], true, 0);
     let mut row = |cells: [String; 4]| rows.push(cells.to_vec());
     if wanted("routing") {
         let layouts = [
@@ -198,6 +198,7 @@ pub fn run(runtime: &Runtime, only: Option<&str>) {
     if wanted("sign-ins") {
         progress("2,000 unknown addresses and 2,000 wrong passwords in turns");
         let (unknown, wrong) = runtime.block_on(sign_ins::timing(2000));
+        alike = (unknown - wrong).abs() < 1.0 && (unknown / wrong - 1.0).abs() < 0.05;
         row([
             "an unknown address, ms, p50".into(),
             format!("{unknown:.2}"),
@@ -223,6 +224,7 @@ pub fn run(runtime: &Runtime, only: Option<&str>) {
             format!("the one before: server killed when {} were done, gone on at the next start", done.killed_at),
             "no failed read".into(),
         ]);
+        lost = done.failed;
     }
     if wanted("file") {
         let (out, inwards) = runtime.block_on(rates::file(100 << 20));
@@ -234,4 +236,6 @@ pub fn run(runtime: &Runtime, only: Option<&str>) {
         ]);
     }
     table(&["figure", "Wardroom", "baseline of the same run", "goal"], &rows);
+    assert_eq!(lost, 0, "reads failed while the master key was replaced");
+    assert!(alike, "how long a sign-in takes tells whether its address is known");
 }

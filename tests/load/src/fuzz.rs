@@ -1,8 +1,13 @@
 //! Calls that a machine makes up from the API's document: none may be answered with a 5xx, or with a status that the document does not
 //! know. Three passes: a linked session's name and chat in every call, so that the calls get as far
-//! as its browser; whatever comes to its mind; and the routes of people and keys as a person.
+//! as its browser; whatever comes to its mind; and the routes of people and keys as a person. What they leave out is called at the end.
 
-use serde_json::json;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use reqwest::Client;
+use reqwest::header::HeaderValue;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -38,7 +43,8 @@ pub async fn run(examples: u32, seed: u32) -> bool {
     until("Bob is heard", Duration::from_secs(20), || async { house.messages("default", chat).await.pop() }).await;
     house.person("anna", "owner").await;
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("openapi.json"), house.run(&["openapi"])).unwrap();
+    let document = house.run(&["openapi"]);
+    std::fs::write(dir.path().join("openapi.json"), &document).unwrap();
     let (access, _) = house.sign_in("anna").await;
     let known = format!("[parameters]\n\"path.session\" = \"default\"\n\"path.chat\" = {}\n", json!(chat));
     let passes = [
@@ -69,7 +75,44 @@ pub async fn run(examples: u32, seed: u32) -> bool {
     // Somebody who is not let in is answered 401 everywhere, which would be fine.
     let me = house.ask_as(&access, "GET", "/api/auth/me", None).await;
     assert_eq!(me.status, 200, "the person has left meanwhile: their calls told nothing");
+    clean &= streamed(&house, &serde_json::from_str(&document).unwrap(), 100 * examples, seed).await;
+    for (method, path) in [("DELETE", "/api/auth/sign-ins"), ("POST", "/api/auth/logout")] {
+        let (access, _) = house.sign_in("anna").await;
+        let statuses =
+            [house.ask_as(&access, method, path, None).await, house.ask_as(&access, method, path, None).await];
+        assert_eq!(statuses.map(|answer| answer.status), [204, 401], "{method} {path}");
+    }
     clean
+}
+
+/// Opens so many streams of events, with parameters that are made up, and closes them.
+async fn streamed(house: &House, document: &Value, calls: u32, seed: u32) -> bool {
+    progress(&format!("streams: {calls} calls"));
+    let route = &document["paths"]["/api/events"]["get"];
+    let (client, mut chance, mut seen) = (Client::new(), StdRng::seed_from_u64(seed.into()), BTreeSet::new());
+    for _ in 0..calls {
+        let mut request = client.get(format!("http://127.0.0.1:{}/api/events", house.http)).header("x-api-key", KEY);
+        for parameter in route["parameters"].as_array().unwrap() {
+            let name = parameter["name"].as_str().unwrap();
+            let value: Vec<u8> = match chance.random_range(0..4) {
+                0 => continue,
+                1 => parameter["example"].as_str().unwrap().into(),
+                2 => b"*,j0-\xff\0%&9"[..].iter().copied().filter(|_| chance.random_bool(0.3)).collect(),
+                _ => (0..chance.random_range(0..100)).map(|_| chance.random()).collect(),
+            };
+            request = match HeaderValue::from_bytes(&value) {
+                _ if parameter["in"] == "query" => request.query(&[(name, String::from_utf8_lossy(&value))]),
+                Ok(value) => request.header(name, value),
+                Err(_) => request,
+            };
+        }
+        seen.insert(request.send().await.unwrap().status());
+    }
+    let wrong: Vec<_> =
+        seen.iter().filter(|s| s.is_server_error() || route["responses"][s.as_str()].is_null()).collect();
+    progress(&format!("streams: answered with {seen:?}; not in the document {wrong:?}"));
+    assert!(seen.len() > 1, "they all got as far as the others");
+    wrong.is_empty()
 }
 
 async fn made(house: &House, installed: &Path, dir: &Path, pass: &Pass<'_>, examples: u32, seed: u32) -> bool {
