@@ -21,7 +21,8 @@ pub struct Leaked {
 }
 
 impl Leaked {
-    /// The list of a file that has one password in each line; of an empty path, none. Shorter ones than anybody may choose are left out.
+    /// The list of a file that has one password in each line; of an empty path, none. Shorter ones than anybody may choose are left out;
+    /// what is not UTF-8 is nobody's password.
     ///
     /// # Errors
     /// A file that cannot be read, in which none is long enough, or too many are.
@@ -78,7 +79,10 @@ mod tests {
             assert_eq!(list.has(password), known, "{password}");
         }
         let odd = [&[0xff; 14][..], b"\n", &[b'x'; 10_000], b"\nfour green chairs\n"].concat();
-        assert!(read(&odd).unwrap().has("four green chairs"), "lines that are none are passed over");
+        assert!(
+            read(&odd).unwrap().has("four green chairs"),
+            "lines that are no text, or too long, are in nobody's way"
+        );
         for (text, says) in [(&b""[..], "no line has 12"), (b"123456\nqwertz\n", "no line has 12")] {
             assert!(read(text).err().unwrap().to_string().contains(says));
         }
