@@ -23,6 +23,7 @@ lint:
 	cargo test --release --test tidy
 
 # What reads what comes from outside, given a hundred thousand times anything (archives, which are files, five hundred times).
+# Tests beside the code that do so are called …_or_refused.
 fuzz:
 	PROPTEST_CASES=$${PROPTEST_CASES:-100000} cargo test --release --test properties
 	PROPTEST_CASES=$${PROPTEST_CASES:-100000} cargo test --release --lib _or_refused

@@ -425,3 +425,28 @@ pub async fn message(
     let found = found.ok_or_else(|| ApiError::new("message_not_found", "there is no such message"))?;
     Ok(HttpResponse::Ok().json(message_body(&found, named.seen.view.account.as_ref())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_place_among_messages_is_read_or_refused(
+            query in "((limit|offset|sortOrder|cursor|history|filter\\.(timestamp\\.[gl]te|fromMe|ack))\
+                      =(true|asc|desc|READ|h[a-zA-Z0-9_=-]{0,20}|[0-9]{0,20}|[a-zA-Z0-9%:_=-]{0,20})&){0,6}",
+            of_one_chat in any::<bool>(),
+        ) {
+            if let Ok(page) = web::Query::<MessagesPage>::from_query(&query) {
+                match page.place(of_one_chat) {
+                    Ok(Place::Recorded(place)) => {
+                        prop_assert!(limit(Some(place.limit), 1).is_ok() && offset(Some(place.offset)).is_ok());
+                    }
+                    Ok(Place::Past(behind)) => prop_assert!(of_one_chat && !behind.is_empty()),
+                    Err(bad) => prop_assert_eq!(bad.code(), "bad_request"),
+                }
+            }
+        }
+    }
+}

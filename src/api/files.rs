@@ -182,6 +182,18 @@ mod tests {
 
     proptest! {
         #[test]
+        fn the_name_of_a_file_is_said_whole_or_refused(mimetype in "(image/png|text/html|[ -~]{0,20});?.{0,20}", filename in ".{0,60}") {
+            let media = Media { mimetype, filename: Some(filename.clone()), size: None };
+            let _ = kind_of(&media);
+            let said = disposition(&media);
+            let (how, name) = said.split_once("; filename*=UTF-8''").unwrap();
+            prop_assert!(["inline", "attachment"].contains(&how), "{}", how);
+            prop_assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%.-_".contains(&byte)), "{}", name);
+            let read = percent_encoding::percent_decode_str(name).decode_utf8().unwrap();
+            prop_assert_eq!(&*read, if filename.is_empty() { "file" } else { &filename });
+        }
+
+        #[test]
         fn a_range_is_read_or_refused(header in "bytes= ?[0-9]{0,21} ?-[0-9]{0,21}|.{0,60}", size in 0_u64..1000) {
             if let Some(Ok(part)) = part(&header, size) {
                 prop_assert!(part.start < part.end && part.end <= size, "{:?}", part);

@@ -138,3 +138,25 @@ fn kind(bytes: &[u8]) -> Option<&'static str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STARTS: &[&[u8]] = &[b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF1234WEBP", b"<svg", b""];
+
+    proptest! {
+        #[test]
+        fn a_picture_is_of_its_kind_or_refused(
+            start in proptest::sample::select(STARTS),
+            rest in proptest::collection::vec(any::<u8>(), 0..30), length in 0..12_usize,
+        ) {
+            let bytes = [start, &rest].concat();
+            let whole = kind(&bytes);
+            prop_assert!(start.is_empty() || whole.is_some() == (start.len() > 2 && start[0] != b'<'), "{:?}", whole);
+            let cut = kind(&bytes[..length.min(bytes.len())]);
+            prop_assert!(cut.is_none() || cut == whole);
+        }
+    }
+}

@@ -524,7 +524,36 @@ mod tests {
     use actix_web::test::TestRequest;
     use proptest::prelude::*;
 
+    /// What a value of a card says.
+    fn read(value: &str) -> String {
+        let (mut said, mut chars) = (String::new(), value.chars());
+        while let Some(char) = chars.next() {
+            said.extend(match char {
+                '\\' => chars.next().map(|char| if char == 'n' { '\n' } else { char }),
+                char => Some(char),
+            });
+        }
+        said
+    }
+
     proptest! {
+        #[test]
+        fn a_card_is_made_or_refused(name in any::<String>(), number in "\\+?[0-9 ;:\n]{0,20}", id in "[0-9]{0,15}|.{0,5}", text in any::<String>()) {
+            let parts = json!({"fullName": name, "phoneNumber": number, "whatsappId": id, "organization": name});
+            let made = card(serde_json::from_value(parts).unwrap());
+            prop_assert_eq!(made.is_ok(), id.bytes().all(|byte| byte.is_ascii_digit()));
+            if let Ok(made) = made {
+                let lines: Vec<_> = made.vcard.split('\n').collect();
+                prop_assert_eq!(lines.len(), 6, "nothing is put in between");
+                prop_assert_eq!(read(lines[2].strip_prefix("FN:").unwrap()), name.replace('\r', ""));
+            }
+            for text in [format!("BEGIN:VCARD\n{text}\nEND:VCARD"), text] {
+                if let Ok(card) = card(serde_json::from_value(json!({"vcard": text})).unwrap()) {
+                    prop_assert_eq!(card.vcard, text, "it is sent as it is");
+                }
+            }
+        }
+
         #[test]
         fn a_name_of_a_message_is_read_or_refused(id in "(true|false)_[0-9]{0,5}@c.us_[A-Za-z0-9_]{0,70}|.{0,80}", key in "[ -~]{0,300}") {
             let to = |id: Option<&str>| serde_json::from_value::<To>(json!({"chatId": "1", "id": id})).unwrap();

@@ -90,13 +90,11 @@ impl Alarm {
 mod tests {
     use super::*;
     use crate::egress::{Egress, provide_tls};
-    use crate::store::{Options, Role, Store};
-    use crate::vault::{Kek, Vault};
+    use crate::store::testing;
     use serde_json::Value;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
-    use wardroom_actors::domain::ids::NodeId;
     use wardroom_actors::testing::SharedClock;
 
     /// Answers the first with a 500 and all others with a 200; tells the payloads that it was posted.
@@ -127,13 +125,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn each_kind_is_told_once_in_a_while_with_how_often_it_came() {
         provide_tls();
-        let dir = tempfile::tempdir().unwrap();
         let (clock, metrics) = (Arc::new(SharedClock::default()), Arc::new(Metrics::new().unwrap()));
-        let url = format!("sqlite://{}", dir.path().join("alarm.db").display());
-        let vault = Arc::new(Vault::new(Kek::parse(&"07".repeat(32), "a test").unwrap()));
-        let options = Options { url, max_connections: 2 };
-        let (same, node) = (Arc::clone(&clock), NodeId::generate());
-        let store = Box::pin(Store::open(&options, vault, same, node, Role::Server)).await.unwrap();
+        let store = testing::store(Arc::clone(&clock) as _).await;
         let io = tokio::runtime::Handle::current();
         let (same, counted) = (Arc::clone(&clock), Arc::clone(&metrics));
         let auditor = Auditor::start(store.clone(), same, counted, &io);

@@ -470,28 +470,21 @@ async fn stand(store: &Store, facts: &[Fact], closing: &AtomicBool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Options, Role};
-    use crate::vault::{Kek, Vault};
-    use wardroom_actors::domain::ids::NodeId;
+    use crate::store::testing;
     use wardroom_actors::testing::SharedClock;
 
     struct Ground {
         auditor: Arc<Auditor>,
         store: Store,
         clock: Arc<SharedClock>,
-        _dir: tempfile::TempDir,
     }
 
     async fn ground() -> Ground {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", dir.path().join("audit.db").display());
-        let (options, clock) = (Options { url, max_connections: 2 }, Arc::new(SharedClock::default()));
-        let vault = Arc::new(Vault::new(Kek::parse(&"07".repeat(32), "a test").unwrap()));
-        let (node, same) = (NodeId::generate(), Arc::clone(&clock));
-        let store = Box::pin(Store::open(&options, vault, same, node, Role::Server)).await.unwrap();
+        let clock = Arc::new(SharedClock::default());
+        let store = testing::store(Arc::clone(&clock) as _).await;
         let (same, metrics) = (Arc::clone(&clock), Arc::new(Metrics::new().unwrap()));
         let auditor = Auditor::start(store.clone(), same, metrics, &tokio::runtime::Handle::current());
-        Ground { auditor, store, clock, _dir: dir }
+        Ground { auditor, store, clock }
     }
 
     fn refused(tenant: Option<(TenantId, UserId)>, address: &str) -> (Option<TenantId>, Often) {
@@ -509,7 +502,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_comes_often_is_told_once_and_counted() {
-        let Ground { auditor, store, clock, _dir } = ground().await;
+        let Ground { auditor, store, clock } = ground().await;
         let tenant = store.create_tenant("t").await.unwrap().unwrap();
         let user = store.user_named(tenant, "owner").await.unwrap();
         let again = || {
@@ -529,7 +522,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn nobody_pushes_others_out() {
-        let Ground { auditor, store, clock: _, _dir } = ground().await;
+        let Ground { auditor, store, clock: _ } = ground().await;
         let (loud, quiet) = (store.create_tenant("loud").await.unwrap(), store.create_tenant("quiet").await.unwrap());
         let owner = async |tenant: TenantId| (tenant, store.user_named(tenant, "owner").await.unwrap());
         let (loud, quiet) = (owner(loud.unwrap()).await, owner(quiet.unwrap()).await);
@@ -552,7 +545,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_server_ends_although_its_database_is_away() {
-        let Ground { auditor, store, clock: _, _dir } = ground().await;
+        let Ground { auditor, store, clock: _ } = ground().await;
         store.close().await;
         let (tenant, one) = refused(None, "203.0.113.7");
         auditor.count(&auditor.often, tenant, one, COUNTED_MS, Some("req_1"));

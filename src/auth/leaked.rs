@@ -4,7 +4,7 @@ use super::password::SHORTEST;
 use anyhow::Context as _;
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
 
 /// Bytes of a line that are looked at.
@@ -30,22 +30,27 @@ impl Leaked {
         if path.as_os_str().is_empty() {
             return Ok(Self::default());
         }
-        let what = || format!("guard.leaked_passwords: {}", path.display());
-        let mut lines = BufReader::new(File::open(path).with_context(what)?);
+        let opened = File::open(path).map_err(anyhow::Error::from);
+        let list = opened.and_then(|file| Self::of(BufReader::new(file)));
+        let list = list.with_context(|| format!("guard.leaked_passwords: {}", path.display()))?;
+        tracing::info!(passwords = list.sums.len(), "nobody chooses a leaked password");
+        Ok(list)
+    }
+
+    fn of(mut lines: impl BufRead) -> anyhow::Result<Self> {
         let (mut list, mut line) = (Self::default(), vec![]);
-        while lines.by_ref().take(LINE).read_until(b'\n', &mut line).with_context(what)? > 0 {
+        while lines.by_ref().take(LINE).read_until(b'\n', &mut line)? > 0 {
             let password = String::from_utf8_lossy(&line);
             let password = password.trim_end_matches(['\r', '\n']);
             if password.chars().count() >= SHORTEST {
                 list.sums.push(list.sum(password));
-                anyhow::ensure!(list.sums.len() <= MOST, "{}: more than {MOST} passwords", what());
+                anyhow::ensure!(list.sums.len() <= MOST, "more than {MOST} passwords");
             }
             line.clear();
         }
-        anyhow::ensure!(!list.sums.is_empty(), "{}: no line has {SHORTEST} characters or more", what());
+        anyhow::ensure!(!list.sums.is_empty(), "no line has {SHORTEST} characters or more");
         list.sums.sort_unstable();
         list.sums.dedup();
-        tracing::info!(passwords = list.sums.len(), "nobody chooses a leaked password");
         Ok(list)
     }
 
@@ -63,6 +68,21 @@ impl Leaked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn each_line_of_a_list_is_read_or_refused(
+            lines in proptest::collection::vec("[^\r\n]{0,30}", 0..6), odd in proptest::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let list = Leaked::of(&*[lines.join("\r\n").as_bytes(), b"\n", &odd].concat());
+            let is_long = |line: &&String| line.chars().count() >= SHORTEST;
+            prop_assert!(list.is_ok() || !lines.iter().any(|line| is_long(&line)));
+            for line in lines.iter().filter(is_long) {
+                prop_assert!(list.as_ref().is_ok_and(|list| list.has(line)), "{:?}", line);
+            }
+        }
+    }
 
     #[test]
     fn a_list_of_leaked_passwords_is_read() {
@@ -84,7 +104,7 @@ mod tests {
             "lines that are no text, or too long, are in nobody's way"
         );
         for (text, says) in [(&b""[..], "no line has 12"), (b"123456\nqwertz\n", "no line has 12")] {
-            assert!(read(text).err().unwrap().to_string().contains(says));
+            assert!(format!("{:#}", read(text).err().unwrap()).contains(says));
         }
         assert!(Leaked::read(Path::new("/none")).err().unwrap().to_string().contains("guard.leaked_passwords: /none"));
         assert!(!Leaked::read(Path::new("")).unwrap().has(""));

@@ -305,3 +305,35 @@ fn own_page(request: &HttpRequest) -> Result<(), ApiError> {
         Err(ApiError::new("forbidden", "A sign-in counts only for requests of the dashboard itself"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use proptest::prelude::*;
+    use reqwest::Url;
+
+    proptest! {
+        #[test]
+        fn a_bearer_s_token_is_read_or_refused(shown in "(Bearer|bearer|Basic) {0,3}[!-~]{0,20}|\\PC{0,40}") {
+            if let Some(token) = bearer(&shown) {
+                prop_assert!(shown.to_lowercase().starts_with("bearer ") && shown.ends_with(token) && !token.starts_with(' '));
+            }
+        }
+
+        #[test]
+        fn an_origin_is_the_own_page_s_or_refused(
+            origin in "https?://wardroom\\.example(:80)?|https?://[a-z@:/#?-]{0,12}wardroom\\.example[.:/]?[a-z0-9]{0,4}|[ -~]{0,30}",
+        ) {
+            let of = |origin: &str| {
+                let request = TestRequest::post().insert_header((header::HOST, "wardroom.example"));
+                own_page(&request.insert_header((header::ORIGIN, origin)).to_http_request()).is_ok()
+            };
+            prop_assert!(of("https://wardroom.example"));
+            if of(&origin) {
+                let url = Url::parse(&origin).unwrap();
+                prop_assert_eq!((url.host_str(), url.port()), (Some("wardroom.example"), None));
+            }
+        }
+    }
+}

@@ -90,6 +90,19 @@ impl SecondFactor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_code_is_one_of_ours_or_refused(shown in "[0-9]{0,5}|[0-9]{7,12}|([0-9a-f]{4}-?){4,5}|\\PC{0,40}", place in any::<prop::sample::Index>()) {
+            let (secret, now) = (offer("anna").unwrap().0, 1_700_000_000);
+            let code = totp(&secret, "").unwrap().generate(now).to_string();
+            let (mut factor, papers) = SecondFactor::begin(&secret, &code, now).unwrap();
+            prop_assert!(!factor.uses(&shown, now));
+            let paper = place.get(&papers);
+            prop_assert!(factor.uses(paper, now) && !factor.uses(paper, now));
+        }
+    }
 
     #[test]
     fn a_code_is_good_once() {

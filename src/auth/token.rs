@@ -287,16 +287,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_signs_for_a_month_and_every_node_knows_it() {
-        use crate::store::{Options, Role};
-        use crate::vault::{Kek, Vault};
-        use wardroom_actors::domain::ids::NodeId;
         const DAY: u64 = 24 * 3600 * 1000;
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", dir.path().join("keys.db").display());
-        let (options, clock) = (Options { url, max_connections: 2 }, SharedClock::default());
-        let vault = Arc::new(Vault::new(Kek::parse(&"07".repeat(32), "a test").unwrap()));
-        let (same, node) = (Arc::new(clock.clone()), NodeId::generate());
-        let store = Box::pin(Store::open(&options, vault, same, node, Role::Server)).await.unwrap();
+        let clock = SharedClock::default();
+        let store = crate::store::testing::store(Arc::new(clock.clone())).await;
         let [here, there] = [0, 1].map(|_| Tokens::new(600, Arc::new(clock.clone())));
         assert!(here.make(&person()).is_none(), "nothing is signed before there is a key");
         let kid = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid;

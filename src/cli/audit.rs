@@ -149,23 +149,13 @@ fn export(config: Config, tenant: Option<String>, to: Option<&Path>) -> anyhow::
         None => Box::new(std::io::stdout()),
     };
     let mut out = BufWriter::new(out);
-    let mut put = |line: &Line| writeln!(out, "{}", json!(line));
     blocking(async {
         let store = store(&config).await?;
         let id = match tenant {
             Some(name) => chain_of(&store, &name).await?,
             None => SERVER.0,
         };
-        let begins = store.chain(id).await?.0.map(|base| Begins {
-            behind: base.edge.seq,
-            hash: hex::encode(base.edge.hash),
-            signature: hex::encode(base.signature),
-        });
-        let name = name_of(&store, id).await?;
-        put(&Line::Chain { tenant: id.0, name, key: hex::encode(store.audit_public()), begins })?;
-        let walk = store.walk_chain(id, |link| put(&link.into())).await?;
-        put(&Line::End { seq: walk.last.seq, hash: hex::encode(&walk.last.hash) })?;
-        if let Some(trouble) = walk.trouble {
+        if let Some(trouble) = write(&store, id, &mut out).await?.trouble {
             bail!("it is written, but {trouble}");
         }
         Ok(())
@@ -175,13 +165,40 @@ fn export(config: Config, tenant: Option<String>, to: Option<&Path>) -> anyhow::
     Ok(file.map_or(Ok(()), |file| file.sync_all())?)
 }
 
-/// Looks along a chain that was exported.
+/// Writes a chain, and looks along it.
+async fn write(store: &Store, id: TenantId, out: &mut impl Write) -> anyhow::Result<Walk> {
+    let mut put = |line: &Line| writeln!(out, "{}", json!(line));
+    let begins = store.chain(id).await?.0.map(|base| Begins {
+        behind: base.edge.seq,
+        hash: hex::encode(base.edge.hash),
+        signature: hex::encode(base.signature),
+    });
+    let name = name_of(store, id).await?;
+    put(&Line::Chain { tenant: id.0, name, key: hex::encode(store.audit_public()), begins })?;
+    let walk = store.walk_chain(id, |link| put(&link.into())).await?;
+    put(&Line::End { seq: walk.last.seq, hash: hex::encode(&walk.last.hash) })?;
+    Ok(walk)
+}
+
 fn verify_file(path: &Path, key: Option<&str>) -> anyhow::Result<()> {
-    let file = BufReader::new(File::open(path).with_context(|| path.display().to_string())?);
+    let file = || File::open(path).map_err(anyhow::Error::from);
+    let read = file().and_then(|file| read(BufReader::new(file), key));
+    let (walk, name) = read.with_context(|| path.display().to_string())?;
+    if key.is_none() {
+        println!("The key was taken from the file itself: --key says that it is the server's.");
+    }
+    if !tell(&name, &walk) {
+        bail!("not everything that was recorded is what it was");
+    }
+    Ok(())
+}
+
+/// Looks along a chain that was written, and says what it is called.
+fn read(written: impl BufRead, key: Option<&str>) -> anyhow::Result<(Walk, String)> {
     let mut walk: Option<(Walk, String)> = None;
     let mut ended = false;
-    for (number, line) in file.lines().enumerate() {
-        let at = || format!("{}: line {}", path.display(), number + 1);
+    for (number, line) in written.lines().enumerate() {
+        let at = || format!("line {}", number + 1);
         let bytes = |text: String| hex::decode(text).with_context(at);
         let line: Line = serde_json::from_str(&line?).with_context(at)?;
         match (line, &mut walk) {
@@ -210,15 +227,109 @@ fn verify_file(path: &Path, key: Option<&str>) -> anyhow::Result<()> {
             _ => bail!("{}: a chain begins with its first line, and there is one", at()),
         }
     }
-    let (walk, name) = walk.with_context(|| format!("{} is empty", path.display()))?;
+    let walk = walk.context("it is empty")?;
     if !ended {
-        bail!("{} was cut off: it has no end", path.display());
+        bail!("it was cut off: it has no end");
     }
-    if key.is_none() {
-        println!("The key was taken from the file itself: --key says that it is the server's.");
+    Ok(walk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::repo::audit::Fact;
+    use crate::store::testing;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+    use serde_json::Value;
+    use std::sync::{Arc, LazyLock};
+    use wardroom_actors::testing::SharedClock;
+
+    /// What a chain of four says, and whose key signed it.
+    static WRITTEN: LazyLock<(String, String)> = LazyLock::new(|| {
+        blocking(async {
+            let store = testing::store(Arc::new(SharedClock::default())).await;
+            let tenant = store.create_tenant("anna").await?.context("it is the first")?;
+            let user = store.user_named(tenant, "owner").await?;
+            let facts = ["née", "\"", "", "{}"].map(|said| Fact {
+                tenant: Some(tenant),
+                user: Some(user),
+                at_ms: store.unix_ms(),
+                record: json!({"what": said}).to_string(),
+                personal: [("address".to_owned(), json!(said))].into_iter().filter(|_| !said.is_empty()).collect(),
+            });
+            store.audit(facts.into()).await?;
+            let mut written = vec![];
+            write(&store, tenant, &mut written).await?;
+            Ok((String::from_utf8(written)?, hex::encode(store.audit_public())))
+        })
+        .unwrap()
+    });
+
+    /// Whether it is read, and is what it was.
+    fn holds(written: &[u8]) -> bool {
+        read(written, Some(&WRITTEN.1)).is_ok_and(|(walk, _)| walk.trouble.is_none() && walk.records == 4)
     }
-    if !tell(&name, &walk) {
-        bail!("not everything that was recorded is what it was");
+
+    /// What a line says that counts: not what the chain is called, nor in which letters digits are written.
+    fn said(written: &[u8]) -> Option<Vec<Value>> {
+        let one = |line: &str| {
+            let mut line: Value = serde_json::from_str(line).ok()?;
+            for (_, fields) in line.as_object_mut()? {
+                let fields = fields.as_object_mut()?;
+                fields.retain(|field, value| !["name", "key"].contains(&field.as_str()) && !value.is_null());
+                for field in ["hash", "signature", "proof", "tenant", "user"] {
+                    if let Some(Value::String(text)) = fields.get_mut(field) {
+                        text.make_ascii_lowercase();
+                    }
+                }
+            }
+            Some(line)
+        };
+        std::str::from_utf8(written).ok()?.lines().map(one).collect()
     }
-    Ok(())
+
+    proptest! {
+        #[test]
+        fn an_exported_chain_is_as_it_was_or_refused(place in any::<Index>(), byte in any::<u8>()) {
+            let whole = WRITTEN.0.as_bytes();
+            prop_assert!(holds(whole));
+            let mut changed = whole.to_vec();
+            changed[place.index(whole.len())] = byte;
+            if holds(&changed) {
+                prop_assert_eq!(said(&changed), said(whole));
+            }
+        }
+
+        #[test]
+        fn an_exported_chain_has_its_own_lines_or_refused(
+            order in prop::collection::vec(any::<Index>(), 0..9), other in "\\PC{0,60}", place in any::<Index>(),
+        ) {
+            let whole: Vec<_> = WRITTEN.0.lines().collect();
+            let mut lines: Vec<_> = order.iter().map(|one| whole[one.index(whole.len())]).collect();
+            prop_assert_eq!(holds(lines.join("\n").as_bytes()), lines == whole);
+            lines = whole.clone();
+            lines[place.index(whole.len())] = &other;
+            prop_assert!(!holds(lines.join("\n").as_bytes()));
+            lines.insert(place.index(whole.len()), &other);
+            prop_assert!(!holds(lines.join("\n").as_bytes()));
+        }
+
+        #[test]
+        fn what_looks_like_an_exported_chain_is_one_or_refused(
+            fields in prop::collection::vec((any::<i64>(), "[0-9a-f]{0,4}|[0-9a-f]{64}|.{0,4}"), 1..6), base in any::<bool>(),
+        ) {
+            let begins = base.then(|| json!({"behind": fields[0].0, "hash": fields[0].1, "signature": fields[0].1}));
+            let chain = json!({"chain": {"tenant": uuid::Uuid::nil(), "name": "x", "key": WRITTEN.1, "begins": begins}});
+            let records = fields.iter().map(|(number, text)| {
+                json!({"record": {
+                    "seq": number, "at": number, "user": null, "record": text, "personal": text, "proof": text,
+                    "hash": text, "signature": text,
+                }})
+            });
+            let end = json!({"end": {"seq": fields[0].0, "hash": fields[0].1}});
+            let lines: Vec<_> = std::iter::once(chain).chain(records).chain([end]).map(|line| line.to_string()).collect();
+            prop_assert!(!holds(lines.join("\n").as_bytes()));
+        }
+    }
 }

@@ -346,3 +346,43 @@ fn parameters(request: &HttpRequest, holder: Holder) -> Result<(Filter, Option<i
     };
     Ok((Filter { holder, session, names }, since))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::repo::identity::Actions;
+    use actix_web::test::TestRequest;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_a_socket_wants_is_read_or_refused(
+            query in "((session|events|since|x)=(\\*|message|session\\.status|qr|[a-zA-Z0-9.,*%_-]{0,20})&){0,4}|[a-z=&%+0-9]{0,60}",
+            last in proptest::option::of("[ -~]{0,30}"),
+        ) {
+            let mut request = TestRequest::with_uri(&format!("/ws?{query}"));
+            if let Some(last) = &last {
+                request = request.insert_header(("last-event-id", last.as_str()));
+            }
+            let holder = Holder {
+                key: uuid::Uuid::nil(),
+                stay: None,
+                role: None,
+                has_second_factor: false,
+                tenant: TenantId::generate(),
+                user: UserId::generate(),
+                is_admin: false,
+                session: None,
+                actions: Actions::NONE,
+                files: false,
+            };
+            if let Ok((filter, since)) = parameters(&request.to_http_request(), holder) {
+                let known = |name: &String| frames::NAMES.contains(&name.as_str());
+                prop_assert!(filter.names.as_ref().is_none_or(|names| !names.is_empty() && names.iter().all(known)));
+                if let Some(last) = &last {
+                    prop_assert!(since.is_some() && since == frames::read_cursor(last), "a cursor that was given out");
+                }
+            }
+        }
+    }
+}

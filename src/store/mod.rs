@@ -8,6 +8,8 @@
 pub mod copy;
 mod entity;
 pub mod repo;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tx;
 
 // Nobody else opens a transaction.

@@ -144,7 +144,7 @@ pub fn dated_signature(key: &str, body: &str, unix_ms: i64) -> String {
 
 async fn said(mut response: Response) -> Answer {
     let status = response.status();
-    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let wait_ms = wait_ms(response.headers().get(RETRY_AFTER));
     let mut read = 0;
     while read < ANSWER_BYTES
         && let Ok(Some(chunk)) = response.chunk().await
@@ -154,8 +154,13 @@ async fn said(mut response: Response) -> Answer {
     if status.is_success() {
         return Answer::Taken;
     }
-    let wait_ms = seconds.unwrap_or_default().min(3600) * 1000;
     Answer::Refused(Refusal { code: format!("http_{}", status.as_u16()), wait_ms, by_receiver: true })
+}
+
+/// How long a receiver wants to be left alone; an hour at most, and not at all when that cannot be read.
+fn wait_ms(said: Option<&HeaderValue>) -> u64 {
+    let seconds = said.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    seconds.unwrap_or_default().min(3600) * 1000
 }
 
 fn refusal(refused: &Refused) -> Answer {
@@ -169,6 +174,16 @@ fn refusal(refused: &Refused) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_time_to_be_left_alone_is_read_or_refused(said in proptest::collection::vec(b' '..=255, 0..30), seconds: u64) {
+            let wait = |said: &[u8]| HeaderValue::from_bytes(said).map_or(0, |said| wait_ms(Some(&said)));
+            prop_assert!(wait(&said) <= 3_600_000);
+            prop_assert_eq!(wait(seconds.to_string().as_bytes()), seconds.min(3600) * 1000);
+        }
+    }
 
     #[test]
     fn signatures_are_those_that_receivers_compute() {

@@ -168,7 +168,7 @@ impl Walk {
 
     /// The next record.
     pub fn record(&mut self, link: &Link) {
-        let (seq, next) = (link.seq, self.last.seq + 1);
+        let (seq, next) = (link.seq, self.last.seq.saturating_add(1));
         self.is(seq == next, || format!("records from {next} on are missing"));
         let hashed = link.hashed(self.tenant, &self.last.hash) == link.hash;
         let sound = hashed && self.is_signed(&signed(&link.hash), &link.signature);
@@ -185,7 +185,7 @@ impl Walk {
 
     /// The end, where it is known what stands there.
     pub fn end(&mut self, end: &Edge) {
-        let next = self.last.seq + 1;
+        let next = self.last.seq.saturating_add(1);
         let same = self.last == *end;
         self.is(same, || format!("records from {next} on are missing"));
     }
