@@ -89,6 +89,23 @@ const KINDS: &[(&str, &[&str])] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_link_to_a_file_is_one_part_of_a_path_or_refused(
+            id in "([/?#%.@_]|.){0,40}", filename in proptest::option::of("([/.?#]|.){0,20}"), mimetype in "image/png|.{0,20}",
+        ) {
+            let media = Media { mimetype, filename, size: None };
+            let link = to_file(&id, &media);
+            let name = link.strip_prefix("/api/files/").unwrap();
+            let (read, end) = name.rsplit_once('.').unwrap();
+            prop_assert!(!name.contains(['/', '?', '#', ' ']) && name.is_ascii(), "{}", name);
+            prop_assert_eq!(percent_encoding::percent_decode_str(read).decode_utf8().unwrap(), id);
+            prop_assert!((1..=5).contains(&end.len()), "{}", end);
+            prop_assert!(super::mimetype(&link).contains('/'));
+        }
+    }
 
     #[test]
     fn an_id_stays_one_part_of_a_path() {

@@ -224,4 +224,14 @@ proptest! {
         prop_assert!(open(&changed).is_err());
         prop_assert!(open(&sealed[..place]).is_err());
     }
+
+    #[test]
+    fn what_is_no_backup_is_refused(start in prop_oneof![Just(0), Just(8), 0..80_usize], bytes in vec(any::<u8>(), 0..200)) {
+        let (vault, _) = vault();
+        let sealed = vault.backup_sealer(vec![]).unwrap().finish().unwrap();
+        let other = [&sealed[..start.min(sealed.len())], &bytes].concat();
+        let mut opened = vec![];
+        let read = vault.backup_opener(&*other).and_then(|mut opener| opener.read_to_end(&mut opened));
+        prop_assert!(read.is_err() || other == sealed);
+    }
 }

@@ -435,7 +435,8 @@ mod tests {
         #[test]
         fn a_place_among_messages_is_read_or_refused(
             query in "((limit|offset|sortOrder|cursor|history|filter\\.(timestamp\\.[gl]te|fromMe|ack))\
-                      =(true|asc|desc|READ|h[a-zA-Z0-9_=-]{0,20}|[0-9]{0,20}|[a-zA-Z0-9%:_=-]{0,20})&){0,6}",
+                      =(true|asc|desc|READ|h[a-zA-Z0-9_=-]{0,20}|[0-9]{0,20}|[a-zA-Z0-9%:_=-]{0,20})&){0,6}\
+                     |history=true&cursor=h[A-Za-z0-9_-]{0,12}(&limit=[0-9]{1,3})?",
             of_one_chat in any::<bool>(),
         ) {
             if let Ok(page) = web::Query::<MessagesPage>::from_query(&query) {

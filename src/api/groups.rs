@@ -505,6 +505,17 @@ pub async fn revoke_invite(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_invite_code_is_read_or_refused(text in "(https://chat.whatsapp.com/)?[A-Za-z0-9]{0,24}(\\?[a-z=]{0,5})?|.{0,80}") {
+            if let Ok(read) = code(&text) {
+                prop_assert!(!read.is_empty() && text.contains(&read) && read.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+                prop_assert!(code(&read).is_ok_and(|again| again == read), "it is one code");
+            }
+        }
+    }
 
     #[test]
     fn codes_come_bare_or_in_an_address() {

@@ -194,11 +194,27 @@ mod tests {
     use super::*;
     use crate::api::docs::is_route;
     use crate::store::repo::identity::Actions;
+    use proptest::prelude::*;
     use wardroom_actors::testing::SharedClock;
 
     fn limits(settings: &[(&str, &str)], clock: &Arc<dyn Clock>) -> Result<Limits, String> {
         let settings = settings.iter().map(|(name, value)| (format!("WARDROOM__GUARD__{name}"), (*value).to_owned()));
         Limits::new(&config::with(settings).unwrap().guard, is_route, clock)
+    }
+
+    proptest! {
+        #[test]
+        fn a_limit_of_a_route_is_read_or_refused(line in "(/api/sessions|/ws|[ -~]{0,20}) ?([0-9]{0,12}|[ -~]{0,5})|\\PC{0,40}") {
+            let guard = config::Guard { calls_per_route: vec![line.clone()], ..config::with(std::iter::empty()).unwrap().guard };
+            let clock: Arc<dyn Clock> = Arc::new(SharedClock::default());
+            match Limits::new(&guard, is_route, &clock) {
+                Ok(_) => {
+                    let (route, most) = line.rsplit_once(' ').unwrap();
+                    prop_assert!(is_route(route) && most.parse::<u32>().is_ok(), "{}", line);
+                }
+                Err(said) => prop_assert_eq!(said, line),
+            }
+        }
     }
 
     #[test]

@@ -289,6 +289,10 @@ mod tests {
         std::str::from_utf8(written).ok()?.lines().map(one).collect()
     }
 
+    fn numbers() -> impl Strategy<Value = i64> {
+        prop_oneof![any::<i64>(), Just(i64::MAX), Just(i64::MIN), 0..6_i64]
+    }
+
     proptest! {
         #[test]
         fn an_exported_chain_is_as_it_was_or_refused(place in any::<Index>(), byte in any::<u8>()) {
@@ -302,22 +306,33 @@ mod tests {
         }
 
         #[test]
-        fn an_exported_chain_has_its_own_lines_or_refused(
-            order in prop::collection::vec(any::<Index>(), 0..9), other in "\\PC{0,60}", place in any::<Index>(),
-        ) {
+        fn an_exported_chain_has_its_own_lines_or_refused((one, two) in any::<(Index, Index)>(), other in "\\PC{0,60}") {
             let whole: Vec<_> = WRITTEN.0.lines().collect();
-            let mut lines: Vec<_> = order.iter().map(|one| whole[one.index(whole.len())]).collect();
-            prop_assert_eq!(holds(lines.join("\n").as_bytes()), lines == whole);
-            lines = whole.clone();
-            lines[place.index(whole.len())] = &other;
-            prop_assert!(!holds(lines.join("\n").as_bytes()));
-            lines.insert(place.index(whole.len()), &other);
-            prop_assert!(!holds(lines.join("\n").as_bytes()));
+            let (one, two) = (one.index(whole.len()), two.index(whole.len()));
+            let holds = |lines: Vec<&str>| holds(lines.join("\n").as_bytes());
+            let with = |change: &dyn Fn(&mut Vec<&str>)| {
+                let mut lines = whole.clone();
+                change(&mut lines);
+                lines
+            };
+            let without = with(&|lines| {
+                lines.remove(one);
+            });
+            prop_assert!(!holds(without), "{} is missing", one);
+            let swapped = with(&|lines| lines.swap(one, two));
+            prop_assert_eq!(holds(swapped), one == two);
+            let twice = with(&|lines| lines.insert(one, whole[two]));
+            prop_assert!(!holds(twice), "{} comes twice", two);
+            // NUL stands in no line of JSON.
+            let other = format!("\0{other}");
+            let mut more: Vec<&str> = whole.clone();
+            more.insert(one, &other);
+            prop_assert!(!holds(more));
         }
 
         #[test]
         fn what_looks_like_an_exported_chain_is_one_or_refused(
-            fields in prop::collection::vec((any::<i64>(), "[0-9a-f]{0,4}|[0-9a-f]{64}|.{0,4}"), 1..6), base in any::<bool>(),
+            fields in prop::collection::vec((numbers(), "[0-9a-f]{0,4}|[0-9a-f]{64}|.{0,4}"), 1..6), base in any::<bool>(),
         ) {
             let begins = base.then(|| json!({"behind": fields[0].0, "hash": fields[0].1, "signature": fields[0].1}));
             let chain = json!({"chain": {"tenant": uuid::Uuid::nil(), "name": "x", "key": WRITTEN.1, "begins": begins}});

@@ -173,7 +173,8 @@ fn user_of(profile: &Path) -> Option<String> {
     let lock = std::fs::read_link(profile.join("SingletonLock")).ok()?.to_string_lossy().into_owned();
     let (host, pid) = lock.rsplit_once('-')?;
     let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let gone = host == own.trim() && !Path::new(&format!("/proc/{pid}")).exists();
+    let runs = |pid: &str| pid.parse::<u32>().is_ok_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
+    let gone = host == own.trim() && !runs(pid);
     (!gone).then(|| format!("process {pid} of {host}"))
 }
 

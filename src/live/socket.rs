@@ -357,8 +357,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_socket_wants_is_read_or_refused(
-            query in "((session|events|since|x)=(\\*|message|session\\.status|qr|[a-zA-Z0-9.,*%_-]{0,20})&){0,4}|[a-z=&%+0-9]{0,60}",
-            last in proptest::option::of("[ -~]{0,30}"),
+            query in "((session|events|since|x)=(\\*|message|session\\.status|auth\\.qr|j[0-9a-f]{1,16}|[a-zA-Z0-9.,*%_-]{0,20})&){0,4}|[a-z=&%+0-9]{0,60}",
+            last in proptest::option::of("j[0-9a-f]{1,16}|[ -~]{0,30}"),
         ) {
             let mut request = TestRequest::with_uri(&format!("/ws?{query}"));
             if let Some(last) = &last {
@@ -379,6 +379,8 @@ mod tests {
             if let Ok((filter, since)) = parameters(&request.to_http_request(), holder) {
                 let known = |name: &String| frames::NAMES.contains(&name.as_str());
                 prop_assert!(filter.names.as_ref().is_none_or(|names| !names.is_empty() && names.iter().all(known)));
+                let tells = |name| filter.names.as_ref().is_some_and(|names| names.contains(name));
+                prop_assert!(!tells(frames::QR) || query.contains(frames::QR), "only to who names it");
                 if let Some(last) = &last {
                     prop_assert!(since.is_some() && since == frames::read_cursor(last), "a cursor that was given out");
                 }

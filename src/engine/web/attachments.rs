@@ -125,7 +125,8 @@ async fn take(live: &Live, message: &str, handle: u64) -> Result<FileId, Command
     while at < size {
         let call = format!("__wardroom.slice({handle}, {at}, {SLICE})");
         let slice = live.page.call::<String>(&call, PASS).await.map_err(failed)?;
-        let bytes = STANDARD.decode(slice).ok().filter(|bytes| !bytes.is_empty()).ok_or(CommandError::NoAnswer)?;
+        let fits = |bytes: &Vec<u8>| !bytes.is_empty() && bytes.len() as u64 <= size - at;
+        let bytes = STANDARD.decode(slice).ok().filter(fits).ok_or(CommandError::NoAnswer)?;
         at += bytes.len() as u64;
         digest.update(&bytes);
         intake.write(&bytes).await.map_err(refused)?;

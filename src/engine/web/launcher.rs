@@ -284,7 +284,9 @@ async fn endpoint(file: &Path, mut exited: watch::Receiver<Option<String>>) -> R
     loop {
         if let Ok(text) = std::fs::read_to_string(file) {
             let mut lines = text.lines();
-            if let (Some(port), Some(path)) = (lines.next(), lines.next()) {
+            if let (Some(Ok(port)), Some(path)) = (lines.next().map(str::parse::<u16>), lines.next())
+                && path.starts_with('/')
+            {
                 return Ok(format!("ws://127.0.0.1:{port}{path}"));
             }
         }
