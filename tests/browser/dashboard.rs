@@ -1,6 +1,6 @@
 //! The dashboard as a person uses it: in a real browser, by keyboard too, on a narrow screen and in the dark.
 
-use crate::person::Person;
+use crate::person::{ELSEWHERE, Person};
 use serde_json::json;
 use wardroom_load::house::{House, KEY, PASSWORD, SOON, until};
 use wardroom_load::receiver::{Manners, Receiver};
@@ -338,6 +338,27 @@ async fn a_person_who_is_invited_chooses_a_password_and_signs_in() {
     admin.says("#people-list", "shut out").await;
     anna.sees("!document.getElementById('sign-in').hidden").await;
     for person in [admin, anna] {
+        person.leave().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_came_over_plain_http_from_elsewhere_says_so() {
+    let house = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
+    let near = Person::at(&format!("http://127.0.0.1:{}/", house.http)).await;
+    near.find("#key").await;
+    near.sees("document.getElementById('plain').hidden").await;
+    let far = Person::at(&format!("http://{ELSEWHERE}:{}/", house.http)).await;
+    far.says("#plain", "whoever is in between can read and change it").await;
+    far.find("#plain").await;
+    // She gets in all the same, and what is pushed reaches her.
+    far.fill("#key", KEY).await;
+    far.press("#key", "Enter").await;
+    far.sees("!document.getElementById('house').hidden").await;
+    far.look(360, true).await;
+    far.fits().await;
+    far.picture("plain-narrow-dark").await;
+    for person in [near, far] {
         person.leave().await;
     }
 }

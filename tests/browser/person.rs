@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use wardroom_load::house::{SOON, root, until};
 
+/// This machine by a name, as if it were another.
+pub const ELSEWHERE: &str = "wardroom.example";
+
 /// A person's browser. It sees loopback pages of this test only, so it may do without its sandbox.
 pub struct Person {
     pub page: Page,
@@ -28,6 +31,7 @@ impl Person {
             .no_sandbox()
             .user_data_dir(profile.path())
             .args(["disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update"])
+            .arg(("host-resolver-rules", format!("MAP {ELSEWHERE} 127.0.0.1").as_str()))
             .build()
             .unwrap();
         let (browser, mut handler) = Browser::launch(config).await.unwrap();
