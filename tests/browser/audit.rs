@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 use std::fs;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use wardroom_load::house::{House, SOON, until};
 
 const CANARY: &str = "canary-8d1f";
@@ -125,4 +128,29 @@ async fn what_is_done_is_recorded_and_nobody_changes_it() {
     let contains = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(!contains("anna@example.com") && !contains("127.0.0.1"));
     assert!(house.log().contains("audit checkpoint"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_for_somebody_who_left_is_recorded() {
+    let house = House::with(&[("WARDROOM__POOL__WARM_SPARES", "0")], &[]).await;
+    let key = wardroom_load::house::KEY;
+    let keys = async || house.get("/api/keys").await.as_array().unwrap().len();
+    let before = keys().await;
+    // They leave while their request is read, looked at, done, recorded, answered.
+    for n in 0..60 {
+        let mut client = TcpStream::connect(("127.0.0.1", house.http)).await.unwrap();
+        let asked = format!(
+            "POST /api/keys HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        client.write_all(asked.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_micros(100 * n)).await;
+    }
+    house.post("/api/keys", json!({})).await;
+    let seen = until("as many records as keys", SOON, || async {
+        let all = records(&house, key).await;
+        let told = all.iter().filter(|one| one["what"] == "POST /api/keys" && one["status"] == 201).count();
+        (told == keys().await - before).then_some(told)
+    })
+    .await;
+    assert!(seen > 10, "{seen} of 61 were done");
 }
