@@ -7,6 +7,7 @@ use crate::api::{self, Api};
 use crate::auth::audit::{Auditor, told};
 use crate::auth::{Door, guard};
 use crate::config::{self, Config, Docs, Environment};
+use crate::connections::{self, Connections};
 use crate::dashboard::files;
 use crate::egress::Egress;
 use crate::engine::web::{self, ChromiumLauncher, Snapshots, WebEngine};
@@ -14,7 +15,6 @@ use crate::error::ApiError;
 use crate::fetch::Fetcher;
 use crate::ffmpeg::Converter;
 use crate::health::Health;
-use crate::live::gate::Conn;
 use crate::live::socket::{self, Sockets};
 use crate::media::Files;
 use crate::metrics::Metrics;
@@ -32,14 +32,12 @@ use crate::webhook::post::Poster;
 use crate::webhook::{Bounds, Dispatcher};
 use crate::{ground, links, requests, simulator};
 use actix_rt::Arbiter;
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Server;
 use actix_web::middleware::{Condition, DefaultHeaders, from_fn};
-use actix_web::{App, HttpServer, rt, web as http};
+use actix_web::{App, HttpServer, web as http};
 use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -64,6 +62,8 @@ use wardroom_actors::supervise::{Delays, Supervision};
 
 /// Longest body on the operators' listener, in bytes.
 const OPS_BODY: usize = 16 << 10;
+/// Connections of operators and of what watches the server.
+const OPS_CONNECTIONS: usize = 256;
 /// Time for sessions to end at a shutdown; the rest of the 20 s is for the servers.
 const SESSIONS_END: Duration = Duration::from_secs(17);
 
@@ -178,7 +178,7 @@ pub async fn start(
     };
     for server in [parts.http(&health, door, Arc::clone(&auditor))?, parts.ops(ops)?] {
         servers.push(server.handle());
-        rt::spawn(server);
+        actix_rt::spawn(server);
     }
     parts.follow_tenants(&handle).await?;
     handle.boot().await?;
@@ -524,6 +524,11 @@ impl Parts<'_> {
         let origins = self.config.http.cors_origins.clone();
         let foreign = !origins.is_empty();
         requests::sound_origins(&origins).map_err(|bad| anyhow::anyhow!("http.cors_origins: {bad} is no origin"))?;
+        let proxies = door.proxies.clone();
+        let stall = Duration::from_secs(self.config.http.answer_stall_s.max(1));
+        let most = self.config.http.connections_per_address;
+        let connections = Connections::new(most, stall, proxies, Arc::clone(&self.metrics));
+        let room = connections::room(self.config.http.connections, ground::all_descriptors());
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(api.clone())
@@ -556,14 +561,8 @@ impl Parts<'_> {
                 .route("/", http::get().to(files::serve))
                 .default_service(http::to(api::not_found))
         })
-        .on_connect(|io, extensions| {
-            // A second handle of the connection, so that a client that does not read can be cut off from outside.
-            let over_tls = || Some(io.downcast_ref::<TlsStream<rt::net::TcpStream>>()?.get_ref().0);
-            let stream = io.downcast_ref::<rt::net::TcpStream>().or_else(over_tls);
-            if let Some(Ok(fd)) = stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
-                extensions.insert(Conn(Arc::new(fd.into())));
-            }
-        })
+        .on_connect(move |io, extensions| connections.connected(io, extensions))
+        .max_connections(room.div_ceil(self.config.http.workers.max(1)))
         .workers(self.config.http.workers)
         .disable_signals()
         .shutdown_timeout(1);
@@ -596,6 +595,7 @@ impl Parts<'_> {
             App::new().app_data(ops.clone()).app_data(bodies).configure(ops::routes).wrap(said)
         })
         .workers(1)
+        .max_connections(OPS_CONNECTIONS)
         .disable_signals()
         .shutdown_timeout(1)
         .bind(listen)

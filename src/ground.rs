@@ -11,7 +11,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use rustix::fs::Advice;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use secrecy::ExposeSecret;
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -29,6 +29,14 @@ pub fn keep_to_ourselves() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     // Only a higher limit could be refused.
     let _ = setrlimit(Resource::Core, none);
+}
+
+/// From now on this process may have as many files open as the system lets it: the limit that it is born with is meant for programs
+/// that count descriptors in bits. Answers how many.
+pub fn all_descriptors() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// From now on no process of the same user may look into this one's memory or environment, and no handler of core dumps gets it:

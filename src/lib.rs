@@ -13,6 +13,7 @@ pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod dashboard;
 pub mod egress;
 pub mod engine;

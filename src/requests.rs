@@ -3,6 +3,7 @@
 
 use crate::auth::Door;
 use crate::auth::audit::Auditor;
+use crate::connections::Crowded;
 use crate::error::{ApiError, Code, REQUEST_ID};
 use crate::live::gate::Conn;
 use crate::metrics::Metrics;
@@ -18,7 +19,7 @@ use actix_web::http::header::{
 };
 use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError as _, web};
 use futures_util::{StreamExt as _, stream};
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -58,6 +59,14 @@ pub fn bodies(limit: usize) -> web::JsonConfig {
         }
         .into()
     })
+}
+
+/// What somebody hears on a connection too many.
+fn crowded() -> HttpResponse {
+    let error = ApiError::new("too_many_requests", "Too many connections from this address").retry(1);
+    let mut answer = error.error_response();
+    answer.head_mut().set_connection_type(ConnectionType::Close);
+    answer
 }
 
 /// Bytes a second that a body has to come at, on the whole.
@@ -192,7 +201,8 @@ pub async fn around<B: MessageBody + 'static>(
     let heard = id.clone();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let pulse = request.app_data::<web::Data<Pulse>>().cloned();
-    let auditor = request.app_data::<web::Data<Auditor>>().cloned();
+    let is_crowded = request.request().conn_data::<Crowded>().is_some();
+    let auditor = request.app_data::<web::Data<Auditor>>().filter(|_| !is_crowded).cloned();
     let begun = pulse.as_ref().map(|pulse| pulse.now());
     let tls = request.app_data::<web::Data<Door>>().is_some_and(|door| door.tls);
     let patience = request.app_data::<Patience>().copied();
@@ -203,9 +213,15 @@ pub async fn around<B: MessageBody + 'static>(
     let path = request.path().to_owned();
     let method = request.method().clone();
     let reads = matches!(method, Method::GET | Method::HEAD);
-    let answering = REQUEST_ID.scope(id.clone(), next.call(request));
     let answering = async move {
-        let answered = answering.await.map(ServiceResponse::map_into_boxed_body);
+        match is_crowded {
+            true => Ok(request.into_response(crowded())),
+            false => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        }
+    };
+    let answering = REQUEST_ID.scope(id.clone(), answering);
+    let answering = async move {
+        let answered = answering.await;
         if let (Ok(answered), Some(auditor)) = (&answered, auditor) {
             auditor.hear(answered, &heard).await;
         }

@@ -1,5 +1,6 @@
 //! Where a request comes from. What a proxy says of it is believed only of the proxies that the operator lists.
 
+use crate::egress::is_private;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -17,6 +18,12 @@ impl Proxies {
             one.parse::<IpNet>().or_else(|_| one.parse::<IpAddr>().map(IpNet::from)).map_err(|_| one.clone())
         };
         listed.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether many clients may stand behind who is connected: a listed proxy, and as long as none is listed whoever is on the
+    /// operator's own network.
+    pub(crate) fn stands_for_many(&self, peer: IpAddr) -> bool {
+        if self.0.is_empty() { is_private(peer.to_canonical()) } else { self.has(peer) }
     }
 
     fn has(&self, address: IpAddr) -> bool {

@@ -76,6 +76,12 @@ pub struct Http {
     pub body_limit: usize,
     /// How long the next part of a body is waited for.
     pub body_stall_s: u64,
+    /// How long a client may take nothing of an answer.
+    pub answer_stall_s: u64,
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections of one address; 0: any number.
+    pub connections_per_address: u32,
     /// How long a request waits for a session to get into the status it needs, in seconds (WAHA's rule).
     pub status_wait_s: u64,
 }

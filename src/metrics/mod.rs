@@ -23,6 +23,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     sessions: IntGaugeVec,
     workers: IntGauge,
+    connections: IntGauge,
     sockets: IntGauge,
     evicted: IntCounterVec,
     restarts: IntCounterVec,
@@ -110,6 +111,7 @@ impl Metrics {
             Ok(gauge)
         };
         let workers = gauge("wardroom_workers", "Worker slots in use, warm spares included.")?;
+        let connections = gauge("wardroom_connections", "Connections of clients.")?;
         let sockets = gauge("wardroom_sockets", "Open event sockets.")?;
         let worker_memory = gauge("wardroom_worker_memory_bytes", "Memory that all workers use.")?;
         let worker_processes = gauge("wardroom_worker_processes", "Processes of all workers.")?;
@@ -125,6 +127,7 @@ impl Metrics {
             requests,
             sessions,
             workers,
+            connections,
             sockets,
             evicted,
             restarts,
@@ -243,6 +246,11 @@ impl Metrics {
             _ => "5xx",
         };
         self.requests.with_label_values(&[class]).inc();
+    }
+
+    /// A client has connected (1) or gone (-1).
+    pub fn connections(&self, change: i64) {
+        self.connections.add(change);
     }
 
     /// A socket was opened (1) or closed (-1).

@@ -4,6 +4,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 use wardroom_load::house::{House, KEY, SOON, until};
 
 const COLD: (&str, &str) = ("WARDROOM__POOL__WARM_SPARES", "0");
@@ -135,7 +136,7 @@ async fn tls_is_spoken_and_a_new_certificate_taken() {
 
 /// What a server says to somebody who sends this and then nothing, and after how long.
 async fn stalled(port: u16, sent: &str) -> (String, Duration) {
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let begun = Instant::now();
     stream.write_all(sent.as_bytes()).await.unwrap();
     let mut said = String::new();
@@ -173,7 +174,7 @@ async fn whoever_sends_slowly_or_too_much_is_not_waited_for() {
     assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
     assert_eq!(house.get("/api/sessions").await, serde_json::json!([]), "nothing came of it");
     // A body that comes in parts, each in time.
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", house.http)).await.unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", house.http)).await.unwrap();
     let body = "{\"name\":\"slow\",\"start\":false}";
     stream.write_all(head(&format!("connection: close\r\ncontent-length: {}", body.len())).as_bytes()).await.unwrap();
     for part in body.as_bytes().chunks(10) {
@@ -183,4 +184,99 @@ async fn whoever_sends_slowly_or_too_much_is_not_waited_for() {
     let mut said = String::new();
     stream.read_to_string(&mut said).await.unwrap();
     assert!(said.starts_with("HTTP/1.1 201 "), "{said}");
+}
+
+/// A connection on which this was asked and nothing read yet.
+async fn asked(port: u16, sent: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    // As little as possible is taken by the kernel.
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(([127, 0, 0, 1], port).into()).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    stream
+}
+
+/// The first line of what comes within so long; nothing when nothing does.
+async fn heard(stream: &mut TcpStream, within: Duration) -> Option<String> {
+    let mut said = vec![0; 4096];
+    let read = tokio::time::timeout(within, stream.read(&mut said)).await.ok()?.unwrap_or_default();
+    Some(String::from_utf8_lossy(&said[..read]).lines().next().unwrap_or_default().to_owned())
+}
+
+const PING: &str = "GET /ping HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_nothing_of_an_answer_is_not_waited_for() {
+    let house = House::with(&[COLD, ("WARDROOM__HTTP__ANSWER_STALL_S", "2")], &[]).await;
+    // More than the kernel takes on its own.
+    let sent = "GET /docs/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(40);
+    let close = format!("{sent}GET /ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let (mut idle, mut slow) = (asked(house.http, &close).await, asked(house.http, &close).await);
+    let mut part = vec![0; 1 << 20];
+    let (mut taken, begun) = (0, Instant::now());
+    while begun.elapsed() < Duration::from_secs(6) {
+        taken += slow.read(&mut part).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut rest = vec![];
+    slow.read_to_end(&mut rest).await.expect("who takes a little at a time gets everything");
+    assert!(taken + rest.len() > 8 << 20 && rest.ends_with(b"{\"message\":\"pong\"}"), "{taken} and {}", rest.len());
+    let ended = idle.read_to_end(&mut rest).await;
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset, "who takes nothing is cut off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_do_not_use_up_what_the_rest_lives_on() {
+    let house = House::with(&[COLD, ("WARDROOM__HTTP__CONNECTIONS", "8")], &[]).await;
+    // What stays open without a word.
+    let socket = format!(
+        "GET /ws?x-api-key={KEY} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    let mut open = vec![];
+    let mut waits = loop {
+        let mut stream = asked(house.http, &socket).await;
+        match heard(&mut stream, Duration::from_secs(1)).await {
+            Some(said) => assert!(said.contains(" 101 "), "{said}"),
+            None => break stream,
+        }
+        open.push(stream);
+        assert!(open.len() <= 8, "one more than there may be");
+    };
+    let of_ops = format!("http://127.0.0.1:{}/healthz", house.ops);
+    assert_eq!(reqwest::get(of_ops).await.unwrap().status().as_u16(), 200, "whoever watches the server gets in");
+    assert!(open.len() >= 4, "{} were let in", open.len());
+    drop(open);
+    let said = heard(&mut waits, SOON).await.expect("its turn comes");
+    assert!(said.contains(" 101 "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_does_not_take_every_connection() {
+    let settings =
+        [COLD, ("WARDROOM__HTTP__CONNECTIONS_PER_ADDRESS", "6"), ("WARDROOM__GUARD__TRUSTED_PROXIES", "10.0.0.0/8")];
+    let house = House::with(&settings, &[]).await;
+    let mut open = vec![];
+    let mut refused = loop {
+        let mut stream = asked(house.http, PING).await;
+        let said = heard(&mut stream, SOON).await.unwrap();
+        if !said.contains(" 200 ") {
+            assert_eq!(said, "HTTP/1.1 429 Too Many Requests");
+            break stream;
+        }
+        open.push(stream);
+        assert!(open.len() <= 6, "one more than there may be");
+    };
+    let mut rest = vec![];
+    tokio::time::timeout(SOON, refused.read_to_end(&mut rest)).await.expect("it is closed").unwrap();
+    let (said, _) = stalled(house.http, "").await;
+    assert_eq!(said, "", "who says nothing is not waited for");
+    let metrics = reqwest::get(format!("http://127.0.0.1:{}/metrics", house.ops)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("wardroom_refusals_total{code=\"too_many_requests\"} 1\n"), "{metrics}");
+    drop(open);
+    until("who has gone makes room", SOON, || async {
+        let mut stream = asked(house.http, PING).await;
+        heard(&mut stream, SOON).await.filter(|said| said.contains(" 200 "))
+    })
+    .await;
 }
