@@ -1,5 +1,6 @@
 //! What stands between the server and the internet: headers, pages of other origins, TLS.
 
+use crate::person::Person;
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -279,4 +280,39 @@ async fn one_address_does_not_take_every_connection() {
         heard(&mut stream, SOON).await.filter(|said| said.contains(" 200 "))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_links_a_phone_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let [chain, key] = ["chain.pem", "key.pem"].map(|name| dir.path().join(name));
+    let certificate = certify(&chain, &key);
+    let [chain, key] = [&chain, &key].map(|path| path.to_str().unwrap());
+    let house = House::with(&[("WARDROOM__HTTP__TLS_CHAIN", chain), ("WARDROOM__HTTP__TLS_KEY", key)], &[]).await;
+    house.network.phone("491700001", "Ada Lovelace").await;
+    house.network.phone("491700002", "Charles Babbage").await;
+    let person = Person::at(&format!("https://localhost:{}/", house.http)).await;
+    person.fill("#key", KEY).await;
+    person.press("#key", "Enter").await;
+    person.sees("!document.getElementById('house').hidden").await;
+    person.fill("#name", "front-desk").await;
+    person.page.evaluate("document.getElementById('network').value = 'simulator'").await.unwrap();
+    person.press("#name", "Enter").await;
+    person.sees("!document.getElementById('qr').hidden && document.getElementById('qr').naturalWidth > 100").await;
+    let client = reqwest::Client::builder().tls_certs_only([certificate]).build().unwrap();
+    let qr = format!("https://localhost:{}/api/front-desk/auth/qr?format=raw", house.http);
+    let qr = client.get(qr).header("x-api-key", KEY).send().await.unwrap().json::<serde_json::Value>().await.unwrap();
+    house.network.ask("POST", "/api/phones/491700001/scan", Some(json!({"qr": qr["value"]}))).await.ok();
+    person.says("#session-status", "WORKING").await;
+    house.network.send("491700002", "491700001", "Is this line private?").await;
+    person.says("#chats", "Charles Babbage").await;
+    person.find("#chats button").await.click().await.unwrap();
+    person.says("#messages", "Is this line private?").await;
+    person.fill("#text", "It is now.").await;
+    person.press("#text", "Enter").await;
+    person.says("#messages", "It is now.").await;
+    person.says("#messages", "✓✓").await;
+    assert_eq!(house.network.messages("491700002").await.last().unwrap()["text"], "It is now.");
+    person.sees("document.getElementById('plain').hidden").await;
+    person.leave().await;
 }

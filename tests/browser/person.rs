@@ -31,6 +31,8 @@ impl Person {
             .no_sandbox()
             .user_data_dir(profile.path())
             .args(["disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update"])
+            // Nobody vouches for the certificates of tests.
+            .arg("ignore-certificate-errors")
             .arg(("host-resolver-rules", format!("MAP {ELSEWHERE} 127.0.0.1").as_str()))
             .build()
             .unwrap();
