@@ -528,7 +528,11 @@ impl Parts<'_> {
         let stall = Duration::from_secs(self.config.http.answer_stall_s.max(1));
         let most = self.config.http.connections_per_address;
         let connections = Connections::new(most, stall, proxies, Arc::clone(&self.metrics));
-        let room = connections::room(self.config.http.connections, ground::all_descriptors());
+        let (wanted, files) = (self.config.http.connections, ground::all_descriptors());
+        let room = connections::room(wanted, files);
+        if room < wanted {
+            tracing::warn!(room, wanted, files, "this process may not open enough files for http.connections");
+        }
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(api.clone())

@@ -25,9 +25,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[must_use]
 pub fn room(wanted: usize, descriptors: u64) -> usize {
     let room = usize::try_from(descriptors / 2 / DESCRIPTORS).unwrap_or(usize::MAX);
-    if room < wanted {
-        tracing::warn!(room, wanted, descriptors, "the limit of open files is too low for http.connections");
-    }
     wanted.min(room).max(1)
 }
 

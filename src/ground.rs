@@ -320,4 +320,11 @@ mod tests {
         no_onlookers().unwrap();
         assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
     }
+
+    #[test]
+    fn as_many_files_may_be_open_as_the_system_lets() {
+        let most = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(256), maximum: most }).unwrap();
+        assert_eq!(all_descriptors(), most.unwrap_or(u64::MAX));
+    }
 }

@@ -3,8 +3,8 @@
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engine::web::ChromiumLauncher;
-use crate::ground;
 use crate::store::Role;
+use crate::{connections, ground};
 use anyhow::bail;
 use std::net::TcpListener;
 use std::path::Path;
@@ -31,6 +31,9 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     tell("database", runtime.block_on(database(&config, &dir)));
     tell("browser", runtime.block_on(browser(&config, &dir)));
     tell("wa-js", bundle(Path::new(&config.browser.wa_js)));
+    let (wanted, files) = (config.http.connections, ground::all_descriptors());
+    let room = connections::room(wanted, files);
+    tell("open files", Ok(format!("{files}, enough for {room} of {wanted} connections (http.connections)")));
     for (what, address) in [("http port", &config.http.listen), ("ops port", &config.ops.listen)] {
         let found = match TcpListener::bind(address) {
             Ok(_) => Ok(format!("{address} is free")),

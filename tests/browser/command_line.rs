@@ -85,7 +85,7 @@ async fn a_person_links_and_sends_from_a_terminal() {
 async fn doctor_tells_what_is_there_and_how_to_mend_what_is_not() {
     let mut house = House::start().await;
     let fine = house.run(&["doctor"]);
-    assert_eq!(fine.lines().filter(|line| line.starts_with("ok")).count(), 7, "{fine}");
+    assert_eq!(fine.lines().filter(|line| line.starts_with("ok")).count(), 8, "{fine}");
     house.close().await;
     let sick = house.command().arg("doctor").env("WARDROOM__BROWSER__WA_JS", "/nowhere").output().unwrap();
     let said = String::from_utf8_lossy(&sick.stdout).into_owned();
