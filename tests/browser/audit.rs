@@ -144,6 +144,8 @@ async fn what_is_done_for_somebody_who_left_is_recorded() {
         );
         client.write_all(asked.as_bytes()).await.unwrap();
         tokio::time::sleep(Duration::from_micros(100 * n)).await;
+        // Not a good-bye, after which the answer could still be read.
+        client.set_zero_linger().unwrap();
     }
     house.post("/api/keys", json!({})).await;
     let seen = until("as many records as keys", SOON, || async {
